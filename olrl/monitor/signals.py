@@ -15,8 +15,8 @@ class Signals:
         loss_bpb: mean loss, bits per byte of text.
         loss_std: standard deviation of the chunk's per-sequence losses, nats per token.
         metric: accuracy in [0, 1], classifiers only.
-        old_new_gap: mean loss on sequences of the window's oldest chunk minus that on its newest, nats per
-            token, both under the present weights; `None` while the memory holds fewer than two chunks.
+        old_new_gap: mean loss on sequences of the window's oldest chunk minus that on the new one, nats per
+            token, both under the present weights; `None` while the memory is empty.
         hist_shift: Jensen-Shannon distance between the token histograms of the new chunk and of the window
             in force, in [0, sqrt(ln 2)] (square root of nats).
         hist_shift_last: the same against the previous chunk.

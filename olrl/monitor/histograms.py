@@ -1,0 +1,71 @@
+"""How far a chunk's tokens are from those of the past."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from olrl.memory import MAX_WINDOW
+
+BUCKETS = 512  # token ids modulo this: exact for bytes, a hash for larger vocabularies
+
+
+class TokenHistograms:
+    """Histograms of the newest 64 chunks and of everything seen, and distances of a new chunk to them.
+
+    >>> histograms = TokenHistograms()
+    >>> a, b = np.zeros((2, 4), dtype=np.int32), np.ones((2, 4), dtype=np.int32)
+    >>> histograms.shift(a, window=1), histograms.shift(a, window=1)
+    ((None, None), (0.0, 0.0))
+    >>> [round(d / math.sqrt(math.log(2)), 6) for d in histograms.shift(b, window=4)]
+    [1.0, 1.0]
+    """
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self._ring = np.zeros((MAX_WINDOW, BUCKETS), dtype=np.int64)
+        self._total = np.zeros(BUCKETS, dtype=np.int64)
+
+    def shift(self, tokens: NDArray[Any], *, window: int) -> tuple[float | None, float | None]:
+        """Distances of new tokens to the window's and to the previous chunk's; then remember the new ones."""
+        new = np.bincount(tokens.ravel() % BUCKETS, minlength=BUCKETS)
+        distances: tuple[float | None, float | None] = (None, None)
+        if self._seen:
+            last = self._ring[(self._seen - 1) % MAX_WINDOW]
+            distances = jensen_shannon(new, self._window(window)), jensen_shannon(new, last)
+        self._ring[self._seen % MAX_WINDOW] = new
+        self._total += new
+        self._seen += 1
+        return distances
+
+    def _window(self, window: int) -> NDArray[np.int64]:
+        if window == 0:  # the reservoir is a uniform sample of everything, so everything is its expectation
+            return self._total
+        newest = (self._seen - 1 - np.arange(min(window, self._seen, MAX_WINDOW))) % MAX_WINDOW
+        summed: NDArray[np.int64] = self._ring[newest].sum(axis=0)
+        return summed
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that later distances depend on."""
+        return {"seen": self._seen, "ring": self._ring.copy(), "total": self._total.copy()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict()`."""
+        self._seen = int(state["seen"])
+        self._ring[...] = state["ring"]
+        self._total[...] = state["total"]
+
+
+def jensen_shannon(a: NDArray[np.int64], b: NDArray[np.int64]) -> float:
+    """Jensen-Shannon distance of two histograms of counts, in [0, sqrt(ln 2)] (Lin, 1991; natural logarithms)."""
+    used = (a + b) > 0
+    p, q = a[used] / a.sum(), b[used] / b.sum()
+    m = (p + q) / 2
+    divergence = (_entropy_terms(p, m) + _entropy_terms(q, m)) / 2
+    return math.sqrt(max(0.0, divergence))
+
+
+def _entropy_terms(p: NDArray[np.float64], m: NDArray[np.float64]) -> float:
+    positive = p > 0
+    return float((p[positive] * np.log(p[positive] / m[positive])).sum())

@@ -1,0 +1,139 @@
+"""Turns what a round did into signals."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from olrl.control.decision import Decision
+from olrl.learners.cost import CostModel
+from olrl.learners.learner import UpdateReport
+from olrl.monitor.detectors import DetectorBank
+from olrl.monitor.histograms import TokenHistograms
+from olrl.monitor.signals import Signals
+from olrl.streams.chunk import Chunk
+
+
+class LoopMonitor:
+    """Measures the signals of an `OnlineLoop`; what each one means stands in `Signals`.
+
+    `histograms=None` for learners whose examples are no tokens. `masked` names signals to report as missing
+    (training randomises it, so that a policy does without what another loop cannot measure).
+    """
+
+    def __init__(
+        self,
+        *,
+        detectors: DetectorBank,
+        histograms: TokenHistograms | None,
+        cost: CostModel,
+        price: float = 0.0,
+        masked: frozenset[str] = frozenset(),
+    ) -> None:
+        if not (math.isfinite(price) and price >= 0):
+            raise ValueError(f"price must be at least 0, not {price!r}")
+        self.cost = cost
+        self.price = price
+        self.masked = masked
+        self._detectors = detectors
+        self._histograms = histograms
+        self._report = UpdateReport()
+        self._gradient_age: int | None = None
+        self._spent = 0.0
+        self._updates = 0
+        self._nonfinite = 0
+        self._rounds_since_alarm = 0
+        self._rounds = 0
+
+    def measure(
+        self, chunk: Chunk, new: NDArray[np.float64], old: NDArray[np.float64], *, in_force: Decision
+    ) -> Signals:
+        """Signals of a new chunk: its losses `new`, shape (C,), and those of probes from the window, (P,)."""
+        finite = bool(np.isfinite(new).all())
+        loss = float(new.mean()) if finite else None
+        self._nonfinite += not finite
+        alarms = self._detectors.update(loss) if loss is not None else ()
+        self._rounds_since_alarm = 0 if alarms else self._rounds_since_alarm + (self._rounds > 0)
+        self._rounds += 1
+        shift, shift_last = (None, None)
+        if self._histograms is not None:
+            shift, shift_last = self._histograms.shift(chunk.tokens[:, 1:], window=in_force.window)
+        measured: dict[str, Any] = {
+            "loss_nats": loss,
+            "loss_bpb": None if loss is None else bits_per_byte(new, chunk),
+            "loss_std": float(new.std()) if finite else None,
+            "old_new_gap": float(old.mean()) - loss
+            if loss is not None and len(old) and np.isfinite(old).all()
+            else None,
+            "hist_shift": shift,
+            "hist_shift_last": shift_last,
+            "alarms": alarms,
+            "rounds_since_alarm": self._rounds_since_alarm,
+            "train_loss_nats": self._report.train_loss_nats,
+            "grad_norm": self._report.grad_norm,
+            "grad_snr": self._report.grad_snr,
+            "grad_cos": self._report.grad_cos,
+            "gradient_age": self._gradient_age,
+            "update_ratio": self._report.update_ratio,
+            "updates": self._updates,
+            "spent": self._spent,
+            "nonfinite": self._nonfinite,
+        }
+        return Signals(
+            lr=in_force.lr,
+            batch_size=in_force.batch_size,
+            window=in_force.window,
+            budget=self.cost.budget,
+            update_cost=self.cost.update_cost,
+            price=self.price,
+            **{name: value for name, value in measured.items() if name not in self.masked},
+        )
+
+    def trained(self, decision: Decision, report: UpdateReport, spent: float) -> None:
+        """Take in what the round's training did; figures of an earlier round age when nothing was updated."""
+        self._spent = spent
+        self._updates = report.updates
+        self._nonfinite += report.nonfinite
+        if report.updates:
+            self._report, self._gradient_age = report, 0
+        elif self._gradient_age is not None:
+            self._gradient_age += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that later signals depend on."""
+        return {
+            "detectors": self._detectors.state_dict(),
+            "histograms": None if self._histograms is None else self._histograms.state_dict(),
+            "report": self._report,
+            "gradient_age": self._gradient_age,
+            "spent": self._spent,
+            "updates": self._updates,
+            "nonfinite": self._nonfinite,
+            "rounds_since_alarm": self._rounds_since_alarm,
+            "rounds": self._rounds,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict()`."""
+        self._detectors.load_state_dict(state["detectors"])
+        if self._histograms is not None:
+            self._histograms.load_state_dict(state["histograms"])
+        self._report = state["report"]
+        self._gradient_age = state["gradient_age"]
+        self._spent = state["spent"]
+        self._updates = state["updates"]
+        self._nonfinite = state["nonfinite"]
+        self._rounds_since_alarm = state["rounds_since_alarm"]
+        self._rounds = state["rounds"]
+
+
+def bits_per_byte(losses: NDArray[np.float64], chunk: Chunk) -> float:
+    """Per-sequence losses (nats per token) as bits per byte of the text predicted.
+
+    >>> tokens = np.zeros((1, 5), dtype=np.int32)  # four predicted tokens of two bytes each
+    >>> bits_per_byte(np.array([2 * math.log(2)]), Chunk(tokens=tokens, n_bytes=np.array([8], dtype=np.int32)))
+    1.0
+    """
+    nats = float(losses.sum()) * (chunk.tokens.shape[1] - 1)
+    return nats / (math.log(2) * float(chunk.n_bytes.sum()))
