@@ -1,0 +1,1 @@
+"""What decides: decisions, controllers, the frozen policy, and the guard."""

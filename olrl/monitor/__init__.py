@@ -1,0 +1,1 @@
+"""What is measured: signals, drift detectors, and the features made of them."""
