@@ -1,0 +1,200 @@
+"""A Hugging Face causal language model that learns online."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from olrl.control.decision import Decision
+from olrl.learners.flat import FlatParameters
+from olrl.learners.learner import Examples, Learner, UpdateReport
+
+OptimizerName = Literal["adamw", "sgd"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """How gradients become moves; the learning rate comes with each decision.
+
+    `betas` and `eps` are AdamW's (Loshchilov and Hutter, 2019), `momentum` is SGD's.
+    """
+
+    name: OptimizerName = "adamw"
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.name not in ("adamw", "sgd"):
+            raise ValueError(f"optimizer must be adamw or sgd, not {self.name!r}")
+
+
+class CausalLMLearner(Learner):
+    """Any Hugging Face causal LM with its optimizer, scored by our own loss.
+
+    Examples are token sequences, shape (n, L + 1): the first token is context, the other L are predicted. The
+    loss is the mean cross-entropy over them, nats per token (a model's own `loss` is not used: some divide by
+    one token too many). The model stays in evaluation mode, so that no dropout adds chance; its weights are
+    changed in place. At most `pass_size` sequences go through the model at once, larger batches accumulate.
+
+    Costs beside the arithmetic: two copies of the weights (the last move and the round's start).
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        *,
+        optimizer: OptimizerConfig | None = None,
+        pass_size: int = 64,
+    ) -> None:
+        self.model = model.eval()
+        self.pass_size = pass_size
+        self._flat = FlatParameters(model.parameters())
+        self._device = self._flat.values.device
+        self._optimizer = _build_optimizer(self._flat, optimizer or OptimizerConfig())
+        self._last_move: torch.Tensor | None = None
+
+    def score(self, examples: Examples) -> NDArray[np.float64]:
+        """Mean loss of each sequence, shape (n,), nats per predicted token."""
+        with torch.inference_mode():
+            losses = torch.cat([self._losses(part) for part in self._tensor(examples).split(self.pass_size)])
+        scored: NDArray[np.float64] = losses.double().cpu().numpy()
+        return scored
+
+    def update(self, batches: Iterator[Examples], decision: Decision) -> UpdateReport:
+        """One optimizer step per batch at the decision's rate; a step that is not finite is not taken."""
+        for group in self._optimizer.param_groups:
+            group["lr"], group["weight_decay"] = decision.lr, decision.weight_decay
+        start = self._flat.values.detach().clone()
+        losses: list[float] = []
+        examples = nonfinite = 0
+        grad_norm = grad_cos = grad_snr = None
+        single: torch.Tensor | None = None
+        for batch in batches:
+            examples += len(batch)
+            loss, half = self._backward(batch, keep_half=grad_snr is None)
+            norm = float(self._flat.grads.norm())
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                nonfinite += 1  # no step at all: a zero rate or a zero gradient would still poison the moments
+                continue
+            if not losses:
+                grad_norm, grad_cos = norm, self._cosine(norm)
+            if half is not None:
+                grad_snr = _snr_of_halves(half, self._flat.grads, len(batch))
+            elif grad_snr is None and single is not None:
+                grad_snr = _snr(single, self._flat.grads, 1, 1)
+            elif grad_snr is None:
+                single = self._flat.grads.clone()
+            losses.append(loss)
+            self._optimizer.step()
+        if losses:
+            self._last_move = self._flat.values.detach() - start
+        return UpdateReport(
+            updates=len(losses),
+            examples=examples,
+            train_loss_nats=float(np.mean(losses)) if losses else None,
+            grad_norm=grad_norm,
+            grad_snr=grad_snr,
+            grad_cos=grad_cos,
+            update_ratio=self._ratio(start) if losses else None,
+            nonfinite=nonfinite,
+        )
+
+    def _backward(self, batch: Examples, *, keep_half: bool) -> tuple[float, torch.Tensor | None]:
+        """Put the gradient of the batch's mean loss into the flat vector; return that loss.
+
+        With `keep_half`, also what the first half of the batch gave of it (`None` for a batch of one).
+        """
+        self._flat.grads.zero_()
+        middle = len(batch) // 2 if keep_half else 0
+        total = self._accumulate(batch[:middle], of=len(batch))
+        half = self._flat.grads.clone() if middle else None
+        total += self._accumulate(batch[middle:], of=len(batch))
+        return total, half
+
+    def _accumulate(self, examples: Examples, *, of: int) -> float:
+        total = 0.0
+        for k in range(0, len(examples), self.pass_size):
+            loss = self._losses(self._tensor(examples[k : k + self.pass_size])).sum() / of
+            loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+            total += float(loss.detach())
+        return total
+
+    def _cosine(self, norm: float) -> float | None:
+        """Cosine of minus the gradient at hand with the whole move of the last round that moved."""
+        if self._last_move is None:
+            return None
+        length = float(self._last_move.norm()) * norm
+        return -float(torch.dot(self._flat.grads, self._last_move)) / length if length > 0 else None
+
+    def _losses(self, tokens: torch.Tensor) -> torch.Tensor:
+        logits = self.model(input_ids=tokens[:, :-1], use_cache=False).logits
+        flat = functional.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten(), reduction="none")
+        return flat.view(len(tokens), -1).mean(dim=1)
+
+    def _tensor(self, examples: Examples) -> torch.Tensor:
+        return torch.from_numpy(examples.astype(np.int64)).to(self._device)
+
+    def _ratio(self, start: torch.Tensor) -> float | None:
+        assert self._last_move is not None
+        norm = float(start.norm())
+        return float(self._last_move.norm()) / norm if norm > 0 else None
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Weights, optimizer moments and the last move, each as one flat array."""
+        state: dict[str, NDArray[Any]] = {"values": _array(self._flat.values)}
+        for name, value in self._optimizer.state[self._flat.values].items():
+            if value is not None:  # plain SGD keeps an empty momentum
+                state[f"optimizer/{name}"] = _array(value)
+        if self._last_move is not None:
+            state["last_move"] = _array(self._last_move)
+        return state
+
+    def load_state_dict(self, state: dict[str, NDArray[Any]]) -> None:
+        """Continue from `state_dict()` of a learner of the same model; ValueError if the sizes differ."""
+        if state["values"].shape != tuple(self._flat.values.shape):
+            raise ValueError(
+                f"the state has {state['values'].size} weights, this model has {self._flat.values.numel()}"
+            )
+        with torch.no_grad():
+            self._flat.values.copy_(torch.from_numpy(state["values"]))
+        moments = self._optimizer.state[self._flat.values]
+        moments.clear()
+        for name, value in state.items():
+            if name.startswith("optimizer/"):
+                device = "cpu" if name == "optimizer/step" else self._device
+                moments[name.removeprefix("optimizer/")] = torch.from_numpy(value.copy()).to(device)
+        last = state.get("last_move")
+        self._last_move = None if last is None else torch.from_numpy(last.copy()).to(self._device)
+
+
+def _snr_of_halves(half: torch.Tensor, whole: torch.Tensor, size: int) -> float | None:
+    """Signal to noise from a batch's gradient and what its first half gave of it (sums over the batch's size)."""
+    first = size // 2
+    return _snr(half * (size / first), (whole - half) * (size / (size - first)), first, size - first)
+
+
+def _snr(a: torch.Tensor, b: torch.Tensor, n_a: int, n_b: int) -> float | None:
+    """Squared norm of the mean gradient over the variance of one example's, both without bias.
+
+    `a` and `b` are mean gradients of n_a and n_b independent examples: E[a·b] = |g|² and
+    E|a - b|² = s² (1/n_a + 1/n_b); the simple noise scale of McCandlish et al. (2018) is 1 over this.
+    """
+    noise = float((a - b).square().sum()) / (1 / n_a + 1 / n_b)
+    return float(torch.dot(a, b)) / noise if noise > 0 else None
+
+
+def _build_optimizer(flat: FlatParameters, config: OptimizerConfig) -> torch.optim.Optimizer:
+    if config.name == "sgd":
+        return torch.optim.SGD([flat.values], lr=0.0, momentum=config.momentum)
+    return torch.optim.AdamW([flat.values], lr=0.0, betas=config.betas, eps=config.eps, fused=True)
+
+
+def _array(tensor: torch.Tensor) -> NDArray[Any]:
+    array: NDArray[Any] = tensor.detach().cpu().clone().numpy()
+    return array

@@ -1,0 +1,67 @@
+"""The architecture of the small byte-level models that ship, and their tokenizer."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+SEPARATOR = 0  # the NUL byte, which accepted text never contains
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByteModelShape:
+    """Size of a byte-level Llama: tied embeddings over 256 bytes, rotary positions, no biases."""
+
+    width: int
+    layers: int
+    heads: int
+    mlp: int
+
+
+SHAPES = {
+    "nano": ByteModelShape(width=64, layers=2, heads=4, mlp=192),
+    "pico": ByteModelShape(width=32, layers=1, heads=2, mlp=80),
+}
+
+
+def build_model(shape: ByteModelShape, *, seed: int) -> "LlamaForCausalLM":
+    """A randomly initialised model; the caller's global torch generator is left as it was."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=256,
+        hidden_size=shape.width,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.heads,
+        intermediate_size=shape.mlp,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        bos_token_id=SEPARATOR,
+        eos_token_id=SEPARATOR,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LlamaForCausalLM(config)
+
+
+def build_tokenizer() -> "PreTrainedTokenizerFast":
+    """A real fast tokenizer whose ids are the UTF-8 bytes themselves."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {_byte_symbol(byte): byte for byte in range(256)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+
+
+def _byte_symbol(byte: int) -> str:
+    """The character GPT-2's byte-level alphabet writes a byte as: itself if it prints, else one from U+0100 on."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    if byte in printable:
+        return chr(byte)
+    return chr(0x100 + [b for b in range(256) if b not in printable].index(byte))

@@ -1,0 +1,118 @@
+"""Loading a causal language model: one that ships, a folder, or a hub id."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from olrl.control.decision import Base
+from olrl.streams.tokens import HuggingFaceTokenizer, Tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+SHIPPED = ("nano", "pico")
+SETTINGS_FILE = "olrl.json"
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """A model ready to learn online.
+
+    `base` and `fixed` ship with some models: the configuration control starts from, and the constant one that
+    was tuned for it on training streams. `seq_len` is the number of predicted tokens a sequence.
+    """
+
+    name: str
+    model: "PreTrainedModel"
+    hf_tokenizer: "PreTrainedTokenizerBase"
+    tokenizer: Tokenizer
+    seq_len: int = 64
+    base: Base | None = None
+    fixed: Base | None = None
+
+    def save(self, folder: Path) -> None:
+        """Write model, tokenizer and settings in Hugging Face format."""
+        self.model.save_pretrained(folder)
+        self.hf_tokenizer.save_pretrained(folder)
+        write_settings(folder, seq_len=self.seq_len, base=self.base, fixed=self.fixed)
+
+
+def load_model(name: str, *, device: str = "cpu", dtype: str = "float32") -> LoadedModel:
+    """A causal LM by the name of a shipped one, a folder in Hugging Face format, or a hub id.
+
+    No code from a folder or the hub is run, and only safetensors weights are read. Raises ValueError in one
+    sentence if there is nothing to load.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    place: str | Path = _HERE / name if name in SHIPPED else name
+    folder = Path(place)
+    if folder.exists() or name in SHIPPED:
+        _check_folder(name, folder)
+    elif name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ValueError(f"there is no model folder {name!r}; ship names are {', '.join(SHIPPED)}")
+    try:
+        config = AutoConfig.from_pretrained(place, trust_remote_code=False)
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            place, config=config, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
+        )
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(
+            f"cannot load a causal language model from {name!r} ({reason}); "
+            f"give {' or '.join(SHIPPED)}, a folder in Hugging Face format, or a hub id"
+        ) from error
+    separator = _separator(tokenizer, config)
+    if separator is None:
+        raise ValueError(f"model {name!r} has no end-of-text token, which separates documents")
+    return LoadedModel(
+        name=name,
+        model=model.to(device),
+        hf_tokenizer=tokenizer,
+        tokenizer=HuggingFaceTokenizer(tokenizer, separator=separator),
+        **_read_settings(folder),
+    )
+
+
+def _check_folder(name: str, folder: Path) -> None:
+    if not folder.is_dir():
+        raise ValueError(f"model {name!r} is not a folder; expected one in Hugging Face format")
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"model folder {name!r} has no config.json; expected one in Hugging Face format")
+    if not any(folder.glob("*.safetensors")):
+        raise ValueError(f"model folder {name!r} has no weights; expected model.safetensors")
+
+
+def _separator(tokenizer: Any, config: Any) -> int | None:
+    for found in (tokenizer.eos_token_id, tokenizer.bos_token_id, config.eos_token_id, config.bos_token_id):
+        if isinstance(found, list) and found:
+            return int(found[0])
+        if isinstance(found, int):
+            return found
+    return None
+
+
+def _read_settings(folder: Path) -> dict[str, Any]:
+    path = folder / SETTINGS_FILE
+    if not path.is_file():
+        return {}
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        bases = {key: Base(**raw[key]) for key in ("base", "fixed") if raw.get(key) is not None}
+        return {"seq_len": int(raw["seq_len"]), **bases}
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path.name} of the model folder is not what olrl writes: {error}") from error
+
+
+def write_settings(folder: Path, *, seq_len: int, base: Base | None, fixed: Base | None) -> None:
+    """Write what olrl keeps beside a model: sequence length, base and tuned constant configuration."""
+    settings = {
+        "seq_len": seq_len,
+        "base": None if base is None else asdict(base),
+        "fixed": None if fixed is None else asdict(fixed),
+    }
+    (folder / SETTINGS_FILE).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
