@@ -1,0 +1,70 @@
+"""Putting the parts of a language model's online loop together, the same way everywhere."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from olrl.control.decision import Base
+from olrl.learners.cost import CostModel
+from olrl.learners.learner import Learner
+from olrl.loop import OnlineLoop
+from olrl.memory import Memory
+from olrl.monitor.detectors import DetectorBank
+from olrl.monitor.histograms import TokenHistograms
+from olrl.monitor.monitor import LoopMonitor
+from olrl.streams.chunk import Chunk
+from olrl.streams.chunker import Chunker
+from olrl.streams.document import Document
+from olrl.streams.tokens import Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopConfig:
+    """What a loop is beside its stream, its learner and its controller.
+
+    `chunk` sequences of `seq_len` predicted tokens arrive a round; a round may spend `cost.budget` units;
+    `price` is what one whole budget is worth, relative to the running loss; `seed` keys the draws from memory;
+    signals named in `masked` are reported as missing.
+    """
+
+    chunk: int = 16
+    seq_len: int = 64
+    cost: CostModel = CostModel()
+    price: float = 0.0
+    probes: int = 4
+    seed: int = 0
+    masked: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        for name in ("chunk", "seq_len"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+
+
+def cut_chunks(documents: Iterable[Document], tokenizer: Tokenizer, config: LoopConfig) -> Iterator[Chunk]:
+    """The chunks of a stream of documents, one a round."""
+    return Chunker(tokenizer, n_sequences=config.chunk, seq_len=config.seq_len).chunks(documents)
+
+
+def assemble_loop(chunks: Iterator[Chunk], learner: Learner, *, base: Base, config: LoopConfig) -> OnlineLoop:
+    """The loop of a language-model learner on a stream of chunks, with memory and monitor."""
+    memory = Memory(
+        chunk_size=config.chunk, example_shape=(config.seq_len + 1,), dtype=np.int32, seed=config.seed
+    )
+    monitor = LoopMonitor(
+        detectors=DetectorBank(),
+        histograms=TokenHistograms(),
+        cost=config.cost,
+        price=config.price,
+        masked=config.masked,
+    )
+    return OnlineLoop(
+        stream=chunks,
+        memory=memory,
+        learner=learner,
+        monitor=monitor,
+        base=base,
+        cost=config.cost,
+        probes=config.probes,
+    )

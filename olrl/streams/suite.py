@@ -1,0 +1,67 @@
+"""The `drift` suite: streams of every kind of drift, for training controllers and for judging them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from olrl.streams.corpus import Corpus
+from olrl.streams.drift import DriftConfig, DriftKind
+from olrl.streams.pieces import Split
+
+# One in five has no drift: there a tuned constant is optimal, and a controller must at least do no harm.
+KINDS: tuple[DriftKind, ...] = (
+    "abrupt", "none", "recurring", "burst", "gradual",
+    "abrupt", "recurring", "none", "burst", "abrupt",
+)  # fmt: skip
+N_RECURRING = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteConfig:
+    """Stream number k of the suite has kind `KINDS[k % 10]` and a seed of its own.
+
+    `n_bytes` is a stream's length, `segment_bytes` the range of the stretches between drifts. A domain takes
+    part only where it has text enough not to be read twice in the stream.
+    """
+
+    n_bytes: int
+    segment_bytes: tuple[int, int]
+    split: Split
+    seed: int = 0
+
+    @classmethod
+    def for_rounds(
+        cls, rounds: int, *, bytes_per_round: int, split: Split, seed: int = 0, segment: tuple[int, int] = (10, 60)
+    ) -> "SuiteConfig":
+        """Streams long enough for `rounds` rounds, drifting every `segment` rounds; one round is kept spare."""
+        return cls(
+            n_bytes=(rounds + 1) * bytes_per_round,
+            segment_bytes=(segment[0] * bytes_per_round, segment[1] * bytes_per_round),
+            split=split,
+            seed=seed,
+        )
+
+    def stream(self, number: int, corpus: Corpus) -> DriftConfig:
+        """The settings of stream `number`, the same for the same suite and corpus."""
+        kind = KINDS[number % len(KINDS)]
+        return DriftConfig(
+            kind=kind,
+            n_bytes=self.n_bytes,
+            segment_bytes=self.segment_bytes,
+            n_recurring=N_RECURRING,
+            domains=self._domains(kind, corpus),
+            split=self.split,
+            seed=int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0]),
+        )
+
+    def _domains(self, kind: DriftKind, corpus: Corpus) -> tuple[str, ...]:
+        needed = {
+            "none": self.n_bytes,
+            "burst": self.n_bytes,
+            "recurring": self.n_bytes // 2,
+        }.get(kind, self.segment_bytes[0] * 2)
+        sizes = {name: corpus.text_bytes(name, self.split) for name in corpus.domains(self.split)}
+        enough = tuple(name for name, size in sizes.items() if size >= needed)
+        if len(enough) >= N_RECURRING:
+            return enough
+        return tuple(sorted(sizes, key=lambda name: -sizes[name])[:N_RECURRING])
