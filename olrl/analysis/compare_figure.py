@@ -1,0 +1,108 @@
+"""Several entrants over one stream as a figure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from olrl.analysis import style
+from olrl.analysis.figures import batch_axis, rate_axis, window_axis
+from olrl.analysis.records import UNIFORM_BPB, smooth
+from olrl.control.decision import WINDOWS
+
+# What is told apart by colour alone is told apart by dashes too once the colours are used up.
+COLOURS = (style.BLUE, style.VERMILION, style.GREEN, style.ORANGE, style.PURPLE, style.SKY, style.BLACK)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """One entrant's rounds; each sequence has one value a round.
+
+    `loss_bpb` is the loss before training, bits per byte (NaN where it was not finite; drawn as 8). The
+    decisions may be left out. `highlight` draws it wider and on top; decisions are shown of highlighted
+    entrants only.
+    """
+
+    loss_bpb: ArrayLike
+    lr: ArrayLike | None = None
+    batch_size: ArrayLike | None = None
+    window: ArrayLike | None = None
+    highlight: bool = False
+
+
+def figure_compare(
+    curves: Mapping[str, Curve],
+    *,
+    title: str = "",
+    segments: Sequence[tuple[int, str]] = (),
+    alarms: Sequence[int] = (),
+    smooth_rounds: int = 10,
+) -> Figure:
+    """Smoothed loss of each entrant, in the order given, above the decisions of the highlighted ones.
+
+    `segments` are the true changes as (first round, name of the source), `alarms` rounds with a drift alarm.
+    Raises ValueError when there is no curve or their lengths differ.
+    """
+    losses = {name: _charged(curve.loss_bpb) for name, curve in curves.items()}
+    lengths = {len(loss) for loss in losses.values()}
+    if len(lengths) != 1 or 0 in lengths:
+        raise ValueError(
+            f"entrants to compare need the same number of rounds, at least 1; got {sorted(lengths)}"
+        )
+    steered = {name: curve for name, curve in curves.items() if curve.highlight and curve.lr is not None}
+    figure, axes = style.panels((3.6, 1.15, 1.15, 1.35) if steered else (3.6,))
+    n = lengths.pop()
+    places = {name: k for k, name in enumerate(sorted(curves, key=lambda name: not curves[name].highlight))}
+    if segments:
+        style.bands(axes, [float(start) for start, _ in segments], float(n), [name for _, name in segments])
+    for name, loss in losses.items():
+        line = _line(places[name], highlight=curves[name].highlight)
+        axes[0].plot(smooth(loss, rounds=smooth_rounds), label=name, **line)
+    for k, alarm in enumerate(alarms):
+        label = "drift alarm" if k == 0 else "_"
+        axes[0].axvline(alarm, color=style.GREY, linewidth=0.7, linestyle=":", zorder=1, label=label)
+    axes[0].set_ylabel(f"loss before training, smoothed\n({smooth_rounds} rounds; bits per byte)", fontsize=9)
+    if steered:
+        _decisions(axes[1:], steered, places)
+    axes[-1].set_xlabel("round")
+    axes[-1].set_xlim(0, n)
+    figure.align_ylabels(axes)
+    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=6, frameon=False, fontsize=8.5
+    )
+    return figure
+
+
+def _charged(values: ArrayLike) -> NDArray[np.float64]:
+    loss = np.asarray(values, dtype=np.float64)
+    return np.where(np.isfinite(loss), loss, UNIFORM_BPB)
+
+
+def _line(k: int, *, highlight: bool) -> dict[str, Any]:
+    width, order = (2.3, 4) if highlight else (1.1, 3)
+    dash = style.DASHES[k // len(COLOURS) % len(style.DASHES)]
+    return {"color": COLOURS[k % len(COLOURS)], "linestyle": dash, "linewidth": width, "zorder": order}
+
+
+def _decisions(axes: Sequence[Axes], steered: Mapping[str, Curve], places: Mapping[str, int]) -> None:
+    rate, batch, window = axes
+    sizes: list[NDArray[np.float64]] = []
+    for name, curve in steered.items():
+        line = _line(places[name], highlight=False)
+        for ax, values in ((rate, curve.lr), (batch, curve.batch_size), (window, curve.window)):
+            if values is None:
+                continue
+            drawn = np.asarray(values, dtype=np.float64)
+            if ax is window:
+                drawn = np.array([WINDOWS.index(int(value)) for value in drawn], dtype=np.float64)
+            if ax is batch:
+                sizes.append(drawn)
+            ax.step(np.arange(len(drawn)), drawn, where="post", **line)
+    rate_axis(rate)
+    batch_axis(batch, np.concatenate(sizes) if sizes else np.array([1.0, 64.0]))
+    window_axis(window)

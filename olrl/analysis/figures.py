@@ -1,0 +1,153 @@
+"""One run as a figure: its loss, its decisions, and what happened on the way."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from numpy.typing import NDArray
+
+from olrl.analysis import style
+from olrl.analysis.records import RunRecords, smooth
+from olrl.control.decision import WINDOWS
+
+FIGURE = "loss_and_decisions.png"
+
+
+def figure_run(run: RunRecords, *, truth: bool = True) -> Figure:
+    """Loss in bits per byte above the learning rate, batch size and window of each round.
+
+    Drift alarms are vertical lines, the guard's interventions and losses that were not finite are marks in
+    the loss panel, rounds without training are marks at its foot. With `truth`, the true segments of
+    streams that know them are shaded and named by their source.
+    """
+    figure, axes = style.panels((2.9, 1.15, 1.15, 1.35))
+    loss, rate, batch, window = axes
+    rounds = run.round.astype(np.float64)
+    if truth:
+        _segments(axes, run)
+    _loss(loss, run, rounds)
+    _alarms(axes, run, rounds)
+    batch_axis(batch, np.append(run.batch_size, _proposed(run, "batch_size")))
+    window_axis(window)
+    places = [WINDOWS.index(int(value)) for value in _proposed(run, "window")]
+    for ax, applied, proposed in (
+        (rate, run.lr, _proposed(run, "lr")),
+        (batch, run.batch_size, _proposed(run, "batch_size")),
+        (window, run.window_index, np.array(places)),
+    ):
+        if run.proposed:
+            line: dict[str, Any] = {"where": "post", "color": style.ORANGE, "linewidth": 1.2}
+            ax.step(rounds, proposed, label="proposed, not applied", **line)
+        ax.step(rounds, applied, where="post", color=style.BLUE, linewidth=1.4)
+    rate_axis(rate)
+    window.set_xlabel("round")
+    window.set_xlim(rounds[0], rounds[-1] + 1)
+    figure.align_ylabels(axes)
+    figure.suptitle(_title(run), fontsize=11, x=0.01, ha="left")
+    figure.legend(*_handles(axes), loc="outside lower left", ncols=4, frameon=False, fontsize=8.5)
+    return figure
+
+
+def save_run_figure(run: RunRecords, folder: Path) -> Path:
+    """Write the figure of a run into a folder of figures."""
+    return style.save(figure_run(run), folder / FIGURE)
+
+
+def rate_axis(ax: Axes) -> None:
+    """Make an axis for learning rates after they are drawn: logarithmic, at least a decade wide."""
+    ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    if high / low < 10:  # so that ticks exist and a constant looks constant
+        middle = (low * high) ** 0.5
+        ax.set_ylim(middle / 10**0.5, middle * 10**0.5)
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.set_ylabel("learning\nrate", fontsize=9)
+
+
+def batch_axis(ax: Axes, sizes: NDArray[np.float64]) -> None:
+    """Make an axis for batch sizes: logarithmic, ticked at powers of two, wide enough for `sizes`."""
+    low, high = np.floor(np.log2(sizes.min())) - 0.3, np.ceil(np.log2(sizes.max())) + 0.3
+    ax.set_yscale("log", base=2)
+    ax.set_ylim(2.0**low, 2.0**high)
+    ax.yaxis.set_major_locator(FixedLocator([2.0**k for k in range(7)]))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.set_ylabel("batch size\n(sequences)", fontsize=9)
+
+
+def window_axis(ax: Axes) -> None:
+    """Make an axis for places on the window ladder."""
+    ax.set_ylim(-0.5, len(style.WINDOW_LABELS) - 0.5)
+    ax.yaxis.set_major_locator(FixedLocator(range(0, len(style.WINDOW_LABELS))))
+    ax.set_yticks(range(len(style.WINDOW_LABELS)), style.WINDOW_LABELS, fontsize=7)
+    ax.set_ylabel("window\n(chunks)", fontsize=9)
+
+
+def segment_starts(run: RunRecords) -> tuple[list[float], list[str]]:
+    """First round of each true segment, and the source most of its chunks came from."""
+    first = np.flatnonzero(np.diff(run.segment, prepend=run.segment[0] - 1))
+    stops = [*first[1:], len(run)]
+    names = [_commonest(run.source[a:b]) for a, b in zip(first, stops, strict=True)]
+    return run.round[first].astype(float).tolist(), names
+
+
+def _commonest(names: list[str]) -> str:
+    return max(dict.fromkeys(names), key=names.count)
+
+
+def _segments(axes: list[Axes], run: RunRecords) -> None:
+    starts, names = segment_starts(run)
+    if len(starts) > 1:
+        style.bands(axes, starts, float(run.round[-1]) + 1, names)
+
+
+def _loss(ax: Axes, run: RunRecords, rounds: NDArray[np.float64]) -> None:
+    ax.plot(rounds, run.loss_bpb, color=style.SKY, linewidth=0.6, alpha=0.8, label="loss of each chunk")
+    ax.plot(rounds, smooth(run.loss_bpb), color=style.BLUE, linewidth=1.7, label="smoothed (10 rounds)")
+    ax.set_ylabel("loss before training\n(bits per byte)", fontsize=9)
+    foot = ax.get_xaxis_transform()
+    marks = {"no training": (~run.update, "|", style.BLACK, 0.015)}
+    guarded = np.isin(np.arange(len(run)), list(run.guard))
+    marks["guard intervened"] = (guarded, "v", style.PURPLE, 0.97)
+    marks["loss not finite"] = (~np.isfinite(run.loss_bpb), "x", style.BLACK, 0.90)
+    for label, (where, marker, colour, height) in marks.items():
+        if where.any():
+            x = rounds[where]
+            ax.plot(
+                x,
+                np.full(len(x), height),
+                marker,
+                color=colour,
+                markersize=5,
+                transform=foot,
+                label=label,
+                zorder=4,
+            )
+
+
+def _alarms(axes: list[Axes], run: RunRecords, rounds: NDArray[np.float64]) -> None:
+    for ax in axes:
+        for n, k in enumerate(run.drift):
+            label = "drift alarm" if n == 0 else "_"
+            ax.axvline(rounds[k], color=style.VERMILION, linewidth=0.9, alpha=0.75, zorder=1, label=label)
+
+
+def _proposed(run: RunRecords, knob: str) -> NDArray[np.float64]:
+    return np.array([float(proposed[knob]) for proposed in run.proposed])
+
+
+def _title(run: RunRecords) -> str:
+    asked = run.config["run"]
+    shadow = ", in shadow" if run.proposed else ""
+    return f"{asked['controller']}{shadow} steering {asked['model']} on {Path(asked['stream']).name}"
+
+
+def _handles(axes: list[Axes]) -> tuple[list[Any], list[str]]:
+    found: dict[str, Any] = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    return list(found.values()), list(found)

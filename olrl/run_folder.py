@@ -1,0 +1,148 @@
+"""The folder a run writes: what lies where, who may read it, and how a person ends the run."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+FORMAT = 1
+CONFIG = "config.json"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths inside one run's folder; only its owner may read it (mode 0700), since a model learned the text.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as parent:
+    ...     folder = RunFolder.create(Path(parent) / "first")
+    ...     folder.write_config({"seed": 0})
+    ...     folder.read_config(), oct(folder.path.stat().st_mode)[-3:], folder.stop_requested
+    ({'format': 1, 'seed': 0}, '700', False)
+    """
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path) -> "RunFolder":
+        """A new folder with its parents; ValueError when something is there already."""
+        if path.exists() and not path.is_dir():
+            raise ValueError(f"--out {path} is a file: give the name of a new or empty folder")
+        if path.is_dir() and any(path.iterdir()):
+            what = "already holds a run" if (path / CONFIG).is_file() else "holds other files"
+            raise ValueError(f"--out {path} {what} and is not overwritten: give a new or empty folder")
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o700)
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """A folder that a run has written; ValueError when it is none."""
+        if not path.is_dir():
+            raise ValueError(f"{path} is not a folder: give the folder that a run has written")
+        if not (path / CONFIG).is_file():
+            raise ValueError(f"{path} has no {CONFIG}: give the folder that a run has written")
+        return cls(path)
+
+    @property
+    def decisions(self) -> Path:
+        """A line a round: the loss before the decision, the decision, and what came of it."""
+        return self.path / "decisions.jsonl"
+
+    @property
+    def stream(self) -> Path:
+        """A line a round: what arrived (source, true segment where known, bytes); never the text."""
+        return self.path / "stream.jsonl"
+
+    @property
+    def dead_letter(self) -> Path:
+        """A line for each row of the stream that could not be used."""
+        return self.path / "dead_letter.jsonl"
+
+    @property
+    def figures(self) -> Path:
+        """Folder of figures."""
+        return self.path / "figures"
+
+    @property
+    def model(self) -> Path:
+        """Folder of the adapted model, in Hugging Face format."""
+        return self.path / "model"
+
+    @property
+    def report(self) -> Path:
+        """The report, Markdown."""
+        return self.path / "report.md"
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether a person has put a file `STOP` here."""
+        return (self.path / "STOP").exists()
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Write `config.json`: everything that decides the result."""
+        text = json.dumps({"format": FORMAT, **config}, indent=2, allow_nan=False, ensure_ascii=False)
+        (self.path / CONFIG).write_text(text + "\n", encoding="utf-8")
+
+    def read_config(self) -> dict[str, Any]:
+        """Read `config.json`; ValueError when it is damaged or of another format."""
+        try:
+            config = json.loads((self.path / CONFIG).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{self.path / CONFIG} is damaged: {error}") from error
+        if not isinstance(config, dict) or config.get("format") != FORMAT:
+            found = config.get("format") if isinstance(config, dict) else None
+            raise ValueError(f"{self.path / CONFIG} has format {found!r}: this version reads {FORMAT}")
+        return config
+
+
+class JsonLines:
+    """Rows appended to a file, each on disk as soon as its round ends, so that a killed run keeps them.
+
+    A number that is not finite is refused (ValueError): it has no form in JSON.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file: IO[str] = path.open("x", encoding="utf-8", buffering=1)
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Append one row."""
+        self._file.write(json.dumps(row, allow_nan=False, ensure_ascii=False) + "\n")
+
+    def close(self) -> None:
+        """Close the file; writing afterwards raises ValueError."""
+        self._file.close()
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Rows of a file of JSON lines; a last line cut off by a kill is left out.
+
+    Raises ValueError for any other line that is no JSON object.
+    """
+    rows: list[dict[str, Any]] = []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    for number, line in enumerate(lines, start=1):
+        if not line:
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            if number == len(lines):
+                break
+            raise ValueError(f"{path} line {number} is damaged: {error}") from error
+        if not isinstance(row, dict):
+            raise ValueError(f"{path} line {number} is no JSON object")
+        rows.append(row)
+    return rows
+
+
+def default_path(kind: str, name: str) -> Path:
+    """`runs/<date>-<time>-<kind>-<name>`, the name reduced to letters, digits and dashes."""
+    plain = "-".join("".join(c if c.isalnum() else " " for c in name).split()).lower()
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{kind}-{plain[:40] or 'run'}"
+    path, again = Path("runs") / stem, 1
+    while path.exists():
+        again += 1
+        path = Path("runs") / f"{stem}-{again}"
+    return path
