@@ -19,8 +19,8 @@ class _Detector(Protocol):
 
 
 # Settings were chosen on standardised innovations. On losses without drift, autocorrelated (AR(1), 0 to 0.8)
-# and falling or not, ADWIN raises 0.9 and Page-Hinkley 1.4 false alarms in 1,000 rounds. Of rises of the loss by
-# 28 % (65 %) amid noise of 5 % they find 0.8 (0.93), about two rounds late.
+# and falling or not, ADWIN raises 0.9 and Page-Hinkley 1.4 false alarms in 1,000 rounds. Of rises of the loss
+# by 28 % (65 %) amid noise of 5 % they find 0.8 (0.93), about two rounds late.
 def _adwin() -> _Detector:
     from river.drift import ADWIN
 
