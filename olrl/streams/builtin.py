@@ -100,7 +100,7 @@ DOMAINS: tuple[Domain, ...] = (
     ),
     Domain(name="operators", about="declarations of torch's operators, YAML", pieces=languages.operators),
     _language("dutch", "dutch", "nl nl-be"),
-    _language("german", "german", "de de-at de-ch"),
+    _language("french", "french", "fr"),
     _language("spanish", "spanish", "es es-mx"),
     _language("portuguese", "portuguese", "pt pt-br"),
     _language("italian", "italian", "it", held_out=True),

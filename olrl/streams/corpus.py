@@ -19,7 +19,7 @@ from olrl.streams.document import Document
 from olrl.streams.near_duplicates import NearDuplicates
 from olrl.streams.pieces import MIN_BYTES, SHARES, SPLITS, Piece, Split, join, n_bytes, split_of
 
-FORMAT = 1  # goes up when the same packages would give other text
+FORMAT = 2  # goes up when the same packages would give other text
 DOMAIN_BYTES = 1_000_000  # at most, over all splits
 GROUP_BYTES = 40_000  # at most of one file, lest a long one make up a split
 

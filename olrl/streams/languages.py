@@ -11,8 +11,8 @@ import yaml
 from olrl.streams.installed import folder_of, package_files
 from olrl.streams.pieces import Piece, cut, in_hash_order, n_bytes
 
-_LIST_BYTES = 40_000  # names of streets or towns would otherwise drown the sentences
-_SENTENCES = ("text.text", "text.quotes", "text.questions")
+_LIST_BYTES = 25_000  # of a list of names: streets and towns would otherwise drown the sentences
+_UNLIMITED = ("text.text", "text.quotes", "text.sentence", "text.questions", "text.words")
 _NO_LANGUAGE = re.compile(r"alphabet|_fmt|abbr|formats|code|url|symbol")
 
 
@@ -33,8 +33,8 @@ def dialogue(language: str) -> Iterator[Piece]:
 def sentences_and_names(locale: str) -> Iterator[Piece]:
     """Sentences, then words, personal and place names and the like; every item is a group of its own."""
     lists = _lists(locale)
-    for name in sorted(lists, key=lambda name: (name not in _SENTENCES, name)):
-        room = float("inf") if name in _SENTENCES else _LIST_BYTES
+    for name in sorted(lists, key=lambda name: (name not in _UNLIMITED, name)):
+        room = float("inf") if name in _UNLIMITED else _LIST_BYTES
         for item in in_hash_order(dict.fromkeys(lists[name]), key=str):
             room -= n_bytes(item) + 1
             if room < 0:
