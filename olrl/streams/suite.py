@@ -6,7 +6,7 @@ import numpy as np
 
 from olrl.streams.corpus import Corpus
 from olrl.streams.drift import DriftConfig, DriftKind
-from olrl.streams.pieces import Split
+from olrl.streams.pieces import SPLITS, Split
 
 # One in five has no drift: there a tuned constant is optimal, and a controller must at least do no harm.
 KINDS: tuple[DriftKind, ...] = (
@@ -51,7 +51,7 @@ class SuiteConfig:
             n_recurring=N_RECURRING,
             domains=self._domains(kind, corpus),
             split=self.split,
-            seed=int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0]),
+            seed=int(np.random.SeedSequence([self.seed, number, SPLITS.index(self.split)]).generate_state(1)[0]),
         )
 
     def _domains(self, kind: DriftKind, corpus: Corpus) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""How a controller is judged: entrants side by side on the same tokens."""

@@ -1,0 +1,152 @@
+"""Runs to be made, each done once: in parallel over processes, and cached by content."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from olrl.assembly import LoopConfig, cut_chunks
+from olrl.control.decision import Base
+from olrl.learners.cost import CostModel
+from olrl.streams.chunk import Chunk
+from olrl.streams.drift import DriftConfig
+
+from .play import LearnerPool, Trace
+
+CACHE_FORMAT = 1  # goes up when a run's numbers change for another reason than its settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamRef:
+    """A stream by what it is made from: composed drift, or a SOURCE as on the command line."""
+
+    name: str
+    kind: str
+    drift: DriftConfig | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One entrant on one stream from one base; everything that decides the result is in here.
+
+    `fingerprint` stands for what the settings do not name: corpus, weights of model and policy, versions.
+    """
+
+    entrant: str
+    stream: StreamRef
+    model: str
+    base: Base
+    fixed: Base | None
+    base_lr_mult: float
+    policy: str
+    seed: int
+    rounds: int
+    chunk: int = 16
+    seq_len: int = 64
+    cost: CostModel = CostModel()
+    price: float = 0.0
+    device: str = "cpu"
+    fingerprint: str = ""
+
+    @property
+    def key(self) -> str:
+        """Content address of the result."""
+        text = json.dumps([CACHE_FORMAT, asdict(self)], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def run_jobs(jobs: list[Job], *, cache: Path, processes: int) -> Iterator[tuple[Job, Trace]]:
+    """Results as they come, those found in the cache first; a result is in the cache before it is yielded."""
+    cache.mkdir(parents=True, exist_ok=True)
+    missing: list[Job] = []
+    for job in jobs:
+        trace = _read(cache / f"{job.key}.json")
+        if trace is None:
+            missing.append(job)
+        else:
+            yield job, trace
+    if not missing:
+        return
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "transformers", __name__])
+    with ProcessPoolExecutor(max_workers=processes, mp_context=context) as pool:
+        futures: dict[Future[Trace], Job] = {pool.submit(run_job, job): job for job in missing}
+        try:
+            for future in as_completed(futures):
+                job, trace = futures[future], future.result()
+                _write(cache / f"{job.key}.json", trace)
+                yield job, trace
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def run_job(job: Job) -> Trace:
+    """Make one run, in this process."""
+    import torch
+
+    from .entrants import build_controller
+    from .play import play
+
+    torch.set_num_threads(1)  # runs are parallel over processes
+    config = LoopConfig(
+        chunk=job.chunk, seq_len=job.seq_len, cost=job.cost, price=job.price, seed=job.seed
+    )
+    controller = build_controller(
+        job.entrant, base=job.base, fixed=job.fixed, policy=job.policy, price=job.price
+    )
+    chunks = _chunks(job.stream, job.model, job.device, config, job.rounds)
+    return play(controller, chunks, _pool(job.model, job.device).fresh(), base=job.base, config=config)
+
+
+@lru_cache(maxsize=2)
+def _loaded(model: str, device: str) -> Any:
+    from olrl.models.load import load_model
+
+    return load_model(model, device=device)
+
+
+@lru_cache(maxsize=2)
+def _pool(model: str, device: str) -> LearnerPool:
+    from olrl.learners.causal_lm import CausalLMLearner
+
+    return LearnerPool(CausalLMLearner(_loaded(model, device).model))
+
+
+@lru_cache(maxsize=4)
+def _chunks(
+    stream: StreamRef, model: str, device: str, config: LoopConfig, rounds: int
+) -> tuple[Chunk, ...]:
+    from itertools import islice
+
+    from olrl.streams.corpus import load_corpus
+    from olrl.streams.dead_letter import DeadLetter
+    from olrl.streams.drift import drift_stream
+    from olrl.streams.sources import open_source
+
+    if stream.drift is not None:
+        documents = drift_stream(stream.drift, load_corpus())
+    else:
+        assert stream.source is not None
+        documents = open_source(stream.source, dead_letter=DeadLetter(None))
+    tokenizer = _loaded(model, device).tokenizer
+    return tuple(islice(cut_chunks(documents, tokenizer, config), rounds))
+
+
+def _read(path: Path) -> Trace | None:
+    try:
+        return Trace.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # never made, or half-written by a crash: it is made again
+
+
+def _write(path: Path, trace: Trace) -> None:
+    scratch = path.with_suffix(f".{os.getpid()}.tmp")
+    scratch.write_text(json.dumps(trace.to_dict(), allow_nan=False), encoding="utf-8")
+    scratch.replace(path)
