@@ -80,18 +80,20 @@ def window_position(window: Array) -> Array:
     >>> window_position(np.array([1.0, 8.0, 0.0]))
     array([0., 3., 7.])
     """
-    return np.where(window == 0, 7.0, np.log2(np.clip(window, 1, 64)))
+    position: Array = np.where(window == 0, 7.0, np.log2(np.clip(window, 1, 64)))
+    return position
 
 
 class FeatureExtractor:
     """Features of n learners from their signals, round by round; the entries stand in `FEATURE_SPEC`.
 
     `base_lr`, `base_batch_size` and `base_window` are numbers or arrays of shape (n,). What is not a finite
-    number counts as missing; a missing signal gives features of 0 and a mask of 1, and whatever comes in, what
-    comes out is finite and within ±5. One learner takes about 60 µs a round, 128 take about 0.3 ms.
+    number counts as missing; a missing signal gives features of 0 and a mask of 1, and whatever comes in,
+    what comes out is finite and within ±5. One learner takes about 60 µs a round, 128 take about 0.3 ms.
 
     >>> features = FeatureExtractor(1, base_lr=1e-3, base_batch_size=8, base_window=4)
-    >>> observation = features.update(batch_signals([Signals(loss_nats=2.0, lr=2e-3, batch_size=8, window=4)]))
+    >>> signals = Signals(loss_nats=2.0, lr=2e-3, batch_size=8, window=4)
+    >>> observation = features.update(batch_signals([signals]))
     >>> observation.shape == (1, len(FEATURE_SPEC)), float(observation[0, 0])  # log2(2) / 2
     (True, 0.5)
     """
@@ -109,9 +111,19 @@ class FeatureExtractor:
         self.reset(base_lr=base_lr, base_batch_size=base_batch_size, base_window=base_window)
 
     @classmethod
-    def for_base(cls, base: Base) -> FeatureExtractor:
-        """An extractor for one learner."""
-        return cls(1, base_lr=base.lr, base_batch_size=base.batch_size, base_window=base.window)
+    def for_bases(cls, bases: Sequence[Base]) -> FeatureExtractor:
+        """An extractor for as many learners as there are bases."""
+        return cls(
+            len(bases),
+            base_lr=[base.lr for base in bases],
+            base_batch_size=[base.batch_size for base in bases],
+            base_window=[base.window for base in bases],
+        )
+
+    @property
+    def n_features(self) -> int:
+        """Length of an observation."""
+        return len(FEATURE_SPEC)
 
     def _views(self) -> None:
         ends = np.cumsum([_A, _Q, _S, _S])
@@ -128,8 +140,8 @@ class FeatureExtractor:
     ) -> None:
         """Forget the history of some learners (a mask or indices; all by default), perhaps with a new base.
 
-        A new base has one value, or one for each learner in `which`; ValueError unless it is positive (window:
-        from 0 to 64).
+        A new base has one value, or one for each learner in `which`; ValueError unless it is positive
+        (window: from 0 to 64).
         """
         chosen: Any = slice(None) if which is None else which
         for row, (name, given) in enumerate((("lr", base_lr), ("batch size", base_batch_size))):
@@ -200,7 +212,7 @@ class FeatureExtractor:
 
     def _deviations(self, now: Array) -> Array:
         """Deviations from what was before this round, shape (spreads, n)."""
-        deviations = now[_SPREAD_ROWS]
+        deviations: Array = now[_SPREAD_ROWS]
         deviations[: len(_SPREAD_ABOUT)] -= self._average[_SPREAD_ABOUT]
         return deviations
 
@@ -326,7 +338,8 @@ class FeatureExtractor:
 
     def _mean(self, name: str, horizon: int, now: Array) -> Array:
         """An average of the history, missing where the quantity is missing now."""
-        return self._average[_AVERAGE[name, horizon]] + now * 0.0
+        mean: Array = self._average[_AVERAGE[name, horizon]] + now * 0.0
+        return mean
 
     def state_dict(self) -> dict[str, Any]:
         """Bases and history, JSON-able; learners are the columns."""

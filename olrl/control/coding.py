@@ -1,0 +1,176 @@
+"""How a policy's discrete actions become decisions, for n learners at once: state, decisions, interface."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from olrl.control.decision import BATCH_SIZES, MAX_LR_NOTCHES, WINDOWS, Base, Decision
+
+CODING_VERSION = 1
+_WINDOWS = np.array(WINDOWS)
+_POSITION = {window: position for position, window in enumerate(WINDOWS)}
+_LARGEST_BATCH = BATCH_SIZES[-1]
+_SKIP = 0  # of the last head; 1 trains
+
+
+@dataclass(kw_only=True)
+class ActionState:
+    """Where n learners stand, and the base they are counted from; arrays of shape (n,), changed by `apply`.
+
+    `lr_notches` counts factors of two from the base rate, within ±6 (fractions under codings with a
+    continuous part). `batch_notches` counts them from the base batch size (fractions where that is off the
+    ladder 1, 2, 4, … 64 and a coding goes there). `window` is a position on the window ladder, 0 to 7.
+    """
+
+    base_lr: NDArray[np.float64]
+    base_batch_size: NDArray[np.int64]
+    lr_notches: NDArray[np.float64]
+    batch_notches: NDArray[np.float64]
+    window: NDArray[np.int64]
+
+    def state_dict(self) -> dict[str, list[float]]:
+        """All of it, JSON-able."""
+        return {name: array.tolist() for name, array in vars(self).items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state_dict()` for as many learners; ValueError for another shape or value."""
+        loaded = {name: np.asarray(state[name], dtype=mine.dtype) for name, mine in vars(self).items()}
+        for name, given in loaded.items():
+            if given.shape != self.window.shape or not np.isfinite(given).all():
+                raise ValueError(f"action state {name!r} must be finite and of shape {self.window.shape}")
+        if not ((loaded["window"] >= 0) & (loaded["window"] < len(WINDOWS))).all():
+            raise ValueError(f"action state 'window' must be positions from 0 to {len(WINDOWS) - 1}")
+        vars(self).update(loaded)
+
+    def put(self, which: NDArray[Any], other: ActionState) -> None:
+        """Replace the learners in `which` (a mask or indices) by those of another state."""
+        for name, mine in vars(self).items():
+            mine[which] = getattr(other, name)
+
+    def copy(self) -> ActionState:
+        """An independent copy."""
+        return ActionState(**{name: array.copy() for name, array in vars(self).items()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decisions:
+    """Decisions of n learners; arrays of shape (n,) with the meaning and bounds of `Decision`'s fields."""
+
+    lr: NDArray[np.float64]
+    batch_size: NDArray[np.int64]
+    window: NDArray[np.int64]
+    update: NDArray[np.bool_]
+
+    def single(self, index: int = 0, *, weight_decay: float = 0.0) -> Decision:
+        """The decision of one learner."""
+        return Decision(
+            lr=float(self.lr[index]),
+            batch_size=int(self.batch_size[index]),
+            window=int(self.window[index]),
+            update=bool(self.update[index]),
+            weight_decay=weight_decay,
+        )
+
+
+class ActionCoding(ABC):
+    """A named way to read actions, integers of shape (n, 4): rate, batch size, window, update.
+
+    `nvec` is the number of choices of each head, as in Gymnasium's `MultiDiscrete`. The last head is always
+    0 to skip training in this round and 1 to train. A coding holds settings only; where the learners stand is
+    an `ActionState`, so one coding serves any number of them.
+    """
+
+    name: ClassVar[str]
+    nvec: ClassVar[tuple[int, int, int, int]]
+
+    def start(self, *, base_lr: ArrayLike, base_batch_size: ArrayLike, base_window: ArrayLike) -> ActionState:
+        """The state of learners at their bases, which broadcast to shape (n,).
+
+        Raises ValueError for a rate that is not positive, a batch size outside 1 … 64 or a window off the
+        ladder.
+        """
+        lr, batch, window = np.broadcast_arrays(
+            np.atleast_1d(np.asarray(base_lr, dtype=np.float64)), base_batch_size, base_window
+        )
+        if not (np.isfinite(lr).all() and (lr > 0).all()):
+            raise ValueError(f"base lr must be positive numbers, not {base_lr!r}")
+        if not ((batch >= 1) & (batch <= _LARGEST_BATCH)).all():
+            raise ValueError(f"base batch size must be from 1 to {_LARGEST_BATCH}, not {base_batch_size!r}")
+        if not np.isin(window, WINDOWS).all():
+            raise ValueError(f"base window must be on the ladder {WINDOWS}, not {base_window!r}")
+        return ActionState(
+            base_lr=lr.copy(),
+            base_batch_size=batch.astype(np.int64),
+            lr_notches=np.zeros(lr.shape),
+            batch_notches=np.zeros(lr.shape),
+            window=np.array([_POSITION[int(one)] for one in window], dtype=np.int64),
+        )
+
+    def start_at(self, bases: Sequence[Base]) -> ActionState:
+        """The state of learners at these bases."""
+        return self.start(
+            base_lr=[base.lr for base in bases],
+            base_batch_size=[base.batch_size for base in bases],
+            base_window=[base.window for base in bases],
+        )
+
+    def apply(
+        self,
+        state: ActionState,
+        actions: NDArray[Any],
+        signals: Mapping[str, NDArray[np.float64]] | None = None,
+    ) -> Decisions:
+        """Move `state` by actions of shape (n, 4) and return the decisions.
+
+        `signals` (as from `batch_signals`, of the round being decided) are read by codings that act on top
+        of a rule; what is absent or NaN counts as nothing measured. ValueError for actions out of range.
+        """
+        actions = np.asarray(actions)
+        if actions.shape != (len(state.window), 4):
+            raise ValueError(f"actions must be of shape ({len(state.window)}, 4), not {actions.shape}")
+        if not ((actions >= 0) & (actions < np.array(self.nvec))).all():
+            raise ValueError(
+                f"actions of {self.name!r} must be from 0 to below {self.nvec}, not {actions.tolist()}"
+            )
+        self._move(state, actions.astype(np.int64), signals or {})
+        np.clip(state.lr_notches, -MAX_LR_NOTCHES, MAX_LR_NOTCHES, out=state.lr_notches)
+        return Decisions(
+            lr=state.base_lr * np.exp2(state.lr_notches),
+            batch_size=batch_size(state),
+            window=_WINDOWS[state.window],
+            update=actions[:, 3] != _SKIP,
+        )
+
+    @abstractmethod
+    def _move(
+        self, state: ActionState, actions: NDArray[np.int64], signals: Mapping[str, NDArray[np.float64]]
+    ) -> None: ...
+
+    @abstractmethod
+    def stay(self, state: ActionState) -> NDArray[np.int64]:
+        """Actions, shape (n, 4), that leave `state` as it is (of what a coding can leave) and train."""
+
+    def settings(self) -> dict[str, float]:
+        """What the coding was built with, JSON-able."""
+        return {}
+
+    def spec(self) -> dict[str, Any]:
+        """The coding as it is written into a policy file: version, name, settings, nvec; JSON-able."""
+        return {
+            "version": CODING_VERSION,
+            "name": self.name,
+            "settings": self.settings(),
+            "nvec": list(self.nvec),
+        }
+
+
+def batch_size(state: ActionState) -> NDArray[np.int64]:
+    """The batch sizes of a state, shape (n,), from 1 to 64."""
+    size = state.base_batch_size * np.exp2(state.batch_notches)
+    return np.clip(np.rint(size), 1, _LARGEST_BATCH).astype(np.int64)
