@@ -1,6 +1,7 @@
 """The folder a run writes: what lies where, who may read it, and how a person ends the run."""
 
 import json
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,9 +62,19 @@ class RunFolder:
         return self.path / "dead_letter.jsonl"
 
     @property
+    def ending(self) -> Path:
+        """Why the run ended, how long it took, and how many rows could not be used."""
+        return self.path / "ending.json"
+
+    @property
     def figures(self) -> Path:
         """Folder of figures."""
         return self.path / "figures"
+
+    @property
+    def figure(self) -> Path:
+        """The figure of loss and decisions."""
+        return self.figures / "loss_and_decisions.png"
 
     @property
     def model(self) -> Path:
@@ -79,6 +90,10 @@ class RunFolder:
     def stop_requested(self) -> bool:
         """Whether a person has put a file `STOP` here."""
         return (self.path / "STOP").exists()
+
+    def discard(self) -> None:
+        """Remove the folder and all in it: nothing came of the run."""
+        shutil.rmtree(self.path)
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write `config.json`: everything that decides the result."""

@@ -13,8 +13,6 @@ from olrl.analysis import style
 from olrl.analysis.records import RunRecords, smooth
 from olrl.control.decision import WINDOWS
 
-FIGURE = "loss_and_decisions.png"
-
 
 def figure_run(run: RunRecords, *, truth: bool = True) -> Figure:
     """Loss in bits per byte above the learning rate, batch size and window of each round.
@@ -51,9 +49,9 @@ def figure_run(run: RunRecords, *, truth: bool = True) -> Figure:
     return figure
 
 
-def save_run_figure(run: RunRecords, folder: Path) -> Path:
-    """Write the figure of a run into a folder of figures."""
-    return style.save(figure_run(run), folder / FIGURE)
+def save_run_figure(run: RunRecords, path: Path) -> Path:
+    """Write the figure of a run as PNG."""
+    return style.save(figure_run(run), path)
 
 
 def rate_axis(ax: Axes) -> None:

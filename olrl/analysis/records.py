@@ -1,6 +1,7 @@
 """A run read back from its folder, as columns."""
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +23,7 @@ class RunRecords:
     `loss_bpb` holds NaN where the loss was not finite. `window` is the value of the ladder (0: the
     reservoir), `window_index` its place on the ladder. `guard` and `drift` hold, for the rounds that have
     any, the guard's reason and the detectors that fired. `proposed` holds the decisions proposed in shadow,
-    else nothing.
+    else nothing. `ended` says why the run is over, None while it is not (or was killed).
     """
 
     config: dict[str, Any]
@@ -41,6 +42,7 @@ class RunRecords:
     drift: dict[int, list[str]] = field(default_factory=dict)
     proposed: list[dict[str, Any]] = field(default_factory=list)
     dead_letters: dict[str, int] = field(default_factory=dict)
+    ended: str | None = None
 
     def __len__(self) -> int:
         return len(self.round)
@@ -96,16 +98,17 @@ def _columns(folder: RunFolder, rows: list[dict[str, Any]], arrived: list[dict[s
         guard={k: r["guard"] for k, r in enumerate(rows) if r["guard"] is not None},
         drift={k: list(r["drift"]) for k, r in enumerate(rows) if r["drift"]},
         proposed=[r["proposed"] for r in rows] if all("proposed" in r for r in rows) else [],
-        dead_letters=_dead_letters(folder),
+        **_ending(folder),
     )
 
 
-def _dead_letters(folder: RunFolder) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    if folder.dead_letter.is_file():
-        for row in read_json_lines(folder.dead_letter):
-            counts[str(row["reason"])] = counts.get(str(row["reason"]), 0) + 1
-    return dict(sorted(counts.items()))
+def _ending(folder: RunFolder) -> dict[str, Any]:
+    """How the run ended, and the rows it could not use: from its ending, else counted in the dead letter."""
+    if folder.ending.is_file():
+        ending = read_json_lines(folder.ending)[0]
+        return {"ended": str(ending["ended"]), "dead_letters": dict(ending["dead_letters"])}
+    rejected = read_json_lines(folder.dead_letter) if folder.dead_letter.is_file() else []
+    return {"dead_letters": dict(sorted(Counter(str(row["reason"]) for row in rejected).items()))}
 
 
 def smooth(values: Floats, *, rounds: int = 10) -> Floats:

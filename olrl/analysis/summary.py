@@ -1,5 +1,6 @@
 """What a run comes to, in numbers."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -73,7 +74,7 @@ def summarise(run: RunRecords) -> Summary:
         budget=float(run.config["run"]["budget"]) * n,
         alarms=dict(sorted(Counter(name for names in run.drift.values() for name in names).items())),
         alarm_rounds=len(run.drift),
-        guard=dict(sorted(Counter(run.guard.values()).items())),
+        guard=dict(sorted(Counter(map(_without_numbers, run.guard.values())).items())),
         dead_letters=run.dead_letters,
         sources=_sources(run),
         ranges={
@@ -83,6 +84,11 @@ def summarise(run: RunRecords) -> Summary:
         },
         moves={name: int((np.diff(values) != 0).sum()) for name, values in knobs.items()},
     )
+
+
+def _without_numbers(reason: str) -> str:
+    """Reasons that differ in their numbers only are counted together."""
+    return re.sub(r"\d[\d.,]*(e[-+]?\d+)?", "…", reason)
 
 
 def _window(place: np.int64) -> str:

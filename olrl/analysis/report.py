@@ -1,0 +1,136 @@
+"""The report of a run: one page of Markdown made from its folder."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from olrl.analysis.figures import save_run_figure
+from olrl.analysis.records import RunRecords, read_run
+from olrl.analysis.summary import Summary, summarise
+from olrl.run_folder import RunFolder
+
+MAX_EVENTS = 50  # rows of drift and guard events shown; all of them are in decisions.jsonl
+
+
+def write_report(folder: RunFolder) -> Path:
+    """Make `report.md` and its figure anew from the other files of a run; ValueError if they are damaged."""
+    run = read_run(folder)
+    save_run_figure(run, folder.figure)
+    folder.report.write_text(report(run), encoding="utf-8")
+    return folder.report
+
+
+def report(run: RunRecords) -> str:
+    """The report as Markdown; holds names of sources and reasons, never text of the stream."""
+    summary = summarise(run)
+    parts = [
+        f"# {_subject(run)}",
+        f"{sentence(run, summary)} {_ending(run)}",
+        "![Loss and decisions of each round](figures/loss_and_decisions.png)",
+        "## Results",
+        _results(summary),
+        "## By source",
+        _table(
+            ("source of most of the chunk", "rounds", "bits per byte"),
+            [(s.source or "(unnamed)", s.rounds, f"{s.loss_bpb:.4f}") for s in summary.sources],
+        ),
+        "## Decisions",
+        _decisions(summary),
+        "## Drift alarms and guard",
+        _events(run),
+        "## Rows that could not be used",
+        _counts(summary.dead_letters, none="None: every row of the stream was used."),
+        "## Configuration",
+        _table(("setting", "value"), _settings(run.config)),
+        "## To run it again",
+        f"```sh\n{command(run.config)}\n```",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def sentence(run: RunRecords, summary: Summary) -> str:
+    """What came of a run, in one sentence."""
+    return (
+        f"Over {summary.rounds:,} rounds ({summary.n_bytes:,} bytes) the prequential loss was "
+        f"**{summary.loss_bpb:.4f} bits per byte** (first tenth {summary.first_bpb:.4f}, last tenth "
+        f"{summary.last_bpb:.4f}), with {summary.updates:,} updates that cost {summary.spent:,.0f} of "
+        f"{summary.budget:,.0f} units ({summary.spent_share:.0%} of the budget); drift alarms were raised in "
+        f"{summary.alarm_rounds} rounds and the guard intervened in {len(run.guard)}."
+    )
+
+
+def _ending(run: RunRecords) -> str:
+    return f"It ended because {run.ended}." if run.ended else "It has not come to its end."
+
+
+def command(config: dict[str, Any]) -> str:
+    """The command line that does a run again, apart from its folder."""
+    words = ["olrl", "run"]
+    for name, value in config["run"].items():
+        if name == "out" or value is None or value is False:
+            continue
+        words.append(f"--{name.replace('_', '-')}")
+        if value is not True:
+            words.append(str(value))
+    return shlex.join(words)
+
+
+def _subject(run: RunRecords) -> str:
+    asked = run.config["run"]
+    shadow = " in shadow" if asked.get("shadow") else ""
+    return f"{asked['controller']}{shadow} on {Path(asked['stream']).name}, model {Path(asked['model']).name}"
+
+
+def _results(summary: Summary) -> str:
+    rows: list[tuple[str, object]] = [
+        ("prequential loss, bits per byte (weighted by bytes, from round 1 on)", f"{summary.loss_bpb:.4f}"),
+        ("first tenth of the rounds, bits per byte", f"{summary.first_bpb:.4f}"),
+        ("last tenth of the rounds, bits per byte", f"{summary.last_bpb:.4f}"),
+        ("rounds", f"{summary.rounds:,}"),
+        ("bytes of text", f"{summary.n_bytes:,}"),
+        ("optimizer steps", f"{summary.updates:,}"),
+        ("rounds without training", f"{summary.skipped:,}"),
+        ("cost spent, units", f"{summary.spent:,.0f}"),
+        ("budget, units", f"{summary.budget:,.0f}"),
+        ("rounds with a loss that was not finite (charged 8 bits per byte)", f"{summary.nonfinite:,}"),
+    ]
+    return _table(("", "value"), rows)
+
+
+def _decisions(summary: Summary) -> str:
+    names = {"lr": "learning rate", "batch_size": "batch size, sequences", "window": "window, chunks"}
+    rows = [(names[knob], low, high, summary.moves[knob]) for knob, (low, high) in summary.ranges.items()]
+    return _table(("knob", "lowest", "highest", "rounds in which it moved"), rows)
+
+
+def _events(run: RunRecords) -> str:
+    rows = [(int(run.round[k]), "drift alarm", ", ".join(names)) for k, names in run.drift.items()]
+    rows += [(int(run.round[k]), "guard", reason) for k, reason in run.guard.items()]
+    if not rows:
+        return "No alarm was raised and the guard never intervened."
+    shown = _table(("round", "event", "what"), sorted(rows)[:MAX_EVENTS])
+    left = len(rows) - MAX_EVENTS
+    return shown if left <= 0 else f"{shown}\n\n… and {left} more, in `decisions.jsonl`."
+
+
+def _counts(counts: dict[str, int], *, none: str) -> str:
+    return _table(("reason", "rows"), list(counts.items())) if counts else none
+
+
+def _settings(config: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for name, value in config.items():
+        if isinstance(value, dict):
+            rows += _settings(value, f"{prefix}{name}.")
+        elif value is not None:
+            rows.append((f"{prefix}{name}", value))
+    return rows
+
+
+def _table(head: tuple[str, ...], rows: list[Any]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    return str(value).replace("|", "\\|").replace("\n", " ")

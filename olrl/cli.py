@@ -1,0 +1,229 @@
+"""The command line: `olrl run`, `inspect`, `report`, and what other rooms add to it.
+
+Nothing heavy is imported before a command runs, so that help is quick.
+"""
+
+import os
+import sys
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from olrl import __version__
+from olrl.run_config import CONTROLLERS, RunConfig
+
+GROUP = "olrl.commands"
+DEBUG = "OLRL_DEBUG"
+EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
+
+# One line each, so that listing them imports nothing; others are listed by their package.
+ABOUT = {
+    "train": "Train a controller, and freeze it into a policy.",
+    "compare": "Run entrants side by side on the same tokens.",
+    "export": "Make a policy folder of a training run.",
+}
+
+
+class LazyCommand(TyperCommand):
+    """A command of another room, found by name among the entry points and imported only when it runs."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Import the command and let it make the context, options and all."""
+        [found] = [point for point in entry_points(group=GROUP) if point.name == self.name]
+        wanted = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        wanted.command(self.name)(found.load())
+        return typer.main.get_command(wanted).make_context(info_name, args, parent=parent, **extra)
+
+
+def build_app() -> typer.Typer:
+    """The application with the commands of all rooms."""
+    app = typer.Typer(
+        name="olrl",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(_olrl)
+    for command in (run, inspect, report):
+        app.command()(command)
+    for point in sorted(entry_points(group=GROUP), key=_place):
+        app.command(point.name, cls=LazyCommand, help=_about(point))(_elsewhere)
+    return app
+
+
+def main() -> None:
+    """The console script: a mistake is one sentence and exit code 2; OLRL_DEBUG=1 shows its traceback."""
+    sys.exit(_run_app(sys.argv[1:]))
+
+
+def _run_app(args: list[str]) -> int:
+    try:
+        code = build_app()(args, prog_name="olrl", standalone_mode=False)
+    except KeyboardInterrupt:
+        return _say("interrupted at once; the model was not saved", EXIT_INTERRUPTED)
+    except Exception as error:
+        if os.environ.get(DEBUG) == "1" or not _is_mistake(error):
+            raise
+        return _say(_sentence(error), EXIT_MISTAKE)
+    return code if isinstance(code, int) else 0
+
+
+def _is_mistake(error: Exception) -> bool:
+    """Whether the caller can put it right: wrong options (typer's errors), wrong values, missing files."""
+    return isinstance(error, (ValueError, TypeError, OSError)) or hasattr(error, "format_message")
+
+
+def _sentence(error: Exception) -> str:
+    told = error.format_message() if hasattr(error, "format_message") else str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        told = f"{error.filename}: {error.strerror}"
+    return " ".join(told.split()) or type(error).__name__
+
+
+def _say(sentence: str, code: int) -> int:
+    print(f"olrl: {sentence}", file=sys.stderr)
+    return code
+
+
+def _about(point: EntryPoint) -> str:
+    return ABOUT.get(point.name, f"From {point.value.partition(':')[0]}.")
+
+
+def _place(point: EntryPoint) -> tuple[int, str]:
+    return (list(ABOUT).index(point.name) if point.name in ABOUT else len(ABOUT), point.name)
+
+
+def _elsewhere() -> None:
+    raise AssertionError("a lazy command is never called itself")
+
+
+def _olrl(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    """Learned control of learning rate, batch size and window for language models that learn online."""
+    if version:
+        print(f"olrl {__version__}")
+    elif context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+def run(
+    stream: Annotated[
+        str,
+        typer.Option(
+            metavar="SOURCE",
+            help="A .jsonl or .txt file, a folder of them, - (standard input), builtin:NAME or hf:NAME.",
+        ),
+    ],
+    model: Annotated[
+        str, typer.Option(metavar="nano|pico|DIR|HUB-ID", help="The model that learns.")
+    ] = RunConfig.model,
+    controller: Annotated[
+        str, typer.Option(metavar="NAME", help=f"What decides: {', '.join(CONTROLLERS)}.")
+    ] = RunConfig.controller,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="default|DIR",
+            show_default="the one that ships",
+            help="The frozen policy that --controller policy follows.",
+        ),
+    ] = None,
+    base_lr: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            show_default="the model's own",
+            help="Learning rate control starts from; any model but nano and pico needs it.",
+        ),
+    ] = None,
+    base_batch: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", show_default="the model's own, or 8", help="Batch size, sequences (1 to 64)."
+        ),
+    ] = None,
+    base_window: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            show_default="the model's own, or 8",
+            help="Window, newest chunks drawn from (1, 2, 4, ... 64; 0 is the reservoir).",
+        ),
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option(metavar="N", show_default="to the stream's end", help="Rounds at most.")
+    ] = None,
+    chunk: Annotated[int, typer.Option(metavar="C", help="Sequences that arrive a round.")] = RunConfig.chunk,
+    seq_len: Annotated[
+        int | None,
+        typer.Option(metavar="L", show_default="the model's own, or 64", help="Predicted tokens a sequence."),
+    ] = None,
+    budget: Annotated[
+        float,
+        typer.Option(metavar="U", help="Cost units a round may spend; a step over B sequences costs 4 + B."),
+    ] = RunConfig.budget,
+    price: Annotated[
+        float,
+        typer.Option(metavar="P", help="What one whole budget is worth, as a share of the running loss."),
+    ] = RunConfig.price,
+    device: Annotated[
+        str, typer.Option(metavar="D", help="Where the model computes: cpu, cuda, cuda:1, mps.")
+    ] = RunConfig.device,
+    seed: Annotated[int, typer.Option(metavar="N", help="Decides all that is drawn.")] = RunConfig.seed,
+    follow: Annotated[
+        bool, typer.Option("--follow", metavar="", help="Wait for more at the end of a growing file.")
+    ] = False,
+    keep_rejected: Annotated[
+        bool,
+        typer.Option("--keep-rejected", help="Keep the text of rows that cannot be used in the dead letter."),
+    ] = False,
+    shadow: Annotated[
+        bool,
+        typer.Option(
+            "--shadow", help="The base stays in force; what the controller proposes is written down."
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", show_default="runs/DATE-TIME-...", help="A new or empty folder for the run."
+        ),
+    ] = None,
+) -> None:
+    """Let a model learn online from a stream, under a controller.
+
+    Ctrl-C, or a file STOP in the run's folder, ends the run after its round and saves the model.
+    """
+    config = RunConfig(**locals())
+    from olrl.run_command import run_and_tell
+
+    code = run_and_tell(config)
+    if code:
+        raise typer.Exit(code)
+
+
+def inspect(
+    policy: Annotated[
+        str, typer.Argument(metavar="DIR|NAME", help="A policy folder, a run that trained one, or default.")
+    ],
+) -> None:
+    """Check a frozen policy and show its card."""
+    from olrl.control.policy import load_policy
+
+    inside = Path(policy) / "policy"
+    print(load_policy(str(inside) if (inside / "policy.json").is_file() else policy).card)
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.")],
+) -> None:
+    """Write a run's report and figure anew from its other files."""
+    from olrl.analysis.report import write_report
+    from olrl.run_folder import RunFolder
+
+    print(write_report(RunFolder.open(folder)))

@@ -1,0 +1,44 @@
+"""`olrl run` as a person sees it: progress while it runs, and a summary at its end."""
+
+from rich.console import Console
+from transformers.utils.logging import disable_progress_bar
+
+from olrl.progress import RunProgress
+from olrl.run import RunResult, run
+from olrl.run_config import RunConfig
+
+
+def run_and_tell(config: RunConfig) -> int:
+    """Run with progress on standard error and the summary on standard output; the exit code.
+
+    0, or 128 + the number of the signal that ended the run (130 for Ctrl-C): all was saved then too.
+    """
+    disable_progress_bar()  # transformers' own, for loading and saving: ours tells more
+    with RunProgress(Console(stderr=True), rounds=config.rounds) as progress:
+        result = run(config, on_round=progress.round)
+    print("\n".join(summary_lines(result)))
+    return 0 if result.interrupted is None else 128 + int(result.interrupted)
+
+
+def summary_lines(result: RunResult) -> list[str]:
+    """What came of a run, a line a fact."""
+    records, summary, folder = result.records, result.summary, result.folder
+    lost = f", {summary.nonfinite} of them not finite and charged 8" if summary.nonfinite else ""
+    lines = [
+        f"The run is over: {records.ended}.",
+        f"  loss       {summary.loss_bpb:.4f} bits per byte, prequential, over {summary.rounds} rounds{lost}",
+        f"             {summary.first_bpb:.4f} in the first tenth, {summary.last_bpb:.4f} in the last",
+        f"  cost       {summary.spent:.0f} of {summary.budget:.0f} units ({summary.spent_share:.0%}), "
+        f"{summary.updates} updates, {summary.skipped} rounds without training",
+        f"  drift      {_counted(summary.alarms, none='no alarm')}",
+        f"  guard      {_counted(summary.guard, none='never intervened')}",
+        f"  rejected   {_counted(summary.dead_letters, none='no row')}",
+        f"  report     {folder.report}",
+        f"  figure     {folder.figure}",
+    ]
+    saved = str(folder.model) if result.model_saved else "not saved: its weights are not finite"
+    return [*lines, f"  model      {saved}", f"  curves     tensorboard --logdir {folder.path}"]
+
+
+def _counted(counts: dict[str, int], *, none: str) -> str:
+    return ", ".join(f"{count} × {name}" for name, count in counts.items()) or none

@@ -1,0 +1,110 @@
+"""What a deployed run is asked to do."""
+
+import math
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from olrl.control import registry
+from olrl.control.decision import Base
+from olrl.learners.cost import CostModel
+
+CONTROLLERS: tuple[str, ...] = (*registry.CONTROLLERS, "policy")
+DEFAULT_POLICY = "default"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """A run of one model on one stream under one controller.
+
+    stream: SOURCE: a `.jsonl` or `.txt` file, a folder of them, `-`, `builtin:NAME` or `hf:NAME`.
+    model: a shipped model, a folder in Hugging Face format, or a hub id.
+    controller: one of `CONTROLLERS`.
+    policy: with the controller `policy`: a policy that ships or a policy folder; None is the default one.
+    base_lr, base_batch, base_window: the user's own setting, where it differs from what ships with the model.
+    rounds: rounds at most; None runs to the stream's end.
+    chunk: sequences that arrive a round.
+    seq_len: predicted tokens a sequence; None is what suits the model.
+    budget: cost units a round may spend; a step over B sequences costs 4 + B.
+    price: what one whole budget is worth, as a share of the running loss.
+    device: where the model computes, as PyTorch names it.
+    seed: decides all that is drawn.
+    follow: wait for more at the end of a growing file.
+    keep_rejected: keep the text of rows that could not be used.
+    shadow: the base stays in force, and what the controller would have done is written down.
+    out: the folder to write; None makes one under `runs/`.
+
+    >>> RunConfig(stream="mail.jsonl", rounds=-3)
+    Traceback (most recent call last):
+    ...
+    ValueError: rounds must be at least 1, not -3
+    """
+
+    stream: str
+    model: str = "nano"
+    controller: str = "policy"
+    policy: str | None = None
+    base_lr: float | None = None
+    base_batch: int | None = None
+    base_window: int | None = None
+    rounds: int | None = None
+    chunk: int = 16
+    seq_len: int | None = None
+    budget: float = 64.0
+    price: float = 0.0
+    device: str = "cpu"
+    seed: int = 0
+    follow: bool = False
+    keep_rejected: bool = False
+    shadow: bool = False
+    out: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not self.stream:
+            raise ValueError("stream is empty: give a file, a folder, -, builtin:NAME or hf:NAME")
+        for name, least in (("rounds", 1), ("chunk", 1), ("seq_len", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name} must be at least {least}, not {value!r}")
+        if not (math.isfinite(self.price) and self.price >= 0):
+            raise ValueError(f"price must be at least 0, not {self.price!r}")
+        CostModel(budget=self.budget)
+        self._own_base(Base(lr=1.0))
+        self._check_controller()
+
+    def _check_controller(self) -> None:
+        if self.controller not in CONTROLLERS:
+            close = get_close_matches(self.controller, CONTROLLERS, n=1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            known = ", ".join(CONTROLLERS)
+            raise ValueError(f"controller must be one of {known}, not {self.controller!r}{hint}")
+        if self.policy is not None and self.controller != "policy":
+            raise ValueError(f"policy {self.policy!r} has no effect with the controller {self.controller!r}")
+        if self.shadow and self.controller in ("never", "base"):
+            raise ValueError(
+                f"shadow has no effect with the controller {self.controller!r}, which proposes nothing new: "
+                f"choose hypergradient, drift-reset or policy"
+            )
+
+    @property
+    def cost(self) -> CostModel:
+        """The cost of updates, with this run's budget."""
+        return CostModel(budget=self.budget)
+
+    def base(self, shipped: Base | None, *, model: str) -> Base:
+        """What ships with the model, changed by the user's own setting; ValueError if no rate is known."""
+        if shipped is None and self.base_lr is None:
+            raise ValueError(
+                f"model {model!r} ships no base configuration: "
+                f"give --base-lr, the learning rate you would train it with"
+            )
+        return self._own_base(shipped or Base(lr=1.0))
+
+    def _own_base(self, start: Base) -> Base:
+        own = {"lr": self.base_lr, "batch_size": self.base_batch, "window": self.base_window}
+        return Base(**{**asdict(start), **{name: value for name, value in own.items() if value is not None}})
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as plain values."""
+        return {**asdict(self), "out": None if self.out is None else str(self.out)}
