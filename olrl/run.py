@@ -21,6 +21,7 @@ from olrl.assembly import LoopConfig, assemble_loop
 from olrl.control.controller import Controller
 from olrl.control.decision import Base, Decision
 from olrl.control.guard import Guard
+from olrl.control.policy import FrozenPolicy, load_policy
 from olrl.control.registry import make_controller
 from olrl.deployment import Deployment, Outcome
 from olrl.interrupt import Interrupt
@@ -138,11 +139,17 @@ def _controller(config: RunConfig, base: Base) -> tuple[Controller, dict[str, An
     """The controller asked for, and what is known of its policy if it has one."""
     if config.controller != "policy":
         return make_controller(config.controller, base=base), None
-    from olrl.control.policy import load_policy
-
     name = config.policy or DEFAULT_POLICY
     policy = load_policy(name)
-    return policy.controller(base=base), {"name": name, "sha256": policy.sha256}
+    return policy.controller(base=base), {"name": name, "sha256": _policy_sha256(policy)}
+
+
+def _policy_sha256(policy: FrozenPolicy) -> str:
+    """Identity of all that the policy's decisions depend on, wherever it was loaded from."""
+    digest = hashlib.sha256(json.dumps(policy.description(), sort_keys=True).encode())
+    for weight, bias in policy.layers:
+        digest.update(weight.tobytes() + bias.tobytes())
+    return digest.hexdigest()
 
 
 def _check_apart(folder: RunFolder, stream: str) -> None:

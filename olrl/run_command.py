@@ -13,7 +13,7 @@ def run_and_tell(config: RunConfig) -> int:
 
     0, or 128 + the number of the signal that ended the run (130 for Ctrl-C): all was saved then too.
     """
-    disable_progress_bar()  # transformers' own, for loading and saving: ours tells more
+    disable_progress_bar()  # type: ignore[no-untyped-call] # transformers' own, for loading and saving
     with RunProgress(Console(stderr=True), rounds=config.rounds) as progress:
         result = run(config, on_round=progress.round)
     print("\n".join(summary_lines(result)))

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from olrl.analysis import style
 from olrl.analysis.figures import batch_axis, rate_axis, window_axis
-from olrl.analysis.records import UNIFORM_BPB, smooth
+from olrl.analysis.records import UNIFORM_BPB, smooth, smoothing
 from olrl.control.decision import WINDOWS
 
 # What is told apart by colour alone is told apart by dashes too once the colours are used up.
@@ -40,7 +40,7 @@ def figure_compare(
     title: str = "",
     segments: Sequence[tuple[int, str]] = (),
     alarms: Sequence[int] = (),
-    smooth_rounds: int = 10,
+    smooth_rounds: int | None = None,
 ) -> Figure:
     """Smoothed loss of each entrant, in the order given, above the decisions of the highlighted ones.
 
@@ -56,16 +56,17 @@ def figure_compare(
     steered = {name: curve for name, curve in curves.items() if curve.highlight and curve.lr is not None}
     figure, axes = style.panels((3.6, 1.15, 1.15, 1.35) if steered else (3.6,))
     n = lengths.pop()
+    over = smooth_rounds or smoothing(n)
     places = {name: k for k, name in enumerate(sorted(curves, key=lambda name: not curves[name].highlight))}
     if segments:
         style.bands(axes, [float(start) for start, _ in segments], float(n), [name for _, name in segments])
     for name, loss in losses.items():
         line = _line(places[name], highlight=curves[name].highlight)
-        axes[0].plot(smooth(loss, rounds=smooth_rounds), label=name, **line)
+        axes[0].plot(smooth(loss, rounds=over), label=name, **line)
     for k, alarm in enumerate(alarms):
         label = "drift alarm" if k == 0 else "_"
         axes[0].axvline(alarm, color=style.GREY, linewidth=0.7, linestyle=":", zorder=1, label=label)
-    axes[0].set_ylabel(f"loss before training, smoothed\n({smooth_rounds} rounds; bits per byte)", fontsize=9)
+    axes[0].set_ylabel(f"loss before training, smoothed\n({over} rounds; bits per byte)", fontsize=9)
     if steered:
         _decisions(axes[1:], steered, places)
     axes[-1].set_xlabel("round")

@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
 from olrl.analysis import style
-from olrl.analysis.records import RunRecords, smooth
+from olrl.analysis.records import RunRecords, smooth, smoothing
 from olrl.control.decision import WINDOWS
 
 
@@ -104,7 +104,9 @@ def _segments(axes: list[Axes], run: RunRecords) -> None:
 
 def _loss(ax: Axes, run: RunRecords, rounds: NDArray[np.float64]) -> None:
     ax.plot(rounds, run.loss_bpb, color=style.SKY, linewidth=0.6, alpha=0.8, label="loss of each chunk")
-    ax.plot(rounds, smooth(run.loss_bpb), color=style.BLUE, linewidth=1.7, label="smoothed (10 rounds)")
+    over = smoothing(len(run))
+    smoothed = smooth(run.loss_bpb, rounds=over)
+    ax.plot(rounds, smoothed, color=style.BLUE, linewidth=1.7, label=f"smoothed ({over} rounds)")
     ax.set_ylabel("loss before training\n(bits per byte)", fontsize=9)
     foot = ax.get_xaxis_transform()
     marks = {"no training": (~run.update, "|", style.BLACK, 0.015)}

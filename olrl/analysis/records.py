@@ -111,10 +111,19 @@ def _ending(folder: RunFolder) -> dict[str, Any]:
     return {"dead_letters": dict(sorted(Counter(str(row["reason"]) for row in rejected).items()))}
 
 
-def smooth(values: Floats, *, rounds: int = 10) -> Floats:
+def smoothing(rounds: int) -> int:
+    """A time constant that suits a figure of that many rounds: a fiftieth of them, from 3 to 200.
+
+    >>> smoothing(60), smoothing(1000)
+    (3, 20)
+    """
+    return min(max(rounds // 50, 3), 200)
+
+
+def smooth(values: Floats, *, rounds: int) -> Floats:
     """Exponential moving average with that time constant, without the bias of its start; skips NaN.
 
-    >>> smooth(np.array([1.0, 1.0, math.nan, 1.0])).tolist()
+    >>> smooth(np.array([1.0, 1.0, math.nan, 1.0]), rounds=10).tolist()
     [1.0, 1.0, 1.0, 1.0]
     """
     out, total, weight, keep = np.empty(len(values)), 0.0, 0.0, math.exp(-1.0 / rounds)
