@@ -42,7 +42,8 @@ class Subject:
     """One registered thing and how it is asked.
 
     `make(seed)` gives a fresh one, `given(k)` the input of round k (the same at every call), `step` feeds it
-    and returns all that can be seen of the round. `long` rounds are enough for every bounded buffer to fill.
+    and returns all that can be seen of the round. `long` rounds are enough for every bounded buffer to fill;
+    growth by less than `flat_bytes` over as many again counts as none (a float kept from each round is more).
     """
 
     name: str
@@ -53,7 +54,8 @@ class Subject:
     save: Callable[[Any], Any] = lambda subject: subject.state_dict()
     load: Callable[[Any, Any], Any] = lambda subject, state: subject.load_state_dict(state)
     rounds: int = 40
-    long: int = 1_200
+    long: int = 300
+    flat_bytes: int = 7_000
 
     def run(self, subject: Any, first: int, last: int) -> list[str]:
         """What rounds `first` … `last - 1` show, each as a text that equals only if every bit does."""

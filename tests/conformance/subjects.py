@@ -1,74 +1,28 @@
 """All that is registered and has state, found by name, each with an input for every round."""
 
-import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from olrl.control.decision import Base
+from olrl.control.actions import ACTION_CODINGS
+from olrl.control.coding import ActionCoding, ActionState
+from olrl.learners.causal_lm import CausalLMLearner, OptimizerConfig
 from olrl.learners.cost import CostModel
-from olrl.learners.learner import UpdateReport
+from olrl.learners.learner import Learner, UpdateReport
+from olrl.learners.quadratic import QuadraticLearner
 from olrl.memory import Memory
+from olrl.models.byte_level import ByteModelShape, build_model
 from olrl.monitor.detectors import DETECTORS, DetectorBank
+from olrl.monitor.features import FeatureExtractor, batch_signals
 from olrl.monitor.histograms import TokenHistograms
 from olrl.monitor.monitor import LoopMonitor
-from olrl.monitor.signals import Signals
 from olrl.streams.chunk import Chunk
+from olrl.streams.chunker import Chunker
+from olrl.streams.tokens import ByteTokenizer
+from tests.conformance.inputs import BASE, chunk, document, loss, report, rng_of, signals, targets, tokens
 from tests.conformance.subject import ARRAYS, COPY, JSON, Subject
-
-BASE = Base(lr=1e-3, batch_size=8, window=4)
-
-
-def _rng(k: int) -> np.random.Generator:
-    return np.random.default_rng([11, k])
-
-
-def loss(k: int) -> float:
-    """A noisy loss that jumps up every 25 rounds and recovers."""
-    return 2.0 + 1.5 * math.exp(-(k % 25) / 5) + 0.05 * float(_rng(k).standard_normal())
-
-
-def tokens(k: int) -> NDArray[np.int32]:
-    """A chunk of four sequences of eight predicted tokens, from an alphabet that changes every 25 rounds."""
-    return _rng(k).integers(1 + 20 * (k // 25 % 3), 60, size=(4, 9)).astype(np.int32)
-
-
-def chunk(k: int) -> Chunk:
-    return Chunk(tokens=tokens(k), n_bytes=np.full(4, 8, dtype=np.int32), index=k)
-
-
-def report(k: int) -> UpdateReport:
-    if k % 7 == 3:
-        return UpdateReport()
-    return UpdateReport(updates=5, examples=40, train_loss_nats=loss(k), grad_norm=1.0 + k % 3, grad_cos=0.1)
-
-
-def signals(k: int) -> Signals:
-    """What a round may measure: now and then something is missing, and detectors fire."""
-    rng = _rng(k)
-    missing = k % 11 == 5
-    return Signals(
-        loss_nats=None if missing else loss(k),
-        loss_bpb=None if missing else loss(k) / math.log(2),
-        loss_std=0.2,
-        train_loss_nats=loss(k) - 0.1,
-        grad_norm=float(rng.lognormal()),
-        grad_snr=float(rng.normal()),
-        grad_cos=None if k % 13 == 4 else float(rng.uniform(-1, 1)),
-        gradient_age=k % 2,
-        update_ratio=1e-3,
-        old_new_gap=float(rng.normal(scale=0.1)),
-        hist_shift=float(rng.uniform(0, 0.8)),
-        hist_shift_last=float(rng.uniform(0, 0.8)),
-        alarms=("adwin",) if k % 25 == 2 else (),
-        rounds_since_alarm=k % 25,
-        lr=BASE.lr,
-        batch_size=BASE.batch_size,
-        window=BASE.window,
-        updates=5,
-        spent=60.0,
-    )
 
 
 def _memory_round(memory: Memory, given: NDArray[np.int32]) -> Any:
@@ -86,7 +40,7 @@ def _monitor_round(monitor: LoopMonitor, given: tuple[Chunk, UpdateReport]) -> A
 
 
 def _monitor(seed: int) -> LoopMonitor:
-    return LoopMonitor(detectors=DetectorBank(), histograms=TokenHistograms(), cost=CostModel())
+    return LoopMonitor(detectors=DetectorBank(("adwin",)), histograms=TokenHistograms(), cost=CostModel())
 
 
 def _detector(name: str) -> Subject:
@@ -97,9 +51,79 @@ def _detector(name: str) -> Subject:
         step=lambda bank, given: bank.update(given),
         codec=JSON,
         rounds=200,
-        long=600,
+        long=900,
+        flat_bytes=20_000,  # a detector remembers from 0 to 512 inputs, and its memory swings so much
     )
 
+
+class Steered:
+    """Learners under a coding: the coding has settings only, what it moves is the state."""
+
+    def __init__(self, coding: ActionCoding) -> None:
+        self.coding = coding
+        self.state: ActionState = coding.start_at([BASE, BASE])
+
+    def round(self, given: tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]) -> Any:
+        luck, measured = given
+        decisions = self.coding.apply(self.state, (luck * self.coding.nvec).astype(np.int64), measured)
+        return vars(decisions)
+
+    def state_dict(self) -> Any:
+        return self.state.state_dict()
+
+    def load_state_dict(self, state: Any) -> None:
+        self.state.load_state_dict(state)
+
+
+def _coding(name: str) -> Subject:
+    return Subject(
+        name=f"action coding {name}",
+        make=lambda seed: Steered(ACTION_CODINGS[name]()),
+        given=lambda k: (rng_of(k).random((2, 4)), batch_signals([signals(k), signals(k + 1)])),
+        step=lambda steered, given: steered.round(given),
+        codec=JSON,
+    )
+
+
+def _train(learner: Learner, given: NDArray[Any]) -> Any:
+    def batches() -> Iterator[NDArray[Any]]:
+        yield from (given[:2], given[2:], given)
+
+    scored = learner.score(given)
+    done = learner.update(batches(), BASE.decision())
+    return scored, vars(done), learner.score(given)
+
+
+def _language_model(seed: int, optimizer: OptimizerConfig) -> CausalLMLearner:
+    model = build_model(ByteModelShape(width=8, layers=1, heads=2, mlp=16), seed=seed)
+    return CausalLMLearner(model, optimizer=optimizer)
+
+
+def _quadratic(seed: int, optimizer: str) -> QuadraticLearner:
+    start = np.random.default_rng(seed).standard_normal(3)
+    return QuadraticLearner(start=start, curvature=np.array([0.5, 1.0, 4.0]), floor=1.0, optimizer=optimizer)
+
+
+def _learner(name: str, make: Callable[[int], Learner], given: Callable[[int], Any]) -> Subject:
+    return Subject(
+        name=f"learner {name}",
+        make=make,
+        given=given,
+        step=_train,
+        codec=ARRAYS,
+        rounds=10,
+        long=40,
+        flat_bytes=40_000,  # PyTorch's own caches warm up for long; an array kept a round is more
+    )
+
+
+_MOMENTUM = OptimizerConfig(name="sgd", momentum=0.9)
+LEARNERS = [
+    _learner("causal-lm adamw", lambda seed: _language_model(seed, OptimizerConfig()), tokens),
+    _learner("causal-lm sgd", lambda seed: _language_model(seed, _MOMENTUM), tokens),
+    _learner("quadratic adamw", lambda seed: _quadratic(seed, "adamw"), targets),
+    _learner("quadratic sgd", lambda seed: _quadratic(seed, "sgd"), targets),
+]
 
 SUBJECTS: list[Subject] = [
     Subject(
@@ -126,6 +150,23 @@ SUBJECTS: list[Subject] = [
         given=lambda k: (chunk(k), report(k)),
         step=_monitor_round,
         codec=COPY,
-        long=600,
+        long=900,
+        flat_bytes=20_000,  # a detector remembers from 0 to 512 inputs, and its memory swings so much
     ),
+    Subject(
+        name="features",
+        make=lambda seed: FeatureExtractor.for_bases([BASE, BASE]),
+        given=lambda k: batch_signals([signals(k), signals(k + 5)]),
+        step=lambda features, given: features.update(given),
+        codec=JSON,
+    ),
+    Subject(
+        name="chunker",
+        make=lambda seed: Chunker(ByteTokenizer(), n_sequences=4, seq_len=8),
+        given=document,
+        step=lambda chunker, given: [vars(cut) for cut in chunker.chunks([given])],
+        codec=JSON,
+    ),
+    *(_coding(name) for name in ACTION_CODINGS),
+    *LEARNERS,
 ]

@@ -16,8 +16,6 @@ from tests.conformance.subjects import SUBJECTS
 # (subject, question) -> why it may fail. The list is to shrink.
 EXCEPTIONS: dict[tuple[str, str], str] = {}
 
-KEPT_BYTES = 64 * 1024  # growth over `long` rounds that still counts as flat: less than 64 bytes a round
-
 
 def same_seed_same_result(subject: Subject) -> None:
     once = subject.run(subject.make(3), 0, subject.rounds)
@@ -77,19 +75,18 @@ def a_loaded_state_is_a_copy(subject: Subject) -> None:
 
 
 def memory_stays_flat(subject: Subject) -> None:
-    one = subject.make(3)
-    for k in range(subject.long):
-        subject.step(one, subject.given(k))
-    gc.collect()
+    one, held = subject.make(3), []
     tracemalloc.start()
     try:
-        for k in range(subject.long, 2 * subject.long):
-            subject.step(one, subject.given(k))
-        gc.collect()
-        kept, _ = tracemalloc.get_traced_memory()
+        for first in (0, subject.long):
+            for k in range(first, first + subject.long):
+                subject.step(one, subject.given(k))
+            gc.collect()
+            held.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
-    assert kept < KEPT_BYTES, f"{subject.long} rounds on a full buffer kept {kept} bytes"
+    growth = held[1] - held[0]
+    assert growth < subject.flat_bytes, f"another {subject.long} rounds kept {growth} bytes more"
 
 
 QUESTIONS: tuple[Callable[[Subject], None], ...] = (
