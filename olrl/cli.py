@@ -56,12 +56,13 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """The console script: a mistake is one sentence and exit code 2; OLRL_DEBUG=1 shows its traceback."""
-    sys.exit(_run_app(sys.argv[1:]))
+    sys.exit(execute(sys.argv[1:]))
 
 
-def _run_app(args: list[str]) -> int:
+def execute(args: list[str]) -> int:
+    """Run a command line and return its exit code; a mistake is told on standard error."""
     try:
-        code = build_app()(args, prog_name="olrl", standalone_mode=False)
+        code = app(args, prog_name="olrl", standalone_mode=False)
     except KeyboardInterrupt:
         return _say("interrupted at once; the model was not saved", EXIT_INTERRUPTED)
     except Exception as error:
@@ -227,3 +228,6 @@ def report(
     from olrl.run_folder import RunFolder
 
     print(write_report(RunFolder.open(folder)))
+
+
+app = build_app()

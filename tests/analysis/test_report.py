@@ -1,0 +1,39 @@
+import shlex
+from pathlib import Path
+
+from olrl.analysis.records import read_run
+from olrl.analysis.report import command, report, write_report
+from olrl.run_config import RunConfig
+from tests.run_folders import make_run, row
+
+
+def test_a_report_is_made_anew_from_the_other_files(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", [row(0, 2.0), row(1, 3.0, drift=["adwin", "kswin"])])
+    text = write_report(folder).read_text()
+    assert folder.figure.is_file()
+    assert "(figures/loss_and_decisions.png)" in text
+    assert "**3.0000 bits per byte**" in text
+    assert "| 1 | drift alarm | adwin, kswin |" in text
+    folder.report.unlink()
+    folder.figure.unlink()
+    assert write_report(folder).read_text() == text
+
+
+def test_a_cell_cannot_break_out_of_its_table(tmp_path: Path) -> None:
+    arrived = [{"round": 0, "source": "a|b\n## c", "segment": 0, "n_bytes": 9}]
+    text = report(read_run(make_run(tmp_path / "run", [row(0, 2.0)], arrived)))
+    assert "| a\\|b ## c | 1 |" in text
+
+
+def test_many_events_are_cut_short_and_it_is_said(tmp_path: Path) -> None:
+    rows = [row(k, 2.0, drift=["adwin"]) for k in range(60)]
+    assert "… and 10 more, in `decisions.jsonl`" in report(read_run(make_run(tmp_path / "run", rows)))
+
+
+def test_the_command_of_a_report_asks_for_the_same_run() -> None:
+    asked = RunConfig(stream="my mail.jsonl", rounds=9, controller="hypergradient", base_lr=1e-3, shadow=True)
+    words = shlex.split(command({"run": asked.to_json()}))
+    assert words[:4] == ["olrl", "run", "--stream", "my mail.jsonl"]
+    assert words[words.index("--base-lr") + 1] == "0.001"
+    assert "--shadow" in words
+    assert not {"--out", "--follow", "--policy"} & set(words)
