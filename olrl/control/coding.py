@@ -48,6 +48,20 @@ class ActionState:
             raise ValueError(f"action state 'window' must be positions from 0 to {len(WINDOWS) - 1}")
         vars(self).update(loaded)
 
+    def go_to(self, *, lr: float, batch_size: float, window: float) -> None:
+        """Stand where these values are in force, or as near as bounds and ladders allow; all learners alike.
+
+        A value that is no number leaves its knob where it is.
+        """
+        if np.isfinite(lr) and lr > 0:
+            notches = np.log2(lr / self.base_lr)
+            self.lr_notches = np.clip(notches, -MAX_LR_NOTCHES, MAX_LR_NOTCHES)
+        if np.isfinite(batch_size):
+            size = np.clip(batch_size, 1, _LARGEST_BATCH)
+            self.batch_notches = np.log2(size / self.base_batch_size)
+        if np.isfinite(window):
+            self.window[:] = np.rint(np.log2(np.clip(window, 1, 64))) if window else _POSITION[0]
+
     def put(self, which: NDArray[Any], other: ActionState) -> None:
         """Replace the learners in `which` (a mask or indices) by those of another state."""
         for name, mine in vars(self).items():

@@ -37,10 +37,9 @@ class DriftResetSettings:
             raise ValueError(f"half_life must be a positive number of rounds, not {self.half_life!r}")
         if self.cut_window not in WINDOWS:
             raise ValueError(f"cut_window must be one of {WINDOWS}, not {self.cut_window!r}")
-        if self.grow_every < 1 or self.min_gap < 0:
-            raise ValueError(
-                f"grow_every must be at least 1 and min_gap at least 0, not {self.grow_every!r} and {self.min_gap!r}"
-            )
+        for name, least in (("grow_every", 1), ("min_gap", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least} rounds, not {getattr(self, name)!r}")
 
 
 class DriftReset(Controller):
@@ -48,7 +47,8 @@ class DriftReset(Controller):
 
     t rounds after an alarm, log lr = log rest + (log up − log rest) · 2^(−t / half_life).
 
-    >>> controller = DriftReset(base=Base(lr=1e-3, window=8), settings=DriftResetSettings(lr_up=4, cut_window=1))
+    >>> settings = DriftResetSettings(lr_up=4, cut_window=1)
+    >>> controller = DriftReset(base=Base(lr=1e-3, window=8), settings=settings)
     >>> quiet = Signals(lr=1e-3, batch_size=8, window=8)
     >>> alarm = Signals(alarms=("adwin",), lr=1e-3, batch_size=8, window=8)
     >>> [(d.lr, d.window) for d in map(controller.decide, [quiet, alarm])]
@@ -77,7 +77,7 @@ class DriftReset(Controller):
 
     def _factor(self, since: int) -> float:
         s = self.settings
-        return s.lr_rest * (s.lr_up / s.lr_rest) ** (2.0 ** (-since / s.half_life))
+        return s.lr_rest * math.pow(s.lr_up / s.lr_rest, math.pow(2.0, -since / s.half_life))
 
     def _window(self, since: int) -> int:
         base = WINDOWS.index(self.base.window)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from numbers import Real
 from statistics import median
 from typing import Any
 
@@ -36,9 +37,9 @@ class GuardSettings:
 class Guard:
     """Lets a decision pass, bounds it, or replaces it by a fallback, and says why.
 
-    The fallback does not trust the base blindly, since the base may be the fault: its rate is the least of the
-    base's, the median of the last 20 healthy rounds and half the rate before the trouble; batch size and window
-    are the base's. `counts` tells how often each reason came up.
+    The fallback does not trust the base blindly, since the base may be the fault: its rate is the least of
+    the base's, the median of the last 20 healthy rounds and half the rate before the trouble; batch size and
+    window are the base's. `counts` tells how often each reason came up.
 
     >>> guard = Guard(base=Base(lr=1e-3))
     >>> signals = Signals(loss_nats=None, lr=1e-3, batch_size=8, window=8)
@@ -75,11 +76,11 @@ class Guard:
         bounded = self._bounded(decision)
         if bounded != decision:
             return self._act(bounded, "bounds", "decision out of bounds")
-        self._lr = decision.lr
-        return decision, None
+        self._lr = bounded.lr
+        return bounded, None
 
     def _trouble(self, signals: Signals) -> tuple[str, str] | None:
-        """What is wrong with the round, as a key of `counts` and a sentence; healthy rounds are remembered."""
+        """What is wrong with the round, as a key of `counts` and in words; a healthy round is remembered."""
         risen = signals.nonfinite > self._nonfinite
         self._nonfinite = signals.nonfinite
         loss = signals.loss_nats
@@ -123,7 +124,7 @@ class Guard:
         span = 2.0**MAX_LR_NOTCHES
         decay = decision.weight_decay
         return Decision(
-            lr=min(max(decision.lr, self.base.lr / span), self.base.lr * span),
+            lr=float(min(max(decision.lr, self.base.lr / span), self.base.lr * span)),
             batch_size=min(max(round(decision.batch_size), 1), BATCH_SIZES[-1]),
             window=decision.window if decision.window in WINDOWS else self.base.window,
             update=bool(decision.update),
@@ -156,4 +157,4 @@ class Guard:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, Real) and math.isfinite(value)

@@ -25,7 +25,7 @@ class Hypergradient(Controller):
 
     A gradient that still points along the last move says that the move was too short (Baydin et al., 2018,
     "Online learning rate adaptation with hypergradient descent"); here the product is normalised to a cosine,
-    so that `beta` has no unit, and taken once a round, on a gradient that is new (`gradient_age` 0 or unknown).
+    so that `beta` has no unit, and taken once a round, on a new gradient (`gradient_age` 0 or unknown).
 
     >>> controller = Hypergradient(base=Base(lr=1e-3))
     >>> signals = Signals(grad_cos=0.5, gradient_age=0, lr=1e-3, batch_size=8, window=8)

@@ -11,8 +11,8 @@ FEATURE_CLIP = 5.0
 class Feature:
     """One entry of the observation: `clip((value - centre) / unit, -5, 5)`, and 0 where the value is missing.
 
-    `formula` says in words what the value is; averages over h rounds are exponential with weight 1/h, and log is
-    natural unless it says log2. `group` names the signals that it needs, which `olrl features` drops together.
+    `formula` says in words what the value is; averages over h rounds are exponential with weight 1/h, and
+    log is natural unless it says log2. `group` is shared by features that need the same signals.
     """
 
     name: str
@@ -71,7 +71,9 @@ FEATURE_SPEC: tuple[Feature, ...] = (
     _feature("old_new_gap", "old_new_gap_10", "average of old_new_gap / loss_nats over 10", unit=0.25),
     _feature("old_new_gap", "old_new_gap_10_scaled", "the same / s", unit=2),
     _feature("hist_shift", "hist_shift", "hist_shift", centre=0.3, unit=0.2),
-    _feature("hist_shift", "hist_shift_now", "(hist_shift minus its average over 20) / its deviation over 30"),
+    _feature(
+        "hist_shift", "hist_shift_now", "(hist_shift minus its average over 20 before) / its spread over 30"
+    ),
     _feature("hist_shift", "hist_shift_last", "hist_shift_last", centre=0.3, unit=0.2),
     _feature("hist_shift", "hist_shift_last_now", "the same as hist_shift_now, of hist_shift_last"),
     _feature("cost", "price", "log(1 + 50 price)", unit=1),
@@ -119,12 +121,15 @@ def check_spec(given: Any) -> None:
         raise ValueError("a feature spec is an object with version, clip and features")
     if given["version"] != SPEC_VERSION:
         raise ValueError(
-            f"features of version {given['version']} were trained on, and this olrl computes version {SPEC_VERSION}"
+            f"features of version {given['version']} were trained on, "
+            f"and this olrl computes version {SPEC_VERSION}"
         )
     if given["clip"] != FEATURE_CLIP:
         raise ValueError(f"features are clipped to ±{FEATURE_CLIP}, not to ±{given['clip']}")
     if not isinstance(given["features"], list) or len(given["features"]) != len(FEATURE_SPEC):
-        raise ValueError(f"a feature spec of version {SPEC_VERSION} has {len(FEATURE_SPEC)} features in a list")
+        raise ValueError(
+            f"a feature spec of version {SPEC_VERSION} has a list of {len(FEATURE_SPEC)} features"
+        )
     for index, (mine, theirs) in enumerate(zip(FEATURE_SPEC, given["features"], strict=True)):
         if theirs != asdict(mine):
             raise ValueError(f"feature {index} is {asdict(mine)} here, but the spec says {theirs}")

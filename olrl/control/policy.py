@@ -1,0 +1,228 @@
+"""The frozen policy: a small network as data, evaluated in numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from olrl.control import policy_file
+from olrl.control.actions import coding_from_spec
+from olrl.control.coding import ActionCoding
+from olrl.control.decision import Base
+from olrl.monitor.feature_spec import FEATURE_NAMES, check_spec, spec
+
+if TYPE_CHECKING:
+    from olrl.control.policy_controller import PolicyController
+
+QUANTILES: tuple[float, ...] = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
+_MAX_LAYERS, _MAX_WIDTH = 8, 4096
+_SHIPPED = Path(__file__).parent.parent / "policies"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FrozenPolicy:
+    """A multilayer perceptron from features to the logits of an action coding's heads.
+
+    layers: weights (outputs, inputs) and biases (outputs,) of each layer, float32; tanh after each but the
+        last.
+    mean, std, clip: observations are normalised to clip((x − mean) / std, ±clip), in float64, before the
+        first layer; arrays of shape (n_features,).
+    coding: what the actions mean.
+    quantiles: of each feature in training, shape (n_features, len(QUANTILES)), or `None` where unknown.
+    versions: packages it was trained with. training: where it comes from. Both JSON-able.
+    card: the text of CARD.md.
+
+    Raises ValueError, naming the part, for anything that does not fit together or is not finite.
+    """
+
+    layers: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+    coding: ActionCoding
+    clip: float = 10.0
+    quantiles: NDArray[np.float64] | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    card: str = ""
+
+    def __post_init__(self) -> None:
+        n_features = len(FEATURE_NAMES)
+        for name, array in (("mean", self.mean), ("std", self.std)):
+            if array.shape != (n_features,) or not np.isfinite(array).all():
+                raise ValueError(f"normalisation {name} must be {n_features} finite numbers")
+        if not (self.std > 0).all():
+            raise ValueError("normalisation std must be positive")
+        if not 0 < self.clip < np.inf:
+            raise ValueError(f"normalisation clip must be a positive number, not {self.clip!r}")
+        if self.quantiles is not None:
+            _check_quantiles(self.quantiles)
+        _check_layers(self.layers, n_features, sum(self.coding.nvec))
+
+    def logits(self, observations: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Logits of all heads side by side, shape (n, sum(nvec)), for observations of shape (n, features)."""
+        if observations.ndim != 2 or observations.shape[1] != len(self.mean):
+            raise ValueError(f"observations must be of shape (n, {len(self.mean)}), not {observations.shape}")
+        normalised = (observations.astype(np.float64) - self.mean) / self.std
+        x = np.clip(normalised, -self.clip, self.clip).astype(np.float32)
+        for weight, bias in self.layers[:-1]:
+            x = np.tanh(x @ weight.T + bias)
+        weight, bias = self.layers[-1]
+        out: NDArray[np.float32] = x @ weight.T + bias
+        return out
+
+    def act(self, observations: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+        """The likeliest choice of each head, shape (n, heads)."""
+        heads = np.split(self.logits(observations), np.cumsum(self.coding.nvec)[:-1], axis=1)
+        return np.stack([head.argmax(axis=1) for head in heads], axis=1)
+
+    def controller(self, *, base: Base, price: float | None = None) -> PolicyController:
+        """A controller that starts from `base`; `price`, where given, stands in for that of the signals."""
+        from olrl.control.policy_controller import PolicyController
+
+        return PolicyController(policy=self, base=base, price=price)
+
+    def save(self, folder: str | PathLike[str]) -> None:
+        """Write a policy folder, whole or not at all; ValueError if something else is in its place."""
+        weights: dict[str, NDArray[np.float32]] = {}
+        for k, (weight, bias) in enumerate(self.layers):
+            weights |= {f"layers/{k}/weight": weight, f"layers/{k}/bias": bias}
+        policy_file.write(Path(folder), self.description(), weights, self.card)
+
+    def description(self) -> dict[str, Any]:
+        """What policy.json says beside the format and the sha256 of the weights, JSON-able."""
+        quantiles = None
+        if self.quantiles is not None:
+            quantiles = {"levels": list(QUANTILES), "values": self.quantiles.tolist()}
+        sizes = [self.layers[0][0].shape[1], *(len(bias) for _, bias in self.layers)]
+        return {
+            "features": spec(),
+            "quantiles": quantiles,
+            "normalisation": {"mean": self.mean.tolist(), "std": self.std.tolist(), "clip": self.clip},
+            "actions": self.coding.spec(),
+            "network": {"sizes": sizes, "activation": "tanh"},
+            "versions": dict(self.versions),
+            "training": dict(self.training),
+        }
+
+    @classmethod
+    def load(cls, folder: str | PathLike[str]) -> FrozenPolicy:
+        """The policy in a folder, all of it checked; ValueError, naming the folder, for whatever is wrong."""
+        description, weights, card = policy_file.read(Path(folder))
+        try:
+            return _build(description, weights, card)
+        except ValueError as error:
+            raise ValueError(f"the policy in {folder} cannot be used: {error}") from error
+
+
+def load_policy(name_or_folder: str | PathLike[str]) -> FrozenPolicy:
+    """A policy that ships, by name (`default`), or the one in a folder.
+
+    Runs nothing from the files and needs neither PyTorch nor a training framework. ValueError, in one
+    sentence, for whatever is no policy.
+    """
+    if str(name_or_folder) != "default":
+        return FrozenPolicy.load(name_or_folder)
+    if not (_SHIPPED / "default").is_dir():
+        raise ValueError("this installation holds no default policy: give the folder of one")
+    return FrozenPolicy.load(_SHIPPED / "default")
+
+
+def _build(description: dict[str, Any], weights: dict[str, NDArray[np.float32]], card: str) -> FrozenPolicy:
+    check_spec(description["features"])
+    normalisation = _fields(description, "normalisation", ("mean", "std", "clip"))
+    quantiles = description["quantiles"]
+    if quantiles is not None:
+        quantiles = _fields(description, "quantiles", ("levels", "values"))
+        if quantiles["levels"] != list(QUANTILES):
+            raise ValueError(f"quantiles must be at the levels {QUANTILES}")
+    for name in ("versions", "training"):
+        if not isinstance(description[name], dict):
+            raise ValueError(f"{name} must be an object")
+    return FrozenPolicy(
+        layers=_layers(description, weights),
+        mean=_numbers(normalisation["mean"], "normalisation mean"),
+        std=_numbers(normalisation["std"], "normalisation std"),
+        clip=float(_numbers(normalisation["clip"], "normalisation clip")),
+        coding=coding_from_spec(description["actions"]),
+        quantiles=None if quantiles is None else _numbers(quantiles["values"], "quantiles"),
+        versions=description["versions"],
+        training=description["training"],
+        card=card,
+    )
+
+
+def _fields(description: dict[str, Any], name: str, keys: tuple[str, ...]) -> dict[str, Any]:
+    given = description[name]
+    if not isinstance(given, dict) or set(given) != set(keys):
+        raise ValueError(f"{name} must be an object with {', '.join(keys)}")
+    return given
+
+
+def _numbers(given: Any, name: str) -> NDArray[np.float64]:
+    try:
+        array = np.array(given)
+    except ValueError as error:
+        raise ValueError(f"{name} must be numbers in lists of equal length") from error
+    if array.dtype.kind not in "if":
+        raise ValueError(f"{name} must be numbers")
+    return array.astype(np.float64)
+
+
+def _layers(
+    description: dict[str, Any], weights: dict[str, NDArray[np.float32]]
+) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """The layers that the network's sizes promise, found in the weights and nothing beside them."""
+    network = _fields(description, "network", ("sizes", "activation"))
+    sizes = network["sizes"]
+    if network["activation"] != "tanh":
+        raise ValueError(f"the network's activation must be 'tanh', not {network['activation']!r}")
+    if not (
+        isinstance(sizes, list)
+        and 2 <= len(sizes) <= _MAX_LAYERS + 1
+        and all(type(size) is int and 1 <= size <= _MAX_WIDTH for size in sizes)
+    ):
+        raise ValueError(
+            f"the network's sizes must be 2 to {_MAX_LAYERS + 1} integers from 1 to {_MAX_WIDTH}, not {sizes!r}"
+        )
+    shapes: dict[str, tuple[int, ...]] = {}
+    for k, (inputs, outputs) in enumerate(pairwise(sizes)):
+        shapes |= {f"layers/{k}/weight": (outputs, inputs), f"layers/{k}/bias": (outputs,)}
+    found = {name: array.shape for name, array in weights.items()}
+    if found != shapes:
+        raise ValueError(f"the weights are {found}, but the network's sizes ask for {shapes}")
+    return [(weights[f"layers/{k}/weight"], weights[f"layers/{k}/bias"]) for k in range(len(sizes) - 1)]
+
+
+def _check_layers(
+    layers: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]], inputs: int, outputs: int
+) -> None:
+    if not 1 <= len(layers) <= _MAX_LAYERS:
+        raise ValueError(f"a network has 1 to {_MAX_LAYERS} layers, not {len(layers)}")
+    width = inputs
+    for k, (weight, bias) in enumerate(layers):
+        if weight.dtype != np.float32 or bias.dtype != np.float32:
+            raise ValueError(f"layer {k} must be float32, not {weight.dtype} and {bias.dtype}")
+        if weight.ndim != 2 or weight.shape[1] != width or bias.shape != weight.shape[:1]:
+            raise ValueError(
+                f"layer {k} takes {width} inputs, but has the shapes {weight.shape}, {bias.shape}"
+            )
+        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+            raise ValueError(f"layer {k} holds weights that are not finite")
+        width = len(bias)
+    if width != outputs:
+        raise ValueError(f"the last layer gives {width} logits, but the actions need {outputs}")
+
+
+def _check_quantiles(quantiles: NDArray[np.float64]) -> None:
+    shape = (len(FEATURE_NAMES), len(QUANTILES))
+    if quantiles.shape != shape or not np.isfinite(quantiles).all():
+        raise ValueError(f"quantiles must be finite numbers of shape {shape}, not {quantiles.shape}")
+    if (np.diff(quantiles, axis=1) < 0).any():
+        raise ValueError("quantiles must not fall as their level rises")

@@ -1,0 +1,71 @@
+"""A frozen policy at work on one learner."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from olrl.control.controller import Controller
+from olrl.control.decision import Base, Decision
+from olrl.monitor.features import FeatureExtractor, batch_signals
+from olrl.monitor.signals import Signals
+
+if TYPE_CHECKING:
+    from olrl.control.policy import FrozenPolicy
+
+
+class PolicyController(Controller):
+    """Decides what the policy finds likeliest; owns the feature history and the notches of the decision.
+
+    A decision moves from what was in force in the last round, as the signals tell: where a guard or a person
+    put something else in force, it goes on from there. `price`, where given, stands in for that of the
+    signals.
+    """
+
+    def __init__(self, *, policy: FrozenPolicy, base: Base, price: float | None = None) -> None:
+        super().__init__(base=base)
+        if price is not None and not (math.isfinite(price) and price >= 0):
+            raise ValueError(f"price must be at least 0, not {price!r}")
+        self.policy = policy
+        self.price = price
+        self._features = FeatureExtractor.for_bases([base])
+        self._state = policy.coding.start_at([base])
+        self._last = base.decision()
+
+    def decide(self, signals: Signals) -> Decision:
+        """The policy's decision for this round, inside the bounds of its action coding."""
+        if self.price is not None:
+            signals = replace(signals, price=self.price)
+        self._follow(signals)
+        batch = batch_signals([signals])
+        actions = self.policy.act(self._features.update(batch))
+        decisions = self.policy.coding.apply(self._state, actions, batch)
+        self._last = decisions.single(weight_decay=self.base.weight_decay)
+        return self._last
+
+    def _follow(self, signals: Signals) -> None:
+        last = self._last
+        if (signals.lr, signals.batch_size, signals.window) != (last.lr, last.batch_size, last.window):
+            self._state.go_to(lr=signals.lr, batch_size=signals.batch_size, window=signals.window)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Feature history, notches and the last decision."""
+        last = self._last
+        return {
+            "features": self._features.state_dict(),
+            "actions": self._state.state_dict(),
+            "last": {"lr": last.lr, "batch_size": last.batch_size, "window": last.window},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict()`."""
+        self._features.load_state_dict(state["features"])
+        self._state.load_state_dict(state["actions"])
+        last = state["last"]
+        self._last = replace(
+            self._last,
+            lr=float(last["lr"]),
+            batch_size=int(last["batch_size"]),
+            window=int(last["window"]),
+        )
