@@ -127,23 +127,22 @@ class OnlineLoop:
         return self.memory.oldest(self._decision.window)[: self._probes]
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the stream, between two rounds; RuntimeError in the middle of one."""
-        if self._seen is not None:
-            raise RuntimeError("a loop is saved between rounds: call apply(decision) first")
+        """Everything but the stream, between two rounds or between `observe` and `apply`."""
         return {
             "round": self.round,
             "decision": self._decision,
+            "seen": self._seen,
             "memory": self.memory.state_dict(),
             "learner": self.learner.state_dict(),
             "monitor": self.monitor.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict()`; the caller puts the stream to the same round."""
+        """Continue from `state_dict()`; the caller puts the stream to the same place."""
         self.memory.load_state_dict(state["memory"])
         self.learner.load_state_dict(state["learner"])
         self.monitor.load_state_dict(state["monitor"])
-        self.round, self._decision, self._seen = state["round"], state["decision"], None
+        self.round, self._decision, self._seen = state["round"], state["decision"], state["seen"]
 
 
 def _join(new: Examples, probes: NDArray[Any] | None) -> Examples:

@@ -1,6 +1,7 @@
 """What arrives in one round."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,10 @@ class Chunk:
     every token of a stream is predicted exactly once. `n_bytes`, shape (C,), counts the bytes of text that the
     predicted tokens of each sequence stand for. `source` is the source most of the text came from. `segment` is
     the true drift segment at the chunk's end: for benchmarks and figures only, never for a signal.
+    Examples of another kind, one a row, may take the tokens' place for a learner made for them.
     """
 
-    tokens: NDArray[np.int32]
+    tokens: NDArray[Any]
     n_bytes: NDArray[np.int32]
     index: int = 0
     source: str = ""

@@ -1,0 +1,171 @@
+"""A learner whose loss is a quadratic: small enough to follow by hand, and its optimum is known."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from olrl.control.decision import Decision
+from olrl.learners.learner import Examples, Learner, UpdateReport
+
+BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # AdamW's usual settings (Loshchilov and Hutter, 2019)
+
+Vector = NDArray[np.float64]
+
+
+class QuadraticLearner(Learner):
+    """Parameters θ in R^d that follow noisy targets t, by SGD or AdamW in double precision.
+
+        loss(θ, t) = floor + ½ Σ_j h_j (θ_j − t_j)²
+
+    Examples are targets, shape (n, d). `curvature` is h, all positive, shape (d,); `floor` stands for the
+    part of a language model's loss that no learning takes away.
+
+    >>> curvature = np.array([1.0, 4.0])
+    >>> learner = QuadraticLearner(start=np.zeros(2), curvature=curvature, floor=0.5, optimizer="sgd")
+    >>> target = np.array([[1.0, 1.0]])
+    >>> learner.score(target).tolist()
+    [3.0]
+    >>> report = learner.update(iter([target]), Decision(lr=0.25, batch_size=1, window=1))
+    >>> learner.score(target).tolist(), report.updates
+    ([0.78125], 1)
+    """
+
+    def __init__(
+        self, *, start: Vector, curvature: Vector, floor: float = 0.0, optimizer: str = "adamw"
+    ) -> None:
+        if start.ndim != 1 or start.shape != curvature.shape:
+            raise ValueError(f"start and curvature share a shape (d,), not {start.shape}, {curvature.shape}")
+        if not (curvature > 0).all():
+            raise ValueError(
+                f"curvature must be positive everywhere, its smallest entry is {curvature.min()}"
+            )
+        if optimizer not in ("adamw", "sgd"):
+            raise ValueError(f"optimizer must be adamw or sgd, not {optimizer!r}")
+        self.parameters = start.astype(np.float64)
+        self.curvature = curvature.astype(np.float64)
+        self.floor = floor
+        self.optimizer = optimizer
+        self._first, self._second, self._steps = np.zeros_like(start), np.zeros_like(start), 0
+        self._last_move: Vector | None = None
+
+    def score(self, examples: Examples) -> NDArray[np.float64]:
+        """Loss of each target, shape (n,); infinite where θ is too far away for a double."""
+        with np.errstate(over="ignore"):
+            losses: NDArray[np.float64] = self.floor + 0.5 * (
+                (self.parameters - examples) ** 2 * self.curvature
+            ).sum(axis=1)
+        return losses
+
+    def update(self, batches: Iterator[Examples], decision: Decision) -> UpdateReport:
+        """One step per batch at the decision's rate; a step that is not finite is not taken."""
+        start = self.parameters.copy()
+        losses: list[float] = []
+        examples = nonfinite = 0
+        grad_norm = grad_cos = grad_snr = None
+        single: Vector | None = None  # the gradient of a batch of one, waiting for another to compare with
+        for batch in batches:
+            examples += len(batch)
+            loss, gradient = float(self.score(batch).mean()), self._gradient(batch)
+            norm = _norm(gradient)
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                nonfinite += 1
+                continue
+            if not losses:
+                grad_norm, grad_cos = norm, self._cosine(gradient, norm)
+            if grad_snr is None and len(batch) > 1:
+                grad_snr = self._snr_of_halves(batch)
+            elif grad_snr is None and single is not None:
+                grad_snr = _snr(single, gradient, 1, 1)
+            elif grad_snr is None:
+                single = gradient
+            losses.append(loss)
+            self._step(gradient, decision)
+        if losses:
+            self._last_move = self.parameters - start
+        return UpdateReport(
+            updates=len(losses),
+            examples=examples,
+            train_loss_nats=float(np.mean(losses)) if losses else None,
+            grad_norm=grad_norm,
+            grad_snr=grad_snr,
+            grad_cos=grad_cos,
+            update_ratio=self._ratio(start) if losses else None,
+            nonfinite=nonfinite,
+        )
+
+    def _gradient(self, batch: Examples) -> Vector:
+        """Gradient of the batch's mean loss, shape (d,)."""
+        gradient: Vector = self.curvature * (self.parameters - batch.mean(axis=0, dtype=np.float64))
+        return gradient
+
+    def _step(self, gradient: Vector, decision: Decision) -> None:
+        self.parameters = self.parameters * (1.0 - decision.lr * decision.weight_decay)
+        self._steps += 1
+        if self.optimizer == "sgd":
+            self.parameters = self.parameters - decision.lr * gradient
+            return
+        self._first = BETA1 * self._first + (1 - BETA1) * gradient
+        self._second = BETA2 * self._second + (1 - BETA2) * gradient**2
+        mean = self._first / (1 - BETA1**self._steps)
+        scale = np.sqrt(self._second / (1 - BETA2**self._steps)) + EPS
+        self.parameters = self.parameters - decision.lr * mean / scale
+
+    def _cosine(self, gradient: Vector, norm: float) -> float | None:
+        """Cosine of minus the gradient at hand with the whole move of the last round that moved."""
+        if self._last_move is None:
+            return None
+        length = _norm(self._last_move) * norm
+        return -float(gradient @ self._last_move) / length if 0 < length < math.inf else None
+
+    def _snr_of_halves(self, batch: Examples) -> float | None:
+        middle = len(batch) // 2
+        return _snr(
+            self._gradient(batch[:middle]), self._gradient(batch[middle:]), middle, len(batch) - middle
+        )
+
+    def _ratio(self, start: Vector) -> float | None:
+        assert self._last_move is not None
+        norm = _norm(start)
+        return _norm(self._last_move) / norm if 0 < norm < math.inf else None
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Parameters, optimizer moments and the last move."""
+        state = {
+            "parameters": self.parameters.copy(),
+            "first": self._first.copy(),
+            "second": self._second.copy(),
+            "steps": np.asarray(self._steps),
+        }
+        if self._last_move is not None:
+            state["last_move"] = self._last_move.copy()
+        return state
+
+    def load_state_dict(self, state: dict[str, NDArray[Any]]) -> None:
+        """Continue from `state_dict()` of a learner of the same dimension (ValueError otherwise)."""
+        if state["parameters"].shape != self.parameters.shape:
+            raise ValueError(
+                f"the state has shape {state['parameters'].shape}, this learner {self.parameters.shape}"
+            )
+        self.parameters = state["parameters"].copy()
+        self._first, self._second = state["first"].copy(), state["second"].copy()
+        self._steps = int(state["steps"])
+        last = state.get("last_move")
+        self._last_move = None if last is None else last.copy()
+
+
+def _norm(vector: Vector) -> float:
+    with np.errstate(over="ignore"):
+        return float(np.sqrt((vector**2).sum()))
+
+
+def _snr(a: Vector, b: Vector, n_a: int, n_b: int) -> float | None:
+    """Squared norm of the mean gradient over the variance of one example's, both without bias.
+
+    `a` and `b` are mean gradients of n_a and n_b independent examples: E[a·b] = |g|² and
+    E|a − b|² = s² (1/n_a + 1/n_b); the simple noise scale of McCandlish et al. (2018) is 1 over this.
+    """
+    noise = float(((a - b) ** 2).sum()) / (1 / n_a + 1 / n_b)
+    return float(a @ b) / noise if noise > 0 else None
