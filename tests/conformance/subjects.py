@@ -1,6 +1,8 @@
 """All that is registered and has state, found by name, each with an input for every round."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,10 @@ from numpy.typing import NDArray
 
 from olrl.control.actions import ACTION_CODINGS
 from olrl.control.coding import ActionCoding, ActionState
+from olrl.control.controller import Controller
+from olrl.control.guard import Guard
+from olrl.control.policy import FrozenPolicy
+from olrl.control.registry import CONTROLLERS, make_controller
 from olrl.learners.causal_lm import CausalLMLearner, OptimizerConfig
 from olrl.learners.cost import CostModel
 from olrl.learners.learner import Learner, UpdateReport
@@ -15,6 +21,7 @@ from olrl.learners.quadratic import QuadraticLearner
 from olrl.memory import Memory
 from olrl.models.byte_level import ByteModelShape, build_model
 from olrl.monitor.detectors import DETECTORS, DetectorBank
+from olrl.monitor.feature_spec import FEATURE_SPEC
 from olrl.monitor.features import FeatureExtractor, batch_signals
 from olrl.monitor.histograms import TokenHistograms
 from olrl.monitor.monitor import LoopMonitor
@@ -53,6 +60,40 @@ def _detector(name: str) -> Subject:
         rounds=200,
         long=900,
         flat_bytes=20_000,  # a detector remembers from 0 to 512 inputs, and its memory swings so much
+    )
+
+
+def _policy(coding: ActionCoding, seed: int) -> FrozenPolicy:
+    """A policy of random weights, lively enough that its decisions change from round to round."""
+    rng = np.random.default_rng(seed)
+    sizes = (len(FEATURE_SPEC), 16, sum(coding.nvec))
+    layers = [
+        (rng.standard_normal((n_out, n_in)).astype(np.float32), np.zeros(n_out, dtype=np.float32))
+        for n_in, n_out in pairwise(sizes)
+    ]
+    return FrozenPolicy(
+        layers=layers, mean=np.zeros(len(FEATURE_SPEC)), std=np.ones(len(FEATURE_SPEC)), coding=coding
+    )
+
+
+def _controller(name: str, make: Callable[[int], Controller]) -> Subject:
+    return Subject(
+        name=f"controller {name}",
+        make=make,
+        given=signals,
+        step=lambda controller, given: controller.decide(given),
+        codec=JSON,
+        rounds=80,
+    )
+
+
+def _rule(name: str) -> Subject:
+    return _controller(name, lambda seed: make_controller(name, base=BASE))
+
+
+def _policy_under(coding: str) -> Subject:
+    return _controller(
+        f"policy {coding}", lambda seed: _policy(ACTION_CODINGS[coding](), seed).controller(base=BASE)
     )
 
 
@@ -166,6 +207,16 @@ SUBJECTS: list[Subject] = [
         given=document,
         step=lambda chunker, given: [vars(cut) for cut in chunker.chunks([given])],
         codec=JSON,
+    ),
+    *(_rule(name) for name in CONTROLLERS),
+    *(_policy_under(name) for name in ACTION_CODINGS),
+    Subject(
+        name="guard",
+        make=lambda seed: Guard(base=BASE),
+        given=lambda k: (replace(BASE.decision(), lr=10.0 ** -rng_of(k).integers(1, 6)), signals(k)),
+        step=lambda guard, given: guard.check(*given),
+        codec=JSON,
+        rounds=80,
     ),
     *(_coding(name) for name in ACTION_CODINGS),
     *LEARNERS,
