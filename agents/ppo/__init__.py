@@ -1,0 +1,1 @@
+"""Training the controller with PPO (stable-baselines3), and freezing it."""

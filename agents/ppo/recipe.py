@@ -1,0 +1,175 @@
+"""What is trained on what, for how long: stages and profiles."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+StageKind = Literal["surrogate", "language"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PPOConfig:
+    """Settings of PPO (Schulman et al., 2017), named as in stable-baselines3.
+
+    The learning rate falls linearly from `learning_rate` to `final_learning_rate` over the stage. `rollout` is
+    the number of steps per environment between two policy updates.
+    """
+
+    rollout: int = 64
+    batch_size: int = 2048
+    n_epochs: int = 6
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 1e-4
+    gamma: float = 0.97
+    gae_lambda: float = 0.9
+    ent_coef: float = 0.002
+    clip_range: float = 0.2
+    max_grad_norm: float = 0.5
+    vf_coef: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.rollout < 2 or self.batch_size < 2 or self.n_epochs < 1:
+            raise ValueError("rollout and batch_size must be at least 2 and n_epochs at least 1")
+        for name in ("gamma", "gae_lambda"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)!r}")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ValueError(f"learning_rate must be positive, not {self.learning_rate!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageConfig:
+    """PPO on one kind of environment for about `steps` environment steps, in `legs` legs of equal length.
+
+    Each leg starts from environments seeded anew by (seed, stage, leg), and a checkpoint stands between two
+    legs: a run that is resumed there goes on exactly as one that was never stopped.
+    """
+
+    name: str
+    kind: StageKind
+    steps: int
+    n_envs: int
+    legs: int = 4
+    env: Mapping[str, Any] = field(default_factory=dict)
+    ppo: PPOConfig = PPOConfig()
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("surrogate", "language"):
+            raise ValueError(f"a stage is of kind surrogate or language, not {self.kind!r}")
+        if self.steps < 1 or self.n_envs < 1 or self.legs < 1:
+            raise ValueError("steps, n_envs and legs of a stage must be at least 1")
+
+    @property
+    def leg_steps(self) -> int:
+        """Environment steps of one leg: whole rollouts, at least one."""
+        rollout = self.ppo.rollout * self.n_envs
+        return max(1, round(self.steps / self.legs / rollout)) * rollout
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationConfig:
+    """On what the policy is judged before and after each stage: validation streams of a real language model."""
+
+    model: str = "pico"
+    streams: int = 2
+    rounds: int = 80
+    base_lr_mult: tuple[float, ...] = (0.125, 1.0, 8.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides a training run but its seed."""
+
+    name: str
+    coding: str = "moves"
+    hidden: tuple[int, ...] = (128, 128)
+    stages: tuple[StageConfig, ...]
+    validation: ValidationConfig = ValidationConfig()
+    minutes: str = ""  # what it takes on two cores, for the help
+
+
+def _language_ppo() -> PPOConfig:
+    return PPOConfig(
+        rollout=60,
+        batch_size=240,
+        n_epochs=4,
+        learning_rate=2e-4,
+        final_learning_rate=2e-5,
+        gamma=0.97,
+        ent_coef=0.0,
+        clip_range=0.1,
+    )
+
+
+PROFILES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            name="quick",
+            minutes="at most 3 minutes",
+            stages=(
+                StageConfig(name="surrogate", kind="surrogate", steps=700_000, n_envs=128, legs=2),
+                StageConfig(
+                    name="language",
+                    kind="language",
+                    steps=3_000,
+                    n_envs=8,
+                    legs=1,
+                    env={"model": "pico", "rounds": 60, "n_streams": 8},
+                    ppo=_language_ppo(),
+                ),
+            ),
+        ),
+        Recipe(
+            name="standard",
+            minutes="about 20 minutes",
+            stages=(
+                StageConfig(name="surrogate", kind="surrogate", steps=5_000_000, n_envs=128, legs=5),
+                StageConfig(
+                    name="language",
+                    kind="language",
+                    steps=60_000,
+                    n_envs=8,
+                    legs=5,
+                    env={"model": "pico", "rounds": 120, "n_streams": 64},
+                    ppo=_language_ppo(),
+                ),
+            ),
+            validation=ValidationConfig(streams=5, rounds=120),
+        ),
+        Recipe(
+            name="full",
+            minutes="a few hours",
+            stages=(
+                StageConfig(name="surrogate", kind="surrogate", steps=30_000_000, n_envs=128, legs=20),
+                StageConfig(
+                    name="language",
+                    kind="language",
+                    steps=400_000,
+                    n_envs=8,
+                    legs=20,
+                    env={"model": "pico", "rounds": 150, "n_streams": 256},
+                    ppo=_language_ppo(),
+                ),
+                StageConfig(
+                    name="language-nano",
+                    kind="language",
+                    steps=100_000,
+                    n_envs=8,
+                    legs=10,
+                    env={"model": "nano", "rounds": 150, "n_streams": 128},
+                    ppo=_language_ppo(),
+                ),
+            ),
+            validation=ValidationConfig(model="nano", streams=5, rounds=120),
+        ),
+    )
+}
+
+
+def recipe(profile: str) -> Recipe:
+    """The recipe of a profile; ValueError for an unknown one."""
+    if profile not in PROFILES:
+        raise ValueError(f"unknown profile {profile!r}; choose from {', '.join(PROFILES)}")
+    return PROFILES[profile]

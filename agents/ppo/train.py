@@ -1,0 +1,216 @@
+"""The training run: its stages one after the other, validation around each, and the frozen policy at the end."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.utils import FloatSchedule
+from stable_baselines3.common.vec_env import VecEnv
+
+from olrl.control.policy import FrozenPolicy
+
+from .callbacks import StageCallback
+from .checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from .environments import build_environments
+from .export import freeze, observation_quantiles
+from .recipe import Recipe, StageConfig
+from .validation import Validation, validate
+
+
+class Reporter(Protocol):
+    """Where a training run tells how far it is."""
+
+    def part(self, name: str, total: int) -> None:
+        """A part of the run with so many steps begins."""
+
+    def step(self, done: int, note: str = "") -> None:
+        """So many of its steps are done."""
+
+    def say(self, text: str) -> None:
+        """A line to keep."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageResult:
+    """What a stage did, and the validation after it."""
+
+    name: str
+    steps: int
+    updates: int
+    seconds: float
+    after: Validation
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """How far a run is: `leg` legs of stage number `stage` are done. JSON-able through `to_dict`."""
+
+    stage: int = 0
+    leg: int = 0
+    seconds: float = 0.0
+    untrained: Validation | None = None
+    results: list[StageResult] = field(default_factory=list)
+    quantiles: dict[str, list[float]] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, row: dict[str, Any]) -> "Progress":
+        """From a checkpoint; ValueError, TypeError or KeyError if it is none of ours."""
+        untrained = None if row["untrained"] is None else Validation(**row["untrained"])
+        results = [StageResult(**{**r, "after": Validation(**r["after"])}) for r in row["results"]]
+        return cls(**{**row, "untrained": untrained, "results": results})
+
+
+def train(recipe: Recipe, *, seed: int, out: Path, resume: bool, report: Reporter) -> Progress:
+    """Train a controller in a run folder: TensorBoard events, checkpoints, and `policy/` at the end.
+
+    With `resume`, goes on from the newest checkpoint as if it had never stopped. PPO draws from torch's global
+    generator, which is seeded anew for each leg.
+    """
+    torch.set_num_threads(1)  # the networks are too small for more, and the environments want the other cores
+    checkpoints = out / "checkpoints"
+    checkpoint = newest_checkpoint(checkpoints) if resume else None
+    progress = Progress()
+    model: PPO | None = None
+    for number, stage in enumerate(recipe.stages):
+        if checkpoint is not None:
+            progress = Progress.from_dict(checkpoint.progress)
+            if progress.stage > number:
+                continue
+        env = build_environments(stage, coding=recipe.coding)
+        try:
+            model = _build(recipe, stage, env, out=out, weights_of=model)
+            if checkpoint is not None:
+                load_checkpoint(checkpoint, model, optimizer=progress.leg > 0)
+                report.say(f"resumed in stage {stage.name} after {progress.leg} of {stage.legs} legs")
+                checkpoint = None
+            run = _StageRun(recipe, number, stage, model, progress, seed=seed, out=out, report=report)
+            run.play(lambda: save_checkpoint(checkpoints, model, progress=progress.to_dict()))
+        finally:
+            env.close()
+    if model is None:  # everything was done before
+        raise ValueError(f"the run in {out} is complete: its policy is in {out / 'policy'}")
+    frozen(recipe, model, progress, seed=seed).save(out / "policy")
+    return progress
+
+
+class _StageRun:
+    """One stage, from the leg that `progress` says."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        number: int,
+        stage: StageConfig,
+        model: PPO,
+        progress: Progress,
+        *,
+        seed: int,
+        out: Path,
+        report: Reporter,
+    ) -> None:
+        self.recipe, self.number, self.stage = recipe, number, stage
+        self.model, self.progress = model, progress
+        self.seed, self.out, self.report = seed, out, report
+
+    def play(self, save: Callable[[], None]) -> None:
+        """Train the legs that are left, validate, and move `progress` to the next stage."""
+        if self.progress.untrained is None:
+            self.progress.untrained = self._validate()
+            self.report.say(f"untrained: {self.progress.untrained.line()}")
+        self.report.part(f"stage {self.stage.name}", self.stage.leg_steps * self.stage.legs)
+        while self.progress.leg < self.stage.legs:
+            started = time.perf_counter()
+            self._train_leg(self.progress.leg)
+            self.progress.leg += 1
+            self.progress.seconds += time.perf_counter() - started
+            self.progress.quantiles = observation_quantiles(self.model)
+            save()
+        result = StageResult(
+            name=self.stage.name,
+            steps=self.stage.leg_steps * self.stage.legs,
+            updates=self.model._n_updates,
+            seconds=self.progress.seconds,
+            after=self._validate(),
+        )
+        self.report.say(f"after stage {result.name}: {result.after.line()}")
+        self.progress.results.append(result)
+        self.progress.stage, self.progress.leg, self.progress.seconds = self.number + 1, 0, 0.0
+        save()
+
+    def _train_leg(self, leg: int) -> None:
+        model, stage = self.model, self.stage
+        model.set_random_seed(_leg_seed(self.seed, self.number, leg))  # environments too
+        model._last_obs = None  # makes learn() reset the environments
+        model.ep_info_buffer = None
+        done = leg / stage.legs
+        rate = stage.ppo.learning_rate + done * (stage.ppo.final_learning_rate - stage.ppo.learning_rate)
+        model.lr_schedule = FloatSchedule(rate)
+        first = leg * stage.leg_steps
+        offset = model.num_timesteps - first
+        callback = StageCallback(lambda steps, note: self.report.step(steps - offset, note))
+        model.learn(stage.leg_steps, callback=callback, reset_num_timesteps=False, log_interval=1)
+
+    def _validate(self) -> Validation:
+        policy = frozen(self.recipe, self.model, self.progress, seed=self.seed)
+        config = self.recipe.validation
+        runs = config.streams * (1 + len(config.base_lr_mult))
+        self.report.part("validation", runs)
+        return validate(
+            policy,
+            config,
+            scratch=self.out / "validation",
+            progress=lambda done, total: self.report.step(done),
+        )
+
+
+def frozen(recipe: Recipe, model: PPO, progress: Progress, *, seed: int) -> FrozenPolicy:
+    """The policy as it stands, with where it came from."""
+    training = {
+        "recipe": recipe.name,
+        "seed": seed,
+        "stages": [
+            {"name": r.name, "steps": r.steps, "updates": r.updates, "score": r.after.score}
+            for r in progress.results
+        ],
+    }
+    return freeze(model, coding=recipe.coding, quantiles=progress.quantiles, training=training)
+
+
+def _build(recipe: Recipe, stage: StageConfig, env: VecEnv, *, out: Path, weights_of: PPO | None) -> PPO:
+    """PPO for a stage, with the weights of the stage before."""
+    ppo = stage.ppo
+    model = PPO(
+        "MlpPolicy",
+        env,
+        n_steps=ppo.rollout,
+        batch_size=min(ppo.batch_size, ppo.rollout * stage.n_envs),
+        n_epochs=ppo.n_epochs,
+        learning_rate=ppo.learning_rate,
+        gamma=ppo.gamma,
+        gae_lambda=ppo.gae_lambda,
+        ent_coef=ppo.ent_coef,
+        clip_range=ppo.clip_range,
+        max_grad_norm=ppo.max_grad_norm,
+        vf_coef=ppo.vf_coef,
+        policy_kwargs={"net_arch": list(recipe.hidden), "activation_fn": torch.nn.Tanh},
+        seed=0,
+        device="cpu",
+    )
+    model.set_logger(configure(str(out / "tensorboard" / stage.name), ["tensorboard"]))
+    if weights_of is not None:
+        model.policy.load_state_dict(weights_of.policy.state_dict())
+    return model
+
+
+def _leg_seed(seed: int, stage: int, leg: int) -> int:
+    """A seed of its own for each leg; numpy's and torch's global generators take 32 bits."""
+    return (seed * 1_000_003 + stage * 10_007 + leg * 101) % 2**31
