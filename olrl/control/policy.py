@@ -189,7 +189,8 @@ def _layers(
         and all(type(size) is int and 1 <= size <= _MAX_WIDTH for size in sizes)
     ):
         raise ValueError(
-            f"the network's sizes must be 2 to {_MAX_LAYERS + 1} integers from 1 to {_MAX_WIDTH}, not {sizes!r}"
+            f"the network's sizes must be 2 to {_MAX_LAYERS + 1} integers from 1 to {_MAX_WIDTH}, "
+            f"not {sizes!r}"
         )
     shapes: dict[str, tuple[int, ...]] = {}
     for k, (inputs, outputs) in enumerate(pairwise(sizes)):

@@ -58,8 +58,15 @@ FEATURE_SPEC: tuple[Feature, ...] = (
     _feature("grad_cos", "grad_cos", "grad_cos", unit=0.5),
     _feature("grad_cos", "grad_cos_4", "average of grad_cos over 4", unit=0.5),
     _feature("grad_cos", "grad_cos_20", "average of grad_cos over 20", unit=0.25),
-    _feature("grad_cos", "grad_cos_4_scaled", "average of grad_cos over 4 / its root mean square over 30"),
-    _feature("grad_cos", "grad_cos_20_scaled", "average of grad_cos over 20 / its root mean square over 30"),
+    _feature(
+        "grad_cos", "grad_cos_4_scaled", "average of grad_cos over 4 / its root mean square over 30", unit=0.5
+    ),
+    _feature(
+        "grad_cos",
+        "grad_cos_20_scaled",
+        "average of grad_cos over 20 / its root mean square over 30",
+        unit=0.25,
+    ),
     _feature("update_ratio", "update_ratio", "log update_ratio", centre=-4.5, unit=1.5),
     _feature("gradient", "gradient_age", "log(1 + gradient_age)"),
     _feature("train_loss", "train_loss", "log(train_loss_nats / loss_nats)", unit=0.25),
