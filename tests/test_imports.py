@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,17 @@ def test_the_core_deploys_without_environments() -> None:
         "        importlib.import_module('.'.join(parts).removesuffix('.__init__'))"
     )
     assert loaded_after(code, ENVIRONMENTS) == []
+
+
+def test_the_import_contract_leaves_no_module_of_the_core_out() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    (held,) = (c["source_modules"] for c in contracts if "gymnasium" in c.get("forbidden_modules", ()))
+    children = [
+        path for path in (ROOT / "olrl").iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()
+    ]
+    core = {f"olrl.{path.stem}" for path in children} - {"olrl.__init__", "olrl.envs", "olrl.agents"}
+    assert core == set(held)
 
 
 @pytest.mark.parametrize("folder", ["envs", "agents"])
