@@ -1,6 +1,7 @@
 """The one rule for what counts as usable text, obeyed by every reader and by the builtin corpus."""
 
 MAX_TEXT_BYTES = 1 << 20
+NUL_BYTE = "NUL byte"
 
 
 def accept_text(text: object, *, max_bytes: int = MAX_TEXT_BYTES) -> str | None:
@@ -19,7 +20,7 @@ def accept_text(text: object, *, max_bytes: int = MAX_TEXT_BYTES) -> str | None:
     if not text or text.isspace():
         return "empty"
     if "\0" in text:
-        return "NUL byte"
+        return NUL_BYTE
     try:
         n_bytes = len(text.encode("utf-8"))
     except UnicodeEncodeError:

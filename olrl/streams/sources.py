@@ -1,0 +1,113 @@
+"""What a SOURCE string stands for."""
+
+import difflib
+import sys
+from collections.abc import Iterable, Iterator
+from io import BufferedReader
+from pathlib import Path
+from typing import cast
+
+from olrl.streams.corpus import Corpus, load_corpus
+from olrl.streams.dead_letter import DeadLetter
+from olrl.streams.document import Document
+from olrl.streams.drift import DRIFT_KINDS, DriftConfig, DriftKind, drift_stream
+from olrl.streams.hub import hub_documents
+from olrl.streams.lines import Stop
+from olrl.streams.noise import Noise
+from olrl.streams.pieces import SPLITS, Split
+from olrl.streams.readers import SUFFIXES, Reader, text_files
+
+DRIFT_BYTES = 1_000_000  # length of a composed builtin stream
+
+
+def open_source(
+    source: str,
+    *,
+    dead_letter: DeadLetter,
+    follow: bool = False,
+    split: Split = "test",
+    seed: int = 0,
+    stop: Stop | None = None,
+) -> Iterator[Document]:
+    """Documents of a SOURCE.
+
+    A `.jsonl` or `.txt` file, a folder of them, `-` (standard input), `hf:NAME[:CONFIGURATION]`, or
+    `builtin:NAME`, where NAME is a domain (its documents of `split`, once, in a stable order), a kind of
+    drift (`abrupt`, `gradual`, `recurring`, `none`, `burst`: 1 MB composed from the domains of `split` with
+    `seed`), or `drift` (abrupt drift with noise bursts on top). `follow` keeps waiting for what is appended
+    to a file, until `stop()`.
+
+    Raises ValueError for a source that does not exist, naming what does, and for `follow` where it has no
+    effect.
+    """
+    kind, _, name = source.partition(":")
+    if follow and (kind in ("builtin", "hf") or source == "-" or Path(source).is_dir()):
+        raise ValueError(f"--follow waits for a growing file, and {source!r} is none; leave it out")
+    if kind == "builtin":
+        documents = _builtin(name, split=split, seed=seed)
+        return documents if stop is None else _until(documents, stop)
+    if kind == "hf":
+        return hub_documents(name, dead_letter=dead_letter, stop=stop)
+    reader = Reader(dead_letter=dead_letter, stop=stop)
+    if source == "-":
+        return reader.stream(cast(BufferedReader, sys.stdin.buffer))
+    return _path(Path(source), reader, follow)
+
+
+def _path(path: Path, reader: Reader, follow: bool) -> Iterator[Document]:
+    if path.is_dir():
+        if not text_files(path):
+            raise ValueError(f"folder {str(path)!r} holds no {' or '.join(SUFFIXES)} file")
+        return reader.folder(path)
+    if not path.exists():
+        raise ValueError(_missing(path))
+    if path.suffix not in SUFFIXES:
+        raise ValueError(
+            f"{str(path)!r} is neither a {' nor a '.join(SUFFIXES)} file; "
+            "give it one of these endings, or pipe it to standard input and name '-'"
+        )
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ValueError(f"{str(path)!r} cannot be read: {error.strerror}") from None
+    return reader.file(path, follow=follow)
+
+
+def _missing(path: Path) -> str:
+    try:
+        there = [near.name for near in path.parent.iterdir() if near.suffix in SUFFIXES or near.is_dir()]
+    except OSError:
+        return f"there is no folder {str(path.parent)!r}"
+    said = f"there is no file or folder {str(path)!r}"
+    if near := difflib.get_close_matches(path.name, there, n=1):
+        return f"{said}; did you mean {str(path.parent / near[0])!r}?"
+    return f"{said}; a source is a {' or '.join(SUFFIXES)} file, a folder, '-', 'builtin:NAME' or 'hf:NAME'"
+
+
+def _builtin(name: str, *, split: Split, seed: int) -> Iterator[Document]:
+    corpus = load_corpus()
+    if name == "drift" or name in DRIFT_KINDS:
+        kind: DriftKind = next((kind for kind in DRIFT_KINDS if kind == name), "abrupt")
+        noise = Noise(rate=0.1) if name == "drift" else None
+        config = DriftConfig(kind=kind, n_bytes=DRIFT_BYTES, noise=noise, split=split, seed=seed)
+        return drift_stream(config, corpus)
+    if name in corpus.domains(split):
+        return iter(corpus.documents(name, split))
+    raise ValueError(_unknown(name, corpus, split))
+
+
+def _unknown(name: str, corpus: Corpus, split: Split) -> str:
+    names = ["drift", *DRIFT_KINDS, *corpus.domains(split)]
+    elsewhere = [other for other in SPLITS if name in corpus.domains(other)]
+    if elsewhere:
+        return f"builtin domain {name!r} lies in split {' and '.join(elsewhere)} only, not in {split!r}"
+    near = difflib.get_close_matches(name, names, n=1)
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    return f"there is no builtin stream {name!r}; {guess}there are {', '.join(names)}"
+
+
+def _until(documents: Iterable[Document], stop: Stop) -> Iterator[Document]:
+    for document in documents:
+        if stop():
+            return
+        yield document
