@@ -65,8 +65,9 @@ def run(config: RunConfig, *, on_round: Callable[[RoundRecord], None] | None = N
     loaded = _load_model(config)
     base = config.base(loaded.base, model=config.model)
     controller, policy = _controller(config, base)
-    folder = RunFolder.create(config.out or default_path("run", f"{config.controller} {config.stream}"))
-    _check_apart(folder, config.stream)
+    out = config.out or default_path("run", f"{config.controller} {config.stream}")
+    _check_apart(out, config.stream)
+    folder = RunFolder.create(out)
     started = time.monotonic()
     with ExitStack() as stack:
         interrupt = stack.enter_context(Interrupt())
@@ -152,11 +153,10 @@ def _policy_sha256(policy: FrozenPolicy) -> str:
     return digest.hexdigest()
 
 
-def _check_apart(folder: RunFolder, stream: str) -> None:
+def _check_apart(out: Path, stream: str) -> None:
     """A run that wrote into the folder it reads would read its own files in the next one."""
     source = Path(stream)
-    if source.is_dir() and folder.path.resolve().is_relative_to(source.resolve()):
-        folder.discard()
+    if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
         raise ValueError(f"the run would write into its own stream {stream}: give an --out outside of it")
 
 
