@@ -1,0 +1,25 @@
+import pytest
+
+from olrl.control.decision import Base
+from olrl.run_config import CONTROLLERS, RunConfig
+
+
+def test_the_users_setting_changes_what_ships_and_leaves_the_rest() -> None:
+    shipped = Base(lr=1e-3, batch_size=4, window=2, weight_decay=0.1)
+    asked = RunConfig(stream="-", base_lr=2e-3, base_window=0)
+    assert asked.base(shipped, model="nano") == Base(lr=2e-3, batch_size=4, window=0, weight_decay=0.1)
+
+
+def test_a_model_without_a_base_takes_the_users_rate_and_the_usual_rest() -> None:
+    assert RunConfig(stream="-", base_lr=2e-3).base(None, model="own") == Base(lr=2e-3)
+    with pytest.raises(ValueError, match="'own' ships no base configuration: give --base-lr"):
+        RunConfig(stream="-", base_batch=4).base(None, model="own")
+
+
+def test_the_controllers_of_a_run_need_no_more_than_signals() -> None:
+    assert CONTROLLERS == ("never", "base", "hypergradient", "drift-reset", "policy")
+
+
+def test_an_unknown_setting_is_an_error() -> None:
+    with pytest.raises(TypeError, match="round"):
+        RunConfig(stream="-", round=3)  # type: ignore[call-arg]
