@@ -7,6 +7,7 @@ CLIP = 6.0  # in units of the usual surprise: one wild value must not stand for 
 _SLOW = 0.05  # weight of a new value in every running figure: a memory of about 20 rounds
 _USUAL = 3.0  # what lies further out is taken in as this many units: a jump must not widen its own measure
 _MAX_AUTOCORRELATION = 0.9
+_SMALLEST = -14.0
 
 
 @dataclass
@@ -26,7 +27,8 @@ class Innovations:
     Losses of neighbouring rounds resemble each other, and fall while a learner learns; detectors made for
     independent input take either for drift. So log loss is predicted one step ahead: a slow mean, plus the
     lag-one autocorrelation (estimated as it goes) times the last deviation from that mean. What is left is
-    divided by its running root mean square.
+    divided by its running root mean square. `log_size` is the natural logarithm of the last error's size
+    before that division, at least −14: bursts of noise show in it.
 
     >>> innovations = Innovations()
     >>> [innovations.update(loss) for loss in (2.0, 2.0, 2.0)]
@@ -37,6 +39,7 @@ class Innovations:
 
     def __init__(self) -> None:
         self._state = _State()
+        self.log_size = _SMALLEST
 
     def update(self, loss_nats: float) -> float:
         """The surprise in a loss, positive for a rise; ValueError unless the loss is finite.
@@ -58,6 +61,7 @@ class Innovations:
         deviation = value - s.level
         correlation = s.covariance / s.variance if s.variance > 0 else 0.0
         error = deviation - min(max(correlation, 0.0), _MAX_AUTOCORRELATION) * s.deviation
+        self.log_size = math.log(max(abs(error), math.exp(_SMALLEST)))
         spread = math.sqrt(s.variance)
         usual = _bounded(deviation, _USUAL * spread) if spread > 0 else deviation
         z = _bounded(error / s.scale, CLIP) if s.scale > 0 else _sign(error) * CLIP
