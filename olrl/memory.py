@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from olrl.control.decision import WINDOWS
 from olrl.draws import uniforms
@@ -67,9 +67,7 @@ class Memory:
         self.chunks_seen += 1
 
     def _admit(self, examples: NDArray[Any], *, first: int) -> None:
-        numbers = first + np.arange(len(examples))
-        slots = np.floor(uniforms(self.seed, _RESERVOIR_STREAM << 62, numbers) * (numbers + 1)).astype(np.int64)
-        slots = np.where(numbers < len(self._reservoir), numbers, slots)
+        slots = admission_slots(self.seed, first + np.arange(len(examples)), size=len(self._reservoir))
         for slot, example in zip(slots, examples, strict=True):  # in order: a later one may displace an earlier
             if slot < len(self._reservoir):
                 self._reservoir[slot] = example
@@ -80,10 +78,12 @@ class Memory:
             raise ValueError("nothing to draw: the memory is empty, add a chunk first")
         luck = uniforms(self.seed, round_, start + np.arange(count))
         if window == 0:
-            return self._reservoir[np.floor(luck * self.reservoir_size).astype(np.int64)]
+            sampled: NDArray[Any] = self._reservoir[np.floor(luck * self.reservoir_size).astype(np.int64)]
+            return sampled
         back = np.floor(luck * min(window, len(self)) * self.chunk_size).astype(np.int64)
         age, within = np.divmod(back, self.chunk_size)
-        return self._ring[(self.chunks_seen - 1 - age) % MAX_WINDOW, within]
+        recent: NDArray[Any] = self._ring[(self.chunks_seen - 1 - age) % MAX_WINDOW, within]
+        return recent
 
     def oldest(self, window: int) -> NDArray[Any]:
         """The oldest chunk of a window, shape (C, *example_shape); for the reservoir its first C examples."""
@@ -108,3 +108,9 @@ class Memory:
                 raise ValueError(f"memory state {name!r} has shape {state[name].shape}, expected {mine.shape}")
             mine[...] = state[name]
         self.chunks_seen = int(state["chunks_seen"])
+
+
+def admission_slots(seed: ArrayLike, numbers: NDArray[np.int64], *, size: int) -> NDArray[np.int64]:
+    """Where in a reservoir of `size` the examples of these numbers (from 0) go; from `size` on: nowhere."""
+    slots = np.floor(uniforms(seed, _RESERVOIR_STREAM << 62, numbers) * (numbers + 1)).astype(np.int64)
+    return np.where(numbers < size, numbers, slots)

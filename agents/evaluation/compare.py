@@ -15,7 +15,7 @@ from olrl.learners.cost import CostModel
 from olrl.models.load import SHIPPED, LoadedModel, load_model
 from olrl.streams.pieces import Split
 
-from .entrants import ENTRANTS, TUNED, check_names
+from .entrants import ENTRANTS, TUNED, check_names, tuning_examples
 from .jobs import Job, StreamRef, run_jobs
 from .play import Trace
 
@@ -103,7 +103,9 @@ def compare(
 def base_of(config: CompareConfig, model: LoadedModel) -> Base:
     """The base configuration: the model's own where it ships one, changed by what the options say."""
     if model.base is None and config.base_lr is None:
-        raise ValueError(f"model {config.model!r} ships no base configuration: give its learning rate with --base-lr")
+        raise ValueError(
+            f"model {config.model!r} ships no base configuration: give its learning rate with --base-lr"
+        )
     base = model.base or Base(lr=config.base_lr or 1.0)
     return replace(
         base,
@@ -183,7 +185,7 @@ def _row(job: Job, trace: Trace) -> dict[str, Any]:
         "metric": None,
         "spent": sum(trace.spent),
         "signal_examples": trace.signal_examples,
-        "tuning_examples": 0,
+        "tuning_examples": tuning_examples(job.entrant),
         "updates": sum(trace.updates),
         "seconds": trace.seconds,
         "diverged": trace.diverged,

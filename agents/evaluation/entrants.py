@@ -1,6 +1,7 @@
 """Who takes part in a comparison, by name."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,11 @@ from olrl.control.policy import load_policy
 from olrl.control.registry import make_controller
 
 TUNED = Path(__file__).parent.parent / "tuned"
-POLICY_PREFIX = "policy"  # `policy` is the one given; `policy:DIR` names another beside it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entrant:
-    """A controller by name, with where its settings come from.
-
-    `uses_base` is false for entrants that behave the same whatever the base, so that they run once;
-    `tuning_examples` counts the examples its tuning has seen, as recorded with its settings.
-    """
+    """Name and description; `uses_base` is false for those that behave the same whatever the base."""
 
     name: str
     description: str
@@ -49,16 +45,22 @@ def check_names(names: list[str]) -> None:
 
 
 def build_controller(
-    name: str, *, base: Base, fixed: Base | None, policy: str, price: float
+    name: str,
+    *,
+    base: Base,
+    fixed: Base | None,
+    policy: str,
+    price: float,
+    settings: Mapping[str, Any] | None = None,
 ) -> Controller:
-    """The entrant's controller, tuned where a tuning record ships."""
+    """The entrant's controller; `settings` replace those of the tuning record that ships."""
     if name == "fixed":
         if fixed is None:
-            raise ValueError("no tuned constant ships for this model; leave out 'fixed' or use nano or pico")
+            raise ValueError("no tuned constant ships for this model: leave out 'fixed', or use nano or pico")
         return make_controller("base", base=fixed)
     if name in ("policy", "default"):
         return load_policy(policy if name == "policy" else "default").controller(base=base, price=price)
-    return make_controller(name, base=base, **tuned_settings(name))
+    return make_controller(name, base=base, **(tuned_settings(name) if settings is None else settings))
 
 
 def tuned_settings(name: str) -> dict[str, Any]:
@@ -68,3 +70,9 @@ def tuned_settings(name: str) -> dict[str, Any]:
         return {}
     settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["settings"]
     return settings
+
+
+def tuning_examples(name: str) -> int:
+    """Examples that an entrant's tuning has seen, as its record says."""
+    path = TUNED / f"{name}.json"
+    return int(json.loads(path.read_text(encoding="utf-8"))["tuning_examples"]) if path.is_file() else 0

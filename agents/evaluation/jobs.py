@@ -36,6 +36,7 @@ class StreamRef:
 class Job:
     """One entrant on one stream from one base; everything that decides the result is in here.
 
+    `settings` are tried in place of the tuned ones that ship, when an entrant is being tuned.
     `fingerprint` stands for what the settings do not name: corpus, weights of model and policy, versions.
     """
 
@@ -53,6 +54,7 @@ class Job:
     cost: CostModel = CostModel()
     price: float = 0.0
     device: str = "cpu"
+    settings: tuple[tuple[str, Any], ...] | None = None
     fingerprint: str = ""
 
     @property
@@ -95,11 +97,14 @@ def run_job(job: Job) -> Trace:
     from .play import play
 
     torch.set_num_threads(1)  # runs are parallel over processes
-    config = LoopConfig(
-        chunk=job.chunk, seq_len=job.seq_len, cost=job.cost, price=job.price, seed=job.seed
-    )
+    config = LoopConfig(chunk=job.chunk, seq_len=job.seq_len, cost=job.cost, price=job.price, seed=job.seed)
     controller = build_controller(
-        job.entrant, base=job.base, fixed=job.fixed, policy=job.policy, price=job.price
+        job.entrant,
+        base=job.base,
+        fixed=job.fixed,
+        policy=job.policy,
+        price=job.price,
+        settings=None if job.settings is None else dict(job.settings),
     )
     chunks = _chunks(job.stream, job.model, job.device, config, job.rounds)
     return play(controller, chunks, _pool(job.model, job.device).fresh(), base=job.base, config=config)
@@ -120,9 +125,7 @@ def _pool(model: str, device: str) -> LearnerPool:
 
 
 @lru_cache(maxsize=4)
-def _chunks(
-    stream: StreamRef, model: str, device: str, config: LoopConfig, rounds: int
-) -> tuple[Chunk, ...]:
+def _chunks(stream: StreamRef, model: str, device: str, config: LoopConfig, rounds: int) -> tuple[Chunk, ...]:
     from itertools import islice
 
     from olrl.streams.corpus import load_corpus

@@ -43,7 +43,7 @@ class Trace:
     @property
     def mean_loss_bpb(self) -> float:
         """Prequential loss over the whole stream, bits a byte, byte-weighted from round 1 on."""
-        bits = sum(l * n for l, n in zip(self.loss_bpb[1:], self.n_bytes[1:], strict=True))
+        bits = sum(loss * n for loss, n in zip(self.loss_bpb[1:], self.n_bytes[1:], strict=True))
         return bits / sum(self.n_bytes[1:])
 
     def to_dict(self) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from stable_baselines3.common.callbacks import BaseCallback
 class StageCallback(BaseCallback):
     """Tells `progress` the steps made, and logs how the actions are used.
 
-    Logged at each rollout's end, under `control/`: the share of rounds in which each head moves down, stays and
-    moves up (or, for heads with more choices, the mean choice), and the share of rounds that train.
+    Logged at each rollout's end, under `control/`: the mean choice of each head (for moves 0 is down, 1 stay and
+    2 up; for `update` it is the share of rounds that train).
     """
 
-    def __init__(self, progress: Callable[[int, float | None], None]) -> None:
+    def __init__(self, progress: Callable[[int, str], None]) -> None:
         super().__init__()
         self._progress = progress
 
@@ -26,4 +26,5 @@ class StageCallback(BaseCallback):
         for index, name in enumerate(("lr", "batch_size", "window", "update")):
             self.logger.record(f"control/{name}_choice", float(np.mean(flat[:, index])))
         returns = [episode["r"] for episode in self.model.ep_info_buffer or []]
-        self._progress(self.model.num_timesteps, float(np.mean(returns)) if returns else None)
+        note = f"mean return {np.mean(returns):.2f}" if returns else ""
+        self._progress(self.model.num_timesteps, note)

@@ -74,7 +74,9 @@ def load_checkpoint(checkpoint: Checkpoint, model: PPO, *, optimizer: bool) -> N
             _load_optimizer(model.policy.optimizer, tensors)
     except (OSError, KeyError, RuntimeError, ValueError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"checkpoint {checkpoint.folder} is not of this run ({reason}): train anew") from error
+        raise ValueError(
+            f"checkpoint {checkpoint.folder} is not of this run ({reason}): train anew"
+        ) from error
     model.num_timesteps = checkpoint.num_timesteps
     model._n_updates = checkpoint.n_updates if optimizer else 0
 

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import gymnasium
-from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecMonitor
-
 from olrl.envs.drifting_quadratic_vec import DriftingQuadraticVecEnv
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecMonitor
 
 from .recipe import StageConfig
 
@@ -15,7 +14,7 @@ LANGUAGE_ENV = "olrl.envs:olrl/OnlineLM-v0"
 
 
 def build_environments(stage: StageConfig, *, coding: str) -> VecEnv:
-    """The stage's environments: vectorised surrogates in this process, language models in processes of their own."""
+    """The stage's environments: surrogates vectorised in this process, language models a process each."""
     if stage.kind == "surrogate":
         return VecMonitor(DriftingQuadraticVecEnv(stage.n_envs, coding=coding, **stage.env))
     multiprocessing.set_forkserver_preload(["torch", "transformers", "olrl.envs.online_lm"])

@@ -1,11 +1,18 @@
 """From stable-baselines3 to a frozen policy."""
 
+from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3 import PPO
 from torch import nn
+
+from olrl.control.coding import ActionCoding
+from olrl.control.policy import QUANTILES, FrozenPolicy
+
+PACKAGES = ("olrl", "numpy", "torch", "transformers", "gymnasium", "stable-baselines3")
 
 
 def network_weights(model: PPO) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
@@ -21,8 +28,33 @@ def network_weights(model: PPO) -> list[tuple[NDArray[np.float32], NDArray[np.fl
     return [(layer.weight.detach().cpu().numpy(), layer.bias.detach().cpu().numpy()) for layer in layers]
 
 
-def observation_quantiles(model: PPO) -> dict[str, list[float]]:
-    """Quantiles of every feature over the last rollout: the range the policy was trained in."""
-    seen = model.rollout_buffer.observations.reshape(-1, model.rollout_buffer.observations.shape[-1])
-    levels = (0.001, 0.01, 0.5, 0.99, 0.999)
-    return {f"{level:g}": np.quantile(seen, level, axis=0).astype(float).tolist() for level in levels}
+def observation_quantiles(model: PPO) -> list[list[float]]:
+    """Quantiles of every feature over the last rollout, the range of training: (features, levels)."""
+    seen = model.rollout_buffer.observations.reshape(-1, *model.rollout_buffer.obs_shape)
+    values: list[list[float]] = np.quantile(seen.astype(np.float64), QUANTILES, axis=0).T.tolist()
+    return values
+
+
+def freeze(
+    model: PPO,
+    *,
+    coding: ActionCoding,
+    quantiles: list[list[float]] | None,
+    training: Mapping[str, Any],
+    card: str,
+) -> FrozenPolicy:
+    """The deterministic policy of a model, as data.
+
+    The features come scaled and clipped out of the extractor, so the normalisation is the identity.
+    """
+    n_features = model.observation_space.shape[0]  # type: ignore[index] # a Box
+    return FrozenPolicy(
+        layers=network_weights(model),
+        mean=np.zeros(n_features),
+        std=np.ones(n_features),
+        coding=coding,
+        quantiles=None if quantiles is None else np.array(quantiles),
+        versions={name: version(name) for name in PACKAGES},
+        training=training,
+        card=card,
+    )

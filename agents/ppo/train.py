@@ -1,10 +1,8 @@
 """The training run: its stages one after the other, validation around each, and the frozen policy at the end."""
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from stable_baselines3 import PPO
@@ -12,14 +10,19 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.utils import FloatSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
+from olrl.control.actions import action_coding
 from olrl.control.policy import FrozenPolicy
 
 from .callbacks import StageCallback
-from .checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from .checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, save_checkpoint
 from .environments import build_environments
 from .export import freeze, observation_quantiles
+from .progress import Progress, StageResult
 from .recipe import Recipe, StageConfig
+from .report import policy_card
 from .validation import Validation, validate
+
+CHECKPOINTS = "checkpoints"
 
 
 class Reporter(Protocol):
@@ -35,40 +38,6 @@ class Reporter(Protocol):
         """A line to keep."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class StageResult:
-    """What a stage did, and the validation after it."""
-
-    name: str
-    steps: int
-    updates: int
-    seconds: float
-    after: Validation
-
-
-@dataclass(kw_only=True)
-class Progress:
-    """How far a run is: `leg` legs of stage number `stage` are done. JSON-able through `to_dict`."""
-
-    stage: int = 0
-    leg: int = 0
-    seconds: float = 0.0
-    untrained: Validation | None = None
-    results: list[StageResult] = field(default_factory=list)
-    quantiles: dict[str, list[float]] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For a checkpoint."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, row: dict[str, Any]) -> "Progress":
-        """From a checkpoint; ValueError, TypeError or KeyError if it is none of ours."""
-        untrained = None if row["untrained"] is None else Validation(**row["untrained"])
-        results = [StageResult(**{**r, "after": Validation(**r["after"])}) for r in row["results"]]
-        return cls(**{**row, "untrained": untrained, "results": results})
-
-
 def train(recipe: Recipe, *, seed: int, out: Path, resume: bool, report: Reporter) -> Progress:
     """Train a controller in a run folder: TensorBoard events, checkpoints, and `policy/` at the end.
 
@@ -76,8 +45,7 @@ def train(recipe: Recipe, *, seed: int, out: Path, resume: bool, report: Reporte
     generator, which is seeded anew for each leg.
     """
     torch.set_num_threads(1)  # the networks are too small for more, and the environments want the other cores
-    checkpoints = out / "checkpoints"
-    checkpoint = newest_checkpoint(checkpoints) if resume else None
+    checkpoint = newest_checkpoint(out / CHECKPOINTS) if resume else None
     progress = Progress()
     model: PPO | None = None
     for number, stage in enumerate(recipe.stages):
@@ -87,13 +55,13 @@ def train(recipe: Recipe, *, seed: int, out: Path, resume: bool, report: Reporte
                 continue
         env = build_environments(stage, coding=recipe.coding)
         try:
-            model = _build(recipe, stage, env, out=out, weights_of=model)
+            model = _build(recipe, stage, env, weights_of=model)
+            model.set_logger(configure(str(out / "tensorboard" / stage.name), ["tensorboard"]))
             if checkpoint is not None:
                 load_checkpoint(checkpoint, model, optimizer=progress.leg > 0)
                 report.say(f"resumed in stage {stage.name} after {progress.leg} of {stage.legs} legs")
                 checkpoint = None
-            run = _StageRun(recipe, number, stage, model, progress, seed=seed, out=out, report=report)
-            run.play(lambda: save_checkpoint(checkpoints, model, progress=progress.to_dict()))
+            _StageRun(recipe, number, stage, model, progress, seed=seed, out=out, report=report).play()
         finally:
             env.close()
     if model is None:  # everything was done before
@@ -121,7 +89,7 @@ class _StageRun:
         self.model, self.progress = model, progress
         self.seed, self.out, self.report = seed, out, report
 
-    def play(self, save: Callable[[], None]) -> None:
+    def play(self) -> None:
         """Train the legs that are left, validate, and move `progress` to the next stage."""
         if self.progress.untrained is None:
             self.progress.untrained = self._validate()
@@ -133,7 +101,7 @@ class _StageRun:
             self.progress.leg += 1
             self.progress.seconds += time.perf_counter() - started
             self.progress.quantiles = observation_quantiles(self.model)
-            save()
+            self._save()
         result = StageResult(
             name=self.stage.name,
             steps=self.stage.leg_steps * self.stage.legs,
@@ -144,7 +112,10 @@ class _StageRun:
         self.report.say(f"after stage {result.name}: {result.after.line()}")
         self.progress.results.append(result)
         self.progress.stage, self.progress.leg, self.progress.seconds = self.number + 1, 0, 0.0
-        save()
+        self._save()
+
+    def _save(self) -> None:
+        save_checkpoint(self.out / CHECKPOINTS, self.model, progress=self.progress.to_dict())
 
     def _train_leg(self, leg: int) -> None:
         model, stage = self.model, self.stage
@@ -177,15 +148,34 @@ def frozen(recipe: Recipe, model: PPO, progress: Progress, *, seed: int) -> Froz
     training = {
         "recipe": recipe.name,
         "seed": seed,
+        "coding": recipe.coding,
         "stages": [
             {"name": r.name, "steps": r.steps, "updates": r.updates, "score": r.after.score}
             for r in progress.results
         ],
     }
-    return freeze(model, coding=recipe.coding, quantiles=progress.quantiles, training=training)
+    return freeze(
+        model,
+        coding=action_coding(recipe.coding),
+        quantiles=progress.quantiles,
+        training=training,
+        card=policy_card(recipe, progress, seed=seed),
+    )
 
 
-def _build(recipe: Recipe, stage: StageConfig, env: VecEnv, *, out: Path, weights_of: PPO | None) -> PPO:
+def policy_of_checkpoint(recipe: Recipe, checkpoint: Checkpoint, *, seed: int) -> FrozenPolicy:
+    """The frozen policy of a checkpoint; no environment runs."""
+    stage = StageConfig(name="export", kind="surrogate", steps=1, n_envs=1)
+    env = build_environments(stage, coding=recipe.coding)
+    try:
+        model = _build(recipe, stage, env, weights_of=None)
+    finally:
+        env.close()
+    load_checkpoint(checkpoint, model, optimizer=False)
+    return frozen(recipe, model, Progress.from_dict(checkpoint.progress), seed=seed)
+
+
+def _build(recipe: Recipe, stage: StageConfig, env: VecEnv, *, weights_of: PPO | None) -> PPO:
     """PPO for a stage, with the weights of the stage before."""
     ppo = stage.ppo
     model = PPO(
@@ -205,7 +195,6 @@ def _build(recipe: Recipe, stage: StageConfig, env: VecEnv, *, out: Path, weight
         seed=0,
         device="cpu",
     )
-    model.set_logger(configure(str(out / "tensorboard" / stage.name), ["tensorboard"]))
     if weights_of is not None:
         model.policy.load_state_dict(weights_of.policy.state_dict())
     return model

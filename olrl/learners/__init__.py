@@ -1,0 +1,1 @@
+"""What learns online, behind one interface, and what its training costs."""

@@ -61,8 +61,9 @@ class CausalLMLearner(Learner):
 
     def score(self, examples: Examples) -> NDArray[np.float64]:
         """Mean loss of each sequence, shape (n,), nats per predicted token."""
+        tokens = self._tensor(examples)
         with torch.inference_mode():
-            losses = torch.cat([self._losses(part) for part in self._tensor(examples).split(self.pass_size)])
+            losses = torch.cat([self._losses(part) for part in torch.split(tokens, self.pass_size)])
         scored: NDArray[np.float64] = losses.double().cpu().numpy()
         return scored
 
@@ -80,7 +81,9 @@ class CausalLMLearner(Learner):
             loss, half = self._backward(batch, keep_half=grad_snr is None)
             norm = float(self._flat.grads.norm())
             if not (math.isfinite(loss) and math.isfinite(norm)):
-                nonfinite += 1  # no step at all: a zero rate or a zero gradient would still poison the moments
+                nonfinite += (
+                    1  # no step at all: a zero rate or a zero gradient would still poison the moments
+                )
                 continue
             if not losses:
                 grad_norm, grad_cos = norm, self._cosine(norm)
@@ -134,7 +137,9 @@ class CausalLMLearner(Learner):
 
     def _losses(self, tokens: torch.Tensor) -> torch.Tensor:
         logits = self.model(input_ids=tokens[:, :-1], use_cache=False).logits
-        flat = functional.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten(), reduction="none")
+        flat = functional.cross_entropy(
+            logits.flatten(0, 1).float(), tokens[:, 1:].flatten(), reduction="none"
+        )
         return flat.view(len(tokens), -1).mean(dim=1)
 
     def _tensor(self, examples: Examples) -> torch.Tensor:

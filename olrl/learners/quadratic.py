@@ -11,6 +11,7 @@ from olrl.control.decision import Decision
 from olrl.learners.learner import Examples, Learner, UpdateReport
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # AdamW's usual settings (Loshchilov and Hutter, 2019)
+LOST = 1e100  # a loss above this counts as infinite: far beyond use, and its squares still fit a double
 
 Vector = NDArray[np.float64]
 
@@ -52,12 +53,9 @@ class QuadraticLearner(Learner):
         self._last_move: Vector | None = None
 
     def score(self, examples: Examples) -> NDArray[np.float64]:
-        """Loss of each target, shape (n,); infinite where θ is too far away for a double."""
-        with np.errstate(over="ignore"):
-            losses: NDArray[np.float64] = self.floor + 0.5 * (
-                (self.parameters - examples) ** 2 * self.curvature
-            ).sum(axis=1)
-        return losses
+        """Loss of each target, shape (n,), nats; infinite above 1e100."""
+        losses = self.floor + 0.5 * ((self.parameters - examples) ** 2 * self.curvature).sum(axis=1)
+        return np.where(losses < LOST, losses, np.inf)
 
     def update(self, batches: Iterator[Examples], decision: Decision) -> UpdateReport:
         """One step per batch at the decision's rate; a step that is not finite is not taken."""
@@ -118,7 +116,7 @@ class QuadraticLearner(Learner):
         if self._last_move is None:
             return None
         length = _norm(self._last_move) * norm
-        return -float(gradient @ self._last_move) / length if 0 < length < math.inf else None
+        return -float(gradient @ self._last_move) / length if length > 0 else None
 
     def _snr_of_halves(self, batch: Examples) -> float | None:
         middle = len(batch) // 2
@@ -129,7 +127,7 @@ class QuadraticLearner(Learner):
     def _ratio(self, start: Vector) -> float | None:
         assert self._last_move is not None
         norm = _norm(start)
-        return _norm(self._last_move) / norm if 0 < norm < math.inf else None
+        return _norm(self._last_move) / norm if norm > 0 else None
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """Parameters, optimizer moments and the last move."""
@@ -157,8 +155,7 @@ class QuadraticLearner(Learner):
 
 
 def _norm(vector: Vector) -> float:
-    with np.errstate(over="ignore"):
-        return float(np.sqrt((vector**2).sum()))
+    return float(np.sqrt((vector**2).sum()))
 
 
 def _snr(a: Vector, b: Vector, n_a: int, n_b: int) -> float | None:

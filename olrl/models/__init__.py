@@ -1,0 +1,1 @@
+"""The small models that ship, and how any other is loaded."""

@@ -1,6 +1,8 @@
 """Loading a causal language model: one that ships, a folder, or a hub id."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,11 +57,16 @@ def load_model(name: str, *, device: str = "cpu", dtype: str = "float32") -> Loa
     elif name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ValueError(f"there is no model folder {name!r}; ship names are {', '.join(SHIPPED)}")
     try:
-        config = AutoConfig.from_pretrained(place, trust_remote_code=False)
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            place, config=config, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
-        )
-        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+        with _quiet():
+            config = AutoConfig.from_pretrained(place, trust_remote_code=False)
+            model: Any = AutoModelForCausalLM.from_pretrained(
+                place,
+                config=config,
+                dtype=getattr(torch, dtype),
+                use_safetensors=True,
+                trust_remote_code=False,
+            )
+            tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(
@@ -76,6 +83,20 @@ def load_model(name: str, *, device: str = "cpu", dtype: str = "float32") -> Loa
         tokenizer=HuggingFaceTokenizer(tokenizer, separator=separator),
         **_read_settings(folder),
     )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' bar for loading weights: ours are loaded before it could be read."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call] # theirs is untyped
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call] # theirs is untyped
 
 
 def _check_folder(name: str, folder: Path) -> None:

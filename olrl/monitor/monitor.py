@@ -136,4 +136,5 @@ def bits_per_byte(losses: NDArray[np.float64], chunk: Chunk) -> float:
     1.0
     """
     nats = float(losses.sum()) * (chunk.tokens.shape[1] - 1)
-    return nats / (math.log(2) * float(chunk.n_bytes.sum()))
+    bits: float = nats / (math.log(2) * float(chunk.n_bytes.sum()))
+    return bits

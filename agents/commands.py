@@ -1,0 +1,146 @@
+"""The commands of this room: `olrl train`, `olrl compare`, `olrl export`.
+
+Nothing heavy is imported before a command runs, so that help is quick.
+"""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+PROFILES_HELP = "quick (at most 3 minutes on two cores), standard (about 20) or full (a few hours)."
+
+
+def train(
+    profile: Annotated[str, typer.Option(metavar="NAME", help=PROFILES_HELP)] = "standard",
+    seed: Annotated[int, typer.Option(metavar="N", help="Decides everything that is drawn.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", show_default="runs/train-PROFILE-SEED-TIME", help="The run folder."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out where its newest checkpoint is.")
+    ] = False,
+) -> None:
+    """Train a controller, and freeze it into a policy.
+
+    PPO on the surrogate, then on language models that learn online from builtin text. Writes TensorBoard
+    events, checkpoints, report.md and policy/ into the run folder; validation before and after each stage.
+    """
+    from rich.console import Console
+
+    from .bars import Bars
+    from .ppo.command import train_and_tell
+
+    if seed < 0:
+        raise ValueError(f"seed must be at least 0, not {seed}")
+    if resume and out is None:
+        raise ValueError("--resume needs --out, the folder of the run to go on with")
+    folder = out or Path("runs") / f"train-{profile}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
+    with Bars(Console()) as bars:
+        train_and_tell(profile, seed=seed, out=folder, resume=resume, bars=bars)
+
+
+def compare(
+    suite: Annotated[
+        str, typer.Option(metavar="NAME", help="Builtin streams to compare on: drift.")
+    ] = "drift",
+    stream: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="Your own stream instead of a suite; see olrl run.")
+    ] = None,
+    streams: Annotated[int, typer.Option(metavar="N", help="Streams of the suite.")] = 5,
+    split: Annotated[
+        str, typer.Option(metavar="NAME", help="Text of the suite: train, validation or test.")
+    ] = "test",
+    model: Annotated[
+        str, typer.Option(metavar="nano|pico|DIR|HUB-ID", help="The model that learns.")
+    ] = "nano",
+    controllers: Annotated[
+        str,
+        typer.Option(metavar="A,B,...", help="Entrants by name, with commas between; a wrong one lists all."),
+    ] = "never,base,hypergradient,drift-reset,policy",
+    policy: Annotated[
+        str, typer.Option(metavar="default|DIR", help="The frozen policy of entrant policy.")
+    ] = "default",
+    base_lr: Annotated[
+        float | None,
+        typer.Option(metavar="X", show_default="the model's own", help="Base learning rate."),
+    ] = None,
+    base_batch: Annotated[
+        int | None, typer.Option(metavar="N", show_default="the model's own", help="Base batch size.")
+    ] = None,
+    base_window: Annotated[
+        int | None, typer.Option(metavar="N", show_default="the model's own", help="Base window, chunks.")
+    ] = None,
+    base_lr_mult: Annotated[
+        str, typer.Option(metavar="X,Y,...", help="Factors on the base rate: how wrong it is.")
+    ] = "0.125,1,8",
+    rounds: Annotated[int, typer.Option(metavar="N", help="Rounds a stream.")] = 150,
+    seeds: Annotated[int, typer.Option(metavar="K", help="Seeds of the draws from memory, each a run.")] = 1,
+    budget: Annotated[float, typer.Option(metavar="U", help="Cost units a round may spend.")] = 64.0,
+    price: Annotated[
+        float, typer.Option(metavar="P", help="What a whole budget is worth, as a share of the running loss.")
+    ] = 0.0,
+    device: Annotated[str, typer.Option(metavar="D", help="Where models compute.")] = "cpu",
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", show_default="runs/compare-TIME", help="The result folder.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on in --out; runs it holds are not made again.")
+    ] = False,
+) -> None:
+    """Run entrants side by side on the same tokens: table, results.json, figures.
+
+    Loss is prequential (each chunk is scored before any training on it), in bits per byte; lower is better.
+    """
+    from rich.console import Console
+
+    from olrl.learners.cost import CostModel
+
+    from .bars import Bars
+    from .evaluation.command import compare_and_tell
+    from .evaluation.compare import CompareConfig
+
+    config = CompareConfig(
+        controllers=tuple(name.strip() for name in controllers.split(",")),
+        suite=suite,
+        stream=stream,
+        split=split,  # type: ignore[arg-type] # checked by CompareConfig
+        streams=streams,
+        seeds=seeds,
+        model=model,
+        policy=policy,
+        base_lr=base_lr,
+        base_batch=base_batch,
+        base_window=base_window,
+        base_lr_mult=_numbers("base-lr-mult", base_lr_mult),
+        rounds=rounds,
+        cost=CostModel(budget=budget),
+        price=price,
+        device=device,
+    )
+    if resume and out is None:
+        raise ValueError("--resume needs --out, the folder of the comparison to go on with")
+    folder = out or Path("runs") / f"compare-{time.strftime('%Y%m%d-%H%M%S')}"
+    with Bars(Console()) as bars:
+        compare_and_tell(config, out=folder, resume=resume, bars=bars)
+
+
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The folder of an olrl train run.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", show_default="RUN_DIR/policy", help="The policy folder.")
+    ] = None,
+) -> None:
+    """Make a policy folder of a training run, from its newest checkpoint."""
+    from .ppo.command import export_checkpoint
+
+    print(f"policy written to {export_checkpoint(run, out or run / 'policy')}")
+
+
+def _numbers(option: str, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ValueError(f"--{option} takes numbers with commas between, not {text!r}") from error

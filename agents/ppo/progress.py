@@ -1,0 +1,40 @@
+"""How far a training run is, and what its stages brought."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .validation import Validation
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageResult:
+    """What a stage did, and the validation after it."""
+
+    name: str
+    steps: int
+    updates: int
+    seconds: float
+    after: Validation
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """How far a run is: `leg` legs of stage number `stage` are done. JSON-able through `to_dict`."""
+
+    stage: int = 0
+    leg: int = 0
+    seconds: float = 0.0
+    untrained: Validation | None = None
+    results: list[StageResult] = field(default_factory=list)
+    quantiles: list[list[float]] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, row: dict[str, Any]) -> "Progress":
+        """From a checkpoint; ValueError, TypeError or KeyError if it is none of ours."""
+        untrained = None if row["untrained"] is None else Validation(**row["untrained"])
+        results = [StageResult(**{**r, "after": Validation(**r["after"])}) for r in row["results"]]
+        return cls(**{**row, "untrained": untrained, "results": results})
