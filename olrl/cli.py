@@ -217,7 +217,10 @@ def inspect(
     from olrl.control.policy import load_policy
 
     inside = Path(policy) / "policy"
-    print(load_policy(str(inside) if (inside / "policy.json").is_file() else policy).card)
+    frozen = load_policy(str(inside) if (inside / "policy.json").is_file() else policy)
+    shape = " → ".join(str(size) for size in frozen.description()["network"]["sizes"])
+    print(frozen.card.rstrip())
+    print(f"\nChecked: weights match their sha256; network {shape}; actions {frozen.coding.name}.")
 
 
 def report(

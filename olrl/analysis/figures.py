@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
 from olrl.analysis import style
@@ -60,14 +60,19 @@ def rate_axis(ax: Axes) -> None:
     low, high = ax.get_ylim()
     if high / low < 10:  # so that ticks exist and a constant looks constant
         middle = (low * high) ** 0.5
-        ax.set_ylim(middle / 10**0.5, middle * 10**0.5)
+        low, high = middle / 10**0.5, middle * 10**0.5
+        ax.set_ylim(low, high)
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 30 else (1.0,)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0e}".replace("e-0", "e-")))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.set_ylabel("learning\nrate", fontsize=9)
 
 
 def batch_axis(ax: Axes, sizes: NDArray[np.float64]) -> None:
     """Make an axis for batch sizes: logarithmic, ticked at powers of two, wide enough for `sizes`."""
-    low, high = np.floor(np.log2(sizes.min())) - 0.3, np.ceil(np.log2(sizes.max())) + 0.3
+    low, high = np.floor(np.log2(sizes.min())) - 0.5, np.ceil(np.log2(sizes.max())) + 0.5
+    if high - low < 2:  # a constant shows its neighbours
+        low, high = low - 0.6, high + 0.6
     ax.set_yscale("log", base=2)
     ax.set_ylim(2.0**low, 2.0**high)
     ax.yaxis.set_major_locator(FixedLocator([2.0**k for k in range(7)]))

@@ -43,7 +43,7 @@ def bands(axes: Sequence[Axes], starts: Sequence[float], end: float, names: Sequ
         if k % 2:
             for ax in axes:
                 ax.axvspan(start, stop, color=BAND, linewidth=0, zorder=0)
-        if (stop - start) * 110 >= (end - starts[0]) * (len(name) + 1):  # about 110 letters fit side by side
+        if (stop - start) * 130 >= (end - starts[0]) * (len(name) + 1):  # about 130 letters fit side by side
             axes[0].annotate(
                 name,
                 xy=((start + stop) / 2, 1.0),
