@@ -84,6 +84,7 @@ def _controller(name: str, make: Callable[[int], Controller]) -> Subject:
         step=lambda controller, given: controller.decide(given),
         codec=JSON,
         rounds=80,
+        long=1_200,
     )
 
 
@@ -92,9 +93,10 @@ def _rule(name: str) -> Subject:
 
 
 def _policy_under(coding: str) -> Subject:
-    return _controller(
+    subject = _controller(
         f"policy {coding}", lambda seed: _policy(ACTION_CODINGS[coding](), seed).controller(base=BASE)
     )
+    return replace(subject, long=300)
 
 
 class Steered:
@@ -217,6 +219,7 @@ SUBJECTS: list[Subject] = [
         step=lambda guard, given: guard.check(*given),
         codec=JSON,
         rounds=80,
+        long=1_200,
     ),
     *(_coding(name) for name in ACTION_CODINGS),
     *LEARNERS,
