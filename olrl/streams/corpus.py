@@ -32,7 +32,7 @@ class Corpus:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._files: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))[
             "files"
         ]
@@ -72,10 +72,10 @@ class Corpus:
         return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
 
     def _read(self, name: str, domain: str) -> tuple[Document, ...]:
-        content = (self._folder / name).read_bytes()
+        content = (self.folder / name).read_bytes()
         if hashlib.sha256(content).hexdigest() != self._files[name]["sha256"]:
             raise ValueError(
-                f"{self._folder / name} is damaged; delete {self._folder} and it will be built anew"
+                f"{self.folder / name} is damaged; delete {self.folder} and it will be built anew"
             )
         texts = (json.loads(line) for line in content.decode("utf-8").splitlines())
         return tuple(Document(text=text, source=domain) for text in texts)
@@ -88,9 +88,15 @@ def load_corpus() -> Corpus:
     It lies under $OLRL_CACHE, else $XDG_CACHE_HOME/olrl, else ~/.cache/olrl, in a folder named after a hash
     of the versions of Python and of all dependencies. Several processes may call this at once.
     """
-    folder = cache_folder() / f"corpus-{_key()}"
+    folder = cache_folder() / f"corpus-{corpus_key()}"
     if not (folder / "manifest.json").exists():
-        build_corpus(folder)
+        try:
+            build_corpus(folder)
+        except OSError as error:
+            raise ValueError(
+                f"the builtin text cannot be kept in {str(folder.parent)!r} ({error.strerror}); "
+                "set OLRL_CACHE to a folder that can be written"
+            ) from error
     return Corpus(folder)
 
 
@@ -170,7 +176,8 @@ def _versions() -> dict[str, str]:
     return {"python": platform.python_version(), **dependencies()}
 
 
-def _key() -> str:
+def corpus_key() -> str:
+    """What the cached corpus is named by: a hash of all that its text depends on."""
     return hashlib.sha256(json.dumps([FORMAT, _versions()], sort_keys=True).encode()).hexdigest()[:16]
 
 
