@@ -65,7 +65,53 @@ class EpisodeRanges:
 class OnlineLMEnv(ControlEnv):
     """Steer the learning rate, batch size and sampling window of a language model on a drifting stream.
 
-    DATA SHEET
+    The learner starts each episode from the model's shipped weights and reads builtin text (the training split
+    unless asked otherwise) with abrupt, gradual, recurring or no drift, or bursts of noise.
+
+    Observation: `Box(-5, 5, (n,), float32)`. Entry i is feature i of `FEATURE_SPEC` in
+    `olrl.monitor.feature_spec`, which gives its name, formula, centre and unit.
+
+    Action: `MultiDiscrete` by `coding`; with the default `moves` it is `[3, 3, 3, 2]`:
+
+        | index | 0 | 1 | 2 |
+        |---|---|---|---|
+        | 0 learning rate | halve | stay | double (base · 2^k, k within ±6) |
+        | 1 batch size | halve | stay | double (within 1 … 64) |
+        | 2 window | a step shorter | stay | a step longer (1, 2, 4, … 64 chunks, then the reservoir) |
+        | 3 update | skip training in this round | train | |
+
+    Reward: `clip(scale · (reference − loss) / running, ±clip) − scale · price · spent / budget`, with scale
+    10 and clip 5. `loss` is the learner's on the chunk after the decision, nats per token; `reference` that of
+    a learner with the same start, chunks and draws under the constant configuration tuned for the model on
+    training streams (`fixed` in its olrl.json) at the default cost, whatever the episode's base and cost;
+    `running` the reference's mean over about 30 rounds.
+
+    Terminates when the loss is not finite or above 50 times `running`, with the reward −(rounds left + 1) ·
+    (clip + scale · price · largest spent / budget): below the sum of anything that going on could cost.
+    Truncates after `rounds` decisions.
+
+    Chance: one integer drawn from the environment's generator at each reset (or the option `episode_seed`)
+    decides the stream (one of `n_streams`), the base configuration, cost of an update, price and missing
+    signals (`EpisodeRanges`). Draws from memory are keyed by the stream's number, so learner and reference
+    share their luck.
+
+    `info` holds what `ControlEnv` says; its `truth` has `segment`, the number of the drift segment, and
+    `source`, the domain, of the chunk observed last.
+
+    Arguments, all JSON-able: `model`, a shipped model's name; `split` of the builtin text; `rounds` decisions an
+    episode; `n_streams` different streams, drawn from `stream_seed`; `segment`, the least and most rounds
+    between drifts; `chunk` sequences a round; `optimizer` adamw or sgd; `coding` and `coding_settings` as in
+    `olrl.control.actions`; `ranges`, fields of `EpisodeRanges` to change; `reward`, fields of `Reward` to
+    change; `device`; `render_mode` `ansi` or `rgb_array`. An unknown field or a value out of range raises
+    ValueError. The first reset on a stream costs a run of the reference, kept in the cache folder.
+
+    Version history: v0, the first.
+
+    >>> env = OnlineLMEnv(rounds=2, n_streams=1, render_mode="ansi")
+    >>> observation, info = env.reset(seed=1)
+    >>> observation, reward, terminated, truncated, info = env.step(np.array([1, 1, 1, 1]))
+    >>> info["record"].report.updates > 0, env.observation_space.contains(observation)
+    (True, True)
     """
 
     def __init__(
@@ -80,12 +126,18 @@ class OnlineLMEnv(ControlEnv):
         chunk: int = 16,
         optimizer: str = "adamw",
         coding: str = "moves",
+        coding_settings: dict[str, float] | None = None,
         ranges: dict[str, Any] | None = None,
         reward: dict[str, Any] | None = None,
         device: str = "cpu",
         render_mode: str | None = None,
     ) -> None:
-        super().__init__(coding=coding, reward=Reward(**(reward or {})), render_mode=render_mode)
+        super().__init__(
+            coding=coding,
+            coding_settings=coding_settings,
+            reward=Reward(**(reward or {})),
+            render_mode=render_mode,
+        )
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
         if rounds < 1 or n_streams < 1:
