@@ -126,7 +126,7 @@ class Guard:
         return Decision(
             lr=float(min(max(decision.lr, self.base.lr / span), self.base.lr * span)),
             batch_size=min(max(round(decision.batch_size), 1), BATCH_SIZES[-1]),
-            window=decision.window if decision.window in WINDOWS else self.base.window,
+            window=int(decision.window) if decision.window in WINDOWS else self.base.window,
             update=bool(decision.update),
             weight_decay=decay if math.isfinite(decay) and decay >= 0 else self.base.weight_decay,
         )

@@ -149,9 +149,9 @@ def _build(description: dict[str, Any], weights: dict[str, NDArray[np.float32]],
         layers=_layers(description, weights),
         mean=_numbers(normalisation["mean"], "normalisation mean"),
         std=_numbers(normalisation["std"], "normalisation std"),
-        clip=float(_numbers(normalisation["clip"], "normalisation clip")),
+        clip=float(_numbers(normalisation["clip"], "normalisation clip", dimensions=0)),
         coding=coding_from_spec(description["actions"]),
-        quantiles=None if quantiles is None else _numbers(quantiles["values"], "quantiles"),
+        quantiles=None if quantiles is None else _numbers(quantiles["values"], "quantiles", dimensions=2),
         versions=description["versions"],
         training=description["training"],
         card=card,
@@ -165,13 +165,13 @@ def _fields(description: dict[str, Any], name: str, keys: tuple[str, ...]) -> di
     return given
 
 
-def _numbers(given: Any, name: str) -> NDArray[np.float64]:
+def _numbers(given: Any, name: str, *, dimensions: int = 1) -> NDArray[np.float64]:
     try:
         array = np.array(given)
     except ValueError as error:
         raise ValueError(f"{name} must be numbers in lists of equal length") from error
-    if array.dtype.kind not in "if":
-        raise ValueError(f"{name} must be numbers")
+    if array.dtype.kind not in "if" or array.ndim != dimensions:
+        raise ValueError(f"{name} must be numbers in {dimensions} dimensions")
     return array.astype(np.float64)
 
 

@@ -1,0 +1,182 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from olrl.control.actions import ACTION_CODINGS, action_coding, coding_from_spec
+from olrl.control.coding import ActionCoding
+from olrl.control.decision import WINDOWS, Base
+
+CODINGS = [coding() for coding in ACTION_CODINGS.values()]
+codings = pytest.mark.parametrize("coding", CODINGS, ids=lambda coding: coding.name)
+bases = st.builds(
+    Base,
+    lr=st.floats(1e-8, 10),
+    batch_size=st.integers(1, 64),
+    window=st.sampled_from(WINDOWS),
+)
+
+
+def sampled(coding: ActionCoding, rng: np.random.Generator, n: int) -> np.ndarray:
+    return rng.integers(0, coding.nvec, size=(n, 4))
+
+
+@codings
+@given(base=bases, seed=st.integers(0, 99), cosine=st.floats(-1, 1))
+def test_decisions_stay_in_their_bounds(coding: ActionCoding, base: Base, seed: int, cosine: float):
+    state = coding.start_at([base])
+    rng = np.random.default_rng(seed)
+    for _ in range(20):
+        decision = coding.apply(state, sampled(coding, rng, 1), {"grad_cos": np.array([cosine])}).single()
+        assert base.lr / 64 <= decision.lr * (1 + 1e-12)
+        assert decision.lr <= base.lr * 64 * (1 + 1e-12)
+        assert 1 <= decision.batch_size <= 64
+        assert decision.window in WINDOWS
+
+
+@codings
+def test_many_learners_at_once_move_as_each_alone(coding: ActionCoding):
+    some = [Base(lr=1e-3 * k, batch_size=3 * k, window=WINDOWS[k]) for k in range(1, 6)]
+    together, alone = coding.start_at(some), [coding.start_at([base]) for base in some]
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        actions, cosines = sampled(coding, rng, 5), rng.uniform(-1, 1, 5)
+        batch = coding.apply(together, actions, {"grad_cos": cosines})
+        for k, state in enumerate(alone):
+            one = coding.apply(state, actions[k : k + 1], {"grad_cos": cosines[k : k + 1]})
+            assert one.single() == batch.single(k)
+
+
+@codings
+def test_staying_changes_nothing_wherever_it_stands(coding: ActionCoding):
+    state = coding.start_at([Base(lr=1e-3, batch_size=8, window=4)])
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        before = coding.apply(state, sampled(coding, rng, 1)).single()
+        after = coding.apply(state, coding.stay(state)).single()
+        assert (after.lr, after.batch_size, after.window) == (before.lr, before.batch_size, before.window)
+        assert after.update
+
+
+@codings
+def test_saved_state_continues_the_same(coding: ActionCoding):
+    base = [Base(lr=1e-3, batch_size=12, window=0)]
+    state, rng = coding.start_at(base), np.random.default_rng(2)
+    for _ in range(7):
+        coding.apply(state, sampled(coding, rng, 1))
+    loaded = coding.start_at(base)
+    loaded.load_state_dict(json.loads(json.dumps(state.state_dict())))
+    actions = sampled(coding, rng, 1)
+    assert coding.apply(loaded, actions).single() == coding.apply(state, actions).single()
+
+
+@codings
+def test_the_spec_rebuilds_the_coding(coding: ActionCoding):
+    rebuilt = coding_from_spec(json.loads(json.dumps(coding.spec())))
+    assert (rebuilt.name, rebuilt.nvec, rebuilt.settings()) == (coding.name, coding.nvec, coding.settings())
+
+
+@given(base=bases, ups=st.integers(1, 9), downs=st.integers(1, 9))
+def test_moves_can_be_undone_even_beyond_a_bound(base: Base, ups: int, downs: int):
+    # Pushing against a bound must not be remembered: one notch back always acts at once.
+    coding = action_coding("moves")
+    state = coding.start_at([base])
+    up, down = np.array([[2, 2, 2, 1]]), np.array([[0, 0, 0, 1]])
+    for _ in range(20):
+        coding.apply(state, up)
+    top = coding.apply(state, up).single()
+    lower = coding.apply(state, down).single()
+    assert lower.lr == top.lr / 2
+    assert lower.batch_size < top.batch_size
+    assert coding.apply(state, up).single() == top
+
+
+def test_last_head_skips_at_zero_and_trains_at_one():
+    coding = action_coding("moves")
+    state = coding.start_at([Base(lr=1e-3)])
+    assert not coding.apply(state, np.array([[1, 1, 1, 0]])).single().update
+    assert coding.apply(state, np.array([[1, 1, 1, 1]])).single().update
+
+
+def test_positions_reach_the_whole_of_both_ladders_from_a_base_off_them():
+    coding = action_coding("positions")
+    state = coding.start_at([Base(lr=1e-3, batch_size=12, window=8)])
+    reached = [coding.apply(state, np.array([[1, k % 7, k, 1]])).single() for k in range(8)]
+    assert [d.batch_size for d in reached] == [1, 2, 4, 8, 16, 32, 64, 1]
+    assert tuple(d.window for d in reached) == WINDOWS
+
+
+def test_anchored_reads_the_rate_from_the_action_alone():
+    coding = action_coding("anchored")
+    state = coding.start_at([Base(lr=1.0)])
+    assert [coding.apply(state, np.array([[k, 3, 3, 1]])).single().lr for k in (0, 6, 12)] == [
+        1 / 64,
+        1.0,
+        64.0,
+    ]
+
+
+def test_residual_without_a_move_is_the_hypergradient_step():
+    coding = action_coding("residual", beta=2.0)
+    state = coding.start_at([Base(lr=1.0)])
+    stay = coding.stay(state)
+    step = coding.apply(state, stay, {"grad_cos": np.array([0.5]), "gradient_age": np.array([0.0])}).single()
+    assert step.lr == pytest.approx(np.e)
+    aged = coding.apply(state, stay, {"grad_cos": np.array([0.5]), "gradient_age": np.array([1.0])}).single()
+    assert aged.lr == step.lr
+    missing = coding.apply(state, stay, {"grad_cos": np.array([np.nan])}).single()
+    assert missing.lr == step.lr
+
+
+def test_going_to_what_is_in_force_stands_there_or_as_near_as_bounds_allow():
+    coding = action_coding("moves")
+    state = coding.start_at([Base(lr=1e-3, batch_size=8, window=4)])
+    state.go_to(lr=5e-4, batch_size=3, window=0)
+    decision = coding.apply(state, coding.stay(state)).single()
+    assert (decision.lr, decision.batch_size, decision.window) == (5e-4, 3, 0)
+    state.go_to(lr=1.0, batch_size=1000, window=5)
+    decision = coding.apply(state, coding.stay(state)).single()
+    assert (decision.lr, decision.batch_size, decision.window) == (pytest.approx(64e-3), 64, 4)
+
+
+def test_one_learner_of_a_state_can_be_replaced():
+    coding = action_coding("moves")
+    state = coding.start_at([Base(lr=1e-3), Base(lr=2e-3)])
+    state.put(np.array([False, True]), coding.start_at([Base(lr=8e-3, batch_size=4)]))
+    decisions = coding.apply(state, coding.stay(state))
+    assert decisions.lr.tolist() == [1e-3, 8e-3]
+    assert decisions.batch_size.tolist() == [8, 4]
+
+
+@pytest.mark.parametrize("actions", [[[1, 1, 1]], [[1, 1, 1, 2]], [[-1, 1, 1, 1]], [[1, 1, 1, 1]] * 2])
+def test_actions_out_of_range_or_shape_are_refused(actions: list[list[int]]):
+    coding = action_coding("moves")
+    with pytest.raises(ValueError, match="actions"):
+        coding.apply(coding.start_at([Base(lr=1e-3)]), np.array(actions))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("absolute", {}, "unknown action coding 'absolute'"),
+        ("moves", {"beta": 1.0}, "settings none"),
+        ("residual", {"beta": -1.0}, "beta must be"),
+        ("residual", {"notch": 0.0}, "notch must be"),
+    ],
+)
+def test_unknown_names_and_impossible_settings_are_refused(
+    name: str, settings: dict[str, float], message: str
+):
+    with pytest.raises(ValueError, match=message):
+        action_coding(name, **settings)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"version": 2}, {"name": "other"}, {"nvec": [3, 3, 3, 3]}, {"settings": {"beta": "x"}}, {"extra": 1}],
+)
+def test_a_spec_that_was_changed_is_refused(change: dict[str, object]):
+    with pytest.raises(ValueError, match="action"):
+        coding_from_spec({**action_coding("moves").spec(), **change})

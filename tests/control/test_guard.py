@@ -1,0 +1,149 @@
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from olrl.control.decision import WINDOWS, Decision
+from olrl.control.guard import Guard, GuardSettings
+from olrl.monitor.signals import Signals
+from tests.control.rounds import BASE, any_signals
+
+GIVEN = Decision(lr=4e-3, batch_size=2, window=1)
+
+
+def signals(loss: float | None = 2.0, nonfinite: int = 0) -> Signals:
+    return Signals(loss_nats=loss, nonfinite=nonfinite, lr=1e-3, batch_size=8, window=8)
+
+
+def healthy(rounds: int, **settings: float) -> Guard:
+    guard = Guard(base=BASE, settings=GuardSettings(**settings))
+    for _ in range(rounds):
+        assert guard.check(GIVEN, signals()) == (GIVEN, None)
+    return guard
+
+
+decisions = st.builds(
+    Decision,
+    lr=st.floats(),
+    batch_size=st.integers(-5, 10**6) | st.floats(),
+    window=st.integers(-3, 70),
+    update=st.booleans(),
+    weight_decay=st.floats(),
+)
+
+
+@given(st.lists(st.tuples(decisions, any_signals), max_size=8))
+def test_what_passes_is_finite_and_in_bounds_whatever_comes(rounds: list[tuple[Decision, Signals]]):
+    guard = Guard(base=BASE)
+    changed = 0
+    for decision, given_ in rounds:
+        passed, reason = guard.check(decision, given_)
+        assert BASE.lr / 64 <= passed.lr <= BASE.lr * 64
+        assert type(passed.batch_size) is int
+        assert 1 <= passed.batch_size <= 64
+        assert passed.window in WINDOWS
+        assert math.isfinite(passed.weight_decay)
+        assert reason is not None or passed == decision
+        changed += reason is not None
+    assert sum(guard.counts.values()) == changed
+    json.dumps(guard.state_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "key"),
+    [
+        (signals(None), "loss_missing"),
+        (signals(math.nan), "loss_missing"),
+        (signals(math.inf), "loss_missing"),
+        (signals(2.0, nonfinite=1), "nonfinite"),
+        (signals(20.0), "loss_high"),
+    ],
+)
+def test_trouble_falls_back_for_a_few_rounds_and_is_counted(trouble: Signals, key: str):
+    guard = healthy(10, hold=2)
+    fallback, reason = guard.check(GIVEN, trouble)
+    assert reason is not None
+    assert fallback == replace(BASE.decision(), lr=BASE.lr)  # the least of base, the usual 4e-3 and 2e-3
+    after = signals(2.0, nonfinite=trouble.nonfinite)
+    held = [guard.check(GIVEN, after) for _ in range(3)]
+    assert [decision == fallback for decision, _ in held] == [True, True, False]
+    assert held[2] == (GIVEN, None)
+    assert guard.counts == {key: 1, "holding": 2}
+
+
+def test_the_fallback_does_not_trust_a_base_that_is_the_fault():
+    low = Decision(lr=1e-4, batch_size=8, window=8)
+    guard = Guard(base=BASE)
+    for _ in range(10):
+        guard.check(low, signals())
+    fallback, _ = guard.check(low, signals(None))
+    assert fallback.lr == pytest.approx(5e-5)  # half the rate before the trouble
+
+
+def test_the_usual_rate_of_healthy_rounds_caps_the_fallback():
+    guard = Guard(base=BASE)
+    for _ in range(20):
+        guard.check(Decision(lr=2e-4, batch_size=8, window=8), signals())
+    guard.check(Decision(lr=0.03, batch_size=8, window=8), signals())
+    assert guard.check(GIVEN, signals(None))[0].lr == pytest.approx(2e-4)
+
+
+def test_a_new_level_of_the_loss_is_drift_and_not_trouble_for_ever():
+    guard = healthy(20, hold=1, new_level=3)
+    reasons = [guard.check(GIVEN, signals(9.0))[1] for _ in range(8)]
+    assert [reason is not None for reason in reasons] == [True, True, True] + [False] * 5
+    assert guard.counts == {"loss_high": 2, "holding": 1}
+
+
+def test_a_drift_that_doubles_the_loss_does_not_alarm_the_guard():
+    guard = healthy(20)
+    assert guard.check(GIVEN, signals(4.0)) == (GIVEN, None)
+
+
+@pytest.mark.parametrize(
+    ("given_", "expected"),
+    [
+        (replace(GIVEN, lr=1.0), replace(GIVEN, lr=64e-3)),
+        (replace(GIVEN, batch_size=100), replace(GIVEN, batch_size=64)),
+        (replace(GIVEN, window=5), replace(GIVEN, window=BASE.window)),
+        (replace(GIVEN, weight_decay=math.nan), GIVEN),
+    ],
+)
+def test_a_decision_out_of_bounds_is_bounded_and_counted(given_: Decision, expected: Decision):
+    guard = Guard(base=BASE)
+    assert guard.check(given_, signals()) == (expected, "decision out of bounds")
+    assert guard.counts == {"bounds": 1}
+
+
+def test_numbers_of_numpy_pass_as_plain_ones():
+    passed, reason = Guard(base=BASE).check(
+        Decision(lr=np.float32(0.001953125), batch_size=np.int64(4), window=np.int64(2)), signals()
+    )
+    assert reason is None
+    assert (type(passed.lr), type(passed.batch_size), type(passed.window)) == (float, int, int)
+
+
+def test_never_training_stays_so_under_the_fallback():
+    assert not Guard(base=BASE).check(replace(GIVEN, update=False), signals(None))[0].update
+
+
+def test_saved_state_continues_the_same():
+    guard = healthy(5)
+    guard.check(GIVEN, signals(30.0))
+    loaded = Guard(base=BASE)
+    loaded.load_state_dict(json.loads(json.dumps(guard.state_dict())))
+    for loss in (2.0, None, 9.0, 9.0, 9.0, 2.0):
+        assert loaded.check(GIVEN, signals(loss)) == guard.check(GIVEN, signals(loss))
+    assert loaded.counts == guard.counts
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"loss_ratio": 1.0}, {"loss_ratio": math.nan}, {"new_level": 1}, {"hold": 0}]
+)
+def test_settings_without_sense_are_refused(wrong: dict[str, float]):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        GuardSettings(**wrong)
