@@ -10,14 +10,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from olrl.streams.accept import accept_text
 from olrl.streams.builtin import DOMAINS, Domain
 from olrl.streams.distributions import dependencies
 from olrl.streams.document import Document
-from olrl.streams.near_duplicates import NearDuplicates
 from olrl.streams.pieces import MIN_BYTES, SHARES, SPLITS, Piece, Split, join, n_bytes, split_of
+
+if TYPE_CHECKING:
+    from olrl.streams.near_duplicates import NearDuplicates
 
 FORMAT = 2  # goes up when the same packages would give other text
 DOMAIN_BYTES = 1_000_000  # at most, over all splits
@@ -114,6 +116,8 @@ def cache_folder() -> Path:
 
 def build_corpus(folder: Path, domains: Sequence[Domain] = DOMAINS) -> None:
     """Build the corpus into `folder`, which appears complete or not at all."""
+    from olrl.streams.near_duplicates import NearDuplicates  # brings scipy: 0.3 s that only a build need pay
+
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".corpus-", dir=folder.parent))
     try:
@@ -130,7 +134,7 @@ def build_corpus(folder: Path, domains: Sequence[Domain] = DOMAINS) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _build_domain(domain: Domain, seen: NearDuplicates, scratch: Path) -> dict[str, Any]:
+def _build_domain(domain: Domain, seen: "NearDuplicates", scratch: Path) -> dict[str, Any]:
     texts: dict[Split, list[str]] = {split: [] for split in SPLITS}
     for split, text in join(_kept(domain, seen), held_out=domain.held_out):
         texts[split].append(text)
@@ -141,7 +145,7 @@ def _build_domain(domain: Domain, seen: NearDuplicates, scratch: Path) -> dict[s
     }
 
 
-def _kept(domain: Domain, seen: NearDuplicates) -> Iterator[Piece]:
+def _kept(domain: Domain, seen: "NearDuplicates") -> Iterator[Piece]:
     """New pieces, until every split of the domain is full; no single group may fill one."""
     room = {"test": DOMAIN_BYTES} if domain.held_out else {s: int(SHARES[s] * DOMAIN_BYTES) for s in SPLITS}
     taken: Counter[str] = Counter()
