@@ -25,7 +25,7 @@ def sampled(coding: ActionCoding, rng: np.random.Generator, n: int) -> np.ndarra
 
 @codings
 @given(base=bases, seed=st.integers(0, 99), cosine=st.floats(-1, 1))
-def test_decisions_stay_in_their_bounds(coding: ActionCoding, base: Base, seed: int, cosine: float):
+def test_decisions_stay_in_their_bounds(coding: ActionCoding, base: Base, seed: int, cosine: float) -> None:
     state = coding.start_at([base])
     rng = np.random.default_rng(seed)
     for _ in range(20):
@@ -37,7 +37,7 @@ def test_decisions_stay_in_their_bounds(coding: ActionCoding, base: Base, seed: 
 
 
 @codings
-def test_many_learners_at_once_move_as_each_alone(coding: ActionCoding):
+def test_many_learners_at_once_move_as_each_alone(coding: ActionCoding) -> None:
     some = [Base(lr=1e-3 * k, batch_size=3 * k, window=WINDOWS[k]) for k in range(1, 6)]
     together, alone = coding.start_at(some), [coding.start_at([base]) for base in some]
     rng = np.random.default_rng(0)
@@ -50,7 +50,7 @@ def test_many_learners_at_once_move_as_each_alone(coding: ActionCoding):
 
 
 @codings
-def test_staying_changes_nothing_wherever_it_stands(coding: ActionCoding):
+def test_staying_changes_nothing_wherever_it_stands(coding: ActionCoding) -> None:
     state = coding.start_at([Base(lr=1e-3, batch_size=8, window=4)])
     rng = np.random.default_rng(1)
     for _ in range(20):
@@ -61,7 +61,7 @@ def test_staying_changes_nothing_wherever_it_stands(coding: ActionCoding):
 
 
 @codings
-def test_saved_state_continues_the_same(coding: ActionCoding):
+def test_saved_state_continues_the_same(coding: ActionCoding) -> None:
     base = [Base(lr=1e-3, batch_size=12, window=0)]
     state, rng = coding.start_at(base), np.random.default_rng(2)
     for _ in range(7):
@@ -73,13 +73,13 @@ def test_saved_state_continues_the_same(coding: ActionCoding):
 
 
 @codings
-def test_the_spec_rebuilds_the_coding(coding: ActionCoding):
+def test_the_spec_rebuilds_the_coding(coding: ActionCoding) -> None:
     rebuilt = coding_from_spec(json.loads(json.dumps(coding.spec())))
     assert (rebuilt.name, rebuilt.nvec, rebuilt.settings()) == (coding.name, coding.nvec, coding.settings())
 
 
 @given(base=bases, ups=st.integers(1, 9), downs=st.integers(1, 9))
-def test_moves_can_be_undone_even_beyond_a_bound(base: Base, ups: int, downs: int):
+def test_moves_can_be_undone_even_beyond_a_bound(base: Base, ups: int, downs: int) -> None:
     # Pushing against a bound must not be remembered: one notch back always acts at once.
     coding = action_coding("moves")
     state = coding.start_at([base])
@@ -93,14 +93,14 @@ def test_moves_can_be_undone_even_beyond_a_bound(base: Base, ups: int, downs: in
     assert coding.apply(state, up).single() == top
 
 
-def test_last_head_skips_at_zero_and_trains_at_one():
+def test_last_head_skips_at_zero_and_trains_at_one() -> None:
     coding = action_coding("moves")
     state = coding.start_at([Base(lr=1e-3)])
     assert not coding.apply(state, np.array([[1, 1, 1, 0]])).single().update
     assert coding.apply(state, np.array([[1, 1, 1, 1]])).single().update
 
 
-def test_positions_reach_the_whole_of_both_ladders_from_a_base_off_them():
+def test_positions_reach_the_whole_of_both_ladders_from_a_base_off_them() -> None:
     coding = action_coding("positions")
     state = coding.start_at([Base(lr=1e-3, batch_size=12, window=8)])
     reached = [coding.apply(state, np.array([[1, k % 7, k, 1]])).single() for k in range(8)]
@@ -108,7 +108,7 @@ def test_positions_reach_the_whole_of_both_ladders_from_a_base_off_them():
     assert tuple(d.window for d in reached) == WINDOWS
 
 
-def test_anchored_reads_the_rate_from_the_action_alone():
+def test_anchored_reads_the_rate_from_the_action_alone() -> None:
     coding = action_coding("anchored")
     state = coding.start_at([Base(lr=1.0)])
     assert [coding.apply(state, np.array([[k, 3, 3, 1]])).single().lr for k in (0, 6, 12)] == [
@@ -118,7 +118,7 @@ def test_anchored_reads_the_rate_from_the_action_alone():
     ]
 
 
-def test_residual_without_a_move_is_the_hypergradient_step():
+def test_residual_without_a_move_is_the_hypergradient_step() -> None:
     coding = action_coding("residual", beta=2.0)
     state = coding.start_at([Base(lr=1.0)])
     stay = coding.stay(state)
@@ -130,7 +130,7 @@ def test_residual_without_a_move_is_the_hypergradient_step():
     assert missing.lr == step.lr
 
 
-def test_going_to_what_is_in_force_stands_there_or_as_near_as_bounds_allow():
+def test_going_to_what_is_in_force_stands_there_or_as_near_as_bounds_allow() -> None:
     coding = action_coding("moves")
     state = coding.start_at([Base(lr=1e-3, batch_size=8, window=4)])
     state.go_to(lr=5e-4, batch_size=3, window=0)
@@ -141,7 +141,7 @@ def test_going_to_what_is_in_force_stands_there_or_as_near_as_bounds_allow():
     assert (decision.lr, decision.batch_size, decision.window) == (pytest.approx(64e-3), 64, 4)
 
 
-def test_one_learner_of_a_state_can_be_replaced():
+def test_one_learner_of_a_state_can_be_replaced() -> None:
     coding = action_coding("moves")
     state = coding.start_at([Base(lr=1e-3), Base(lr=2e-3)])
     state.put(np.array([False, True]), coding.start_at([Base(lr=8e-3, batch_size=4)]))
@@ -151,7 +151,7 @@ def test_one_learner_of_a_state_can_be_replaced():
 
 
 @pytest.mark.parametrize("actions", [[[1, 1, 1]], [[1, 1, 1, 2]], [[-1, 1, 1, 1]], [[1, 1, 1, 1]] * 2])
-def test_actions_out_of_range_or_shape_are_refused(actions: list[list[int]]):
+def test_actions_out_of_range_or_shape_are_refused(actions: list[list[int]]) -> None:
     coding = action_coding("moves")
     with pytest.raises(ValueError, match="actions"):
         coding.apply(coding.start_at([Base(lr=1e-3)]), np.array(actions))
@@ -168,7 +168,7 @@ def test_actions_out_of_range_or_shape_are_refused(actions: list[list[int]]):
 )
 def test_unknown_names_and_impossible_settings_are_refused(
     name: str, settings: dict[str, float], message: str
-):
+) -> None:
     with pytest.raises(ValueError, match=message):
         action_coding(name, **settings)
 
@@ -177,6 +177,6 @@ def test_unknown_names_and_impossible_settings_are_refused(
     "change",
     [{"version": 2}, {"name": "other"}, {"nvec": [3, 3, 3, 3]}, {"settings": {"beta": "x"}}, {"extra": 1}],
 )
-def test_a_spec_that_was_changed_is_refused(change: dict[str, object]):
+def test_a_spec_that_was_changed_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="action"):
         coding_from_spec({**action_coding("moves").spec(), **change})

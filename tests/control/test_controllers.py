@@ -10,7 +10,7 @@ from olrl.control.controller import Controller
 from olrl.control.decision import WINDOWS
 from olrl.control.drift_reset import DriftReset, DriftResetSettings
 from olrl.control.hypergradient import Hypergradient, HypergradientSettings
-from olrl.control.registry import CONTROLLERS, make_controller
+from olrl.control.registry import CONTROLLERS, Registered, make_controller
 from olrl.monitor.signals import Signals
 from tests.control.networks import random_policy
 from tests.control.rounds import BASE, any_signals, usual
@@ -27,7 +27,7 @@ everyone = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
 @given(rounds=st.lists(any_signals, max_size=6))
 def test_decisions_stay_in_their_bounds_whatever_is_measured(
     make: Callable[[], Controller], rounds: list[Signals]
-):
+) -> None:
     controller = make()
     for signals in rounds:
         decision = controller.decide(signals)
@@ -40,7 +40,7 @@ def test_decisions_stay_in_their_bounds_whatever_is_measured(
 
 
 @everyone
-def test_same_signals_same_decisions_also_after_saving_and_loading(make: Callable[[], Controller]):
+def test_same_signals_same_decisions_also_after_saving_and_loading(make: Callable[[], Controller]) -> None:
     one, other = make(), make()
     for k in range(25):
         assert one.decide(usual(k)) == other.decide(usual(k))
@@ -49,7 +49,7 @@ def test_same_signals_same_decisions_also_after_saving_and_loading(make: Callabl
     assert [loaded.decide(usual(k)) for k in range(25, 60)] == [one.decide(usual(k)) for k in range(25, 60)]
 
 
-def test_never_does_not_train_and_base_does():
+def test_never_does_not_train_and_base_does() -> None:
     assert not make_controller("never", base=BASE).decide(usual(0)).update
     assert make_controller("base", base=BASE).decide(usual(0)) == BASE.decision()
 
@@ -58,7 +58,7 @@ def cosine(value: float | None, age: int | None = 0) -> Signals:
     return Signals(grad_cos=value, gradient_age=age, lr=1e-3, batch_size=8, window=8)
 
 
-def test_hypergradient_follows_the_cosine_and_nothing_else():
+def test_hypergradient_follows_the_cosine_and_nothing_else() -> None:
     controller = Hypergradient(base=BASE, settings=HypergradientSettings(beta=2.0))
     assert controller.decide(cosine(0.5)).lr == pytest.approx(1e-3 * math.e)
     for nothing in (cosine(None), cosine(math.nan), cosine(0.5, age=1)):
@@ -66,7 +66,7 @@ def test_hypergradient_follows_the_cosine_and_nothing_else():
     assert controller.decide(cosine(-0.5)).lr == pytest.approx(1e-3)
 
 
-def test_hypergradient_comes_back_from_its_bound_at_once():
+def test_hypergradient_comes_back_from_its_bound_at_once() -> None:
     controller = Hypergradient(base=BASE)
     for _ in range(50):
         top = controller.decide(cosine(1.0)).lr
@@ -83,20 +83,20 @@ def drift(rounds: int, alarms: set[int], settings: DriftResetSettings) -> list[t
     return [(d.lr, d.window) for d in decisions]
 
 
-def test_drift_reset_raises_cuts_and_finds_back():
+def test_drift_reset_raises_cuts_and_finds_back() -> None:
     settings = DriftResetSettings(lr_up=4, lr_rest=1, half_life=1, cut_window=2, grow_every=2)
     seen = drift(6, {1}, settings)
     assert [window for _, window in seen] == [8, 2, 2, 4, 4, 8]
     assert [lr / 1e-3 for lr, _ in seen[:4]] == pytest.approx([1, 4, 2, math.sqrt(2)])
 
 
-def test_drift_reset_ignores_echoes_of_an_alarm():
+def test_drift_reset_ignores_echoes_of_an_alarm() -> None:
     settings = DriftResetSettings(half_life=1, min_gap=2)
     assert drift(8, {0, 1, 2}, settings) == drift(8, {0}, settings)
     assert drift(8, {0, 3}, settings)[3] == drift(8, {0}, settings)[0]
 
 
-def test_drift_reset_never_widens_the_window_by_cutting_it():
+def test_drift_reset_never_widens_the_window_by_cutting_it() -> None:
     assert {window for _, window in drift(4, {0}, DriftResetSettings(cut_window=64))} == {8}
 
 
@@ -112,13 +112,13 @@ def test_drift_reset_never_widens_the_window_by_cutting_it():
         ("drift-reset", {"grow_every": 0}, "grow_every must be"),
     ],
 )
-def test_mistakes_in_settings_are_said_at_once(name: str, settings: dict[str, float], message: str):
+def test_mistakes_in_settings_are_said_at_once(name: str, settings: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_controller(name, base=BASE, **settings)
 
 
 @pytest.mark.parametrize("entry", CONTROLLERS.values(), ids=CONTROLLERS.keys())
-def test_every_registered_controller_is_described_in_a_line(entry):
+def test_every_registered_controller_is_described_in_a_line(entry: Registered) -> None:
     assert CONTROLLERS[entry.name] is entry
     assert 0 < len(entry.description) < 100
     assert "\n" not in entry.description

@@ -37,7 +37,7 @@ decisions = st.builds(
 
 
 @given(st.lists(st.tuples(decisions, any_signals), max_size=8))
-def test_what_passes_is_finite_and_in_bounds_whatever_comes(rounds: list[tuple[Decision, Signals]]):
+def test_what_passes_is_finite_and_in_bounds_whatever_comes(rounds: list[tuple[Decision, Signals]]) -> None:
     guard = Guard(base=BASE)
     changed = 0
     for decision, given_ in rounds:
@@ -63,7 +63,7 @@ def test_what_passes_is_finite_and_in_bounds_whatever_comes(rounds: list[tuple[D
         (signals(20.0), "loss_high"),
     ],
 )
-def test_trouble_falls_back_for_a_few_rounds_and_is_counted(trouble: Signals, key: str):
+def test_trouble_falls_back_for_a_few_rounds_and_is_counted(trouble: Signals, key: str) -> None:
     guard = healthy(10, hold=2)
     fallback, reason = guard.check(GIVEN, trouble)
     assert reason is not None
@@ -75,7 +75,7 @@ def test_trouble_falls_back_for_a_few_rounds_and_is_counted(trouble: Signals, ke
     assert guard.counts == {key: 1, "holding": 2}
 
 
-def test_the_fallback_does_not_trust_a_base_that_is_the_fault():
+def test_the_fallback_does_not_trust_a_base_that_is_the_fault() -> None:
     low = Decision(lr=1e-4, batch_size=8, window=8)
     guard = Guard(base=BASE)
     for _ in range(10):
@@ -84,7 +84,7 @@ def test_the_fallback_does_not_trust_a_base_that_is_the_fault():
     assert fallback.lr == pytest.approx(5e-5)  # half the rate before the trouble
 
 
-def test_the_usual_rate_of_healthy_rounds_caps_the_fallback():
+def test_the_usual_rate_of_healthy_rounds_caps_the_fallback() -> None:
     guard = Guard(base=BASE)
     for _ in range(20):
         guard.check(Decision(lr=2e-4, batch_size=8, window=8), signals())
@@ -92,14 +92,14 @@ def test_the_usual_rate_of_healthy_rounds_caps_the_fallback():
     assert guard.check(GIVEN, signals(None))[0].lr == pytest.approx(2e-4)
 
 
-def test_a_new_level_of_the_loss_is_drift_and_not_trouble_for_ever():
+def test_a_new_level_of_the_loss_is_drift_and_not_trouble_for_ever() -> None:
     guard = healthy(20, hold=1, new_level=3)
     reasons = [guard.check(GIVEN, signals(9.0))[1] for _ in range(8)]
     assert [reason is not None for reason in reasons] == [True, True, True] + [False] * 5
     assert guard.counts == {"loss_high": 2, "holding": 1}
 
 
-def test_a_drift_that_doubles_the_loss_does_not_alarm_the_guard():
+def test_a_drift_that_doubles_the_loss_does_not_alarm_the_guard() -> None:
     guard = healthy(20)
     assert guard.check(GIVEN, signals(4.0)) == (GIVEN, None)
 
@@ -113,13 +113,13 @@ def test_a_drift_that_doubles_the_loss_does_not_alarm_the_guard():
         (replace(GIVEN, weight_decay=math.nan), GIVEN),
     ],
 )
-def test_a_decision_out_of_bounds_is_bounded_and_counted(given_: Decision, expected: Decision):
+def test_a_decision_out_of_bounds_is_bounded_and_counted(given_: Decision, expected: Decision) -> None:
     guard = Guard(base=BASE)
     assert guard.check(given_, signals()) == (expected, "decision out of bounds")
     assert guard.counts == {"bounds": 1}
 
 
-def test_numbers_of_numpy_pass_as_plain_ones():
+def test_numbers_of_numpy_pass_as_plain_ones() -> None:
     passed, reason = Guard(base=BASE).check(
         Decision(lr=np.float32(0.001953125), batch_size=np.int64(4), window=np.int64(2)), signals()
     )
@@ -127,11 +127,11 @@ def test_numbers_of_numpy_pass_as_plain_ones():
     assert (type(passed.lr), type(passed.batch_size), type(passed.window)) == (float, int, int)
 
 
-def test_never_training_stays_so_under_the_fallback():
+def test_never_training_stays_so_under_the_fallback() -> None:
     assert not Guard(base=BASE).check(replace(GIVEN, update=False), signals(None))[0].update
 
 
-def test_saved_state_continues_the_same():
+def test_saved_state_continues_the_same() -> None:
     guard = healthy(5)
     guard.check(GIVEN, signals(30.0))
     loaded = Guard(base=BASE)
@@ -144,6 +144,6 @@ def test_saved_state_continues_the_same():
 @pytest.mark.parametrize(
     "wrong", [{"loss_ratio": 1.0}, {"loss_ratio": math.nan}, {"new_level": 1}, {"hold": 0}]
 )
-def test_settings_without_sense_are_refused(wrong: dict[str, float]):
+def test_settings_without_sense_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         GuardSettings(**wrong)

@@ -23,7 +23,7 @@ def in_torch(policy: FrozenPolicy) -> torch.nn.Sequential:
 
 
 @pytest.mark.parametrize("coding", ["moves", "residual", "anchored"])
-def test_numpy_gives_the_networks_logits_and_choices(coding: str):
+def test_numpy_gives_the_networks_logits_and_choices(coding: str) -> None:
     policy = random_policy(coding, hidden=(128, 128))
     observations = np.random.default_rng(3).uniform(-5, 5, (200, len(FEATURE_NAMES))).astype(np.float32)
     normalised = np.clip(
@@ -42,7 +42,7 @@ def test_numpy_gives_the_networks_logits_and_choices(coding: str):
         start += choices
 
 
-def test_observations_of_another_shape_are_refused():
+def test_observations_of_another_shape_are_refused() -> None:
     with pytest.raises(ValueError, match="observations must be of shape"):
         random_policy().logits(np.zeros((1, 3), dtype=np.float32))
 
@@ -72,13 +72,13 @@ def not_finite(policy: FrozenPolicy) -> list[tuple[Any, Any]]:
         (lambda p: {"quantiles": p.quantiles[:, :2]}, "quantiles must be"),
     ],
 )
-def test_parts_that_do_not_fit_together_are_refused_at_construction(change: Any, message: str):
+def test_parts_that_do_not_fit_together_are_refused_at_construction(change: Any, message: str) -> None:
     policy = random_policy()
     with pytest.raises(ValueError, match=message):
         replace(policy, **change(policy))
 
 
-def test_a_controller_goes_on_from_what_a_guard_put_in_force():
+def test_a_controller_goes_on_from_what_a_guard_put_in_force() -> None:
     policy = random_policy("moves")
     free, guarded = policy.controller(base=BASE), policy.controller(base=BASE)
     decision = free.decide(usual(0))
@@ -88,7 +88,7 @@ def test_a_controller_goes_on_from_what_a_guard_put_in_force():
     assert free.decide(usual(1, decision)).lr in (decision.lr / 2, decision.lr, decision.lr * 2)
 
 
-def test_a_given_price_stands_in_for_that_of_the_signals():
+def test_a_given_price_stands_in_for_that_of_the_signals() -> None:
     policy = random_policy()
     dear = [policy.controller(base=BASE, price=5.0).decide(usual(k)) for k in range(1)]
     told = policy.controller(base=BASE).decide(replace(usual(0), price=5.0))
@@ -97,7 +97,7 @@ def test_a_given_price_stands_in_for_that_of_the_signals():
         policy.controller(base=BASE, price=-1.0)
 
 
-def test_loading_and_deciding_import_neither_torch_nor_a_training_framework(tmp_path: Any):
+def test_loading_and_deciding_import_neither_torch_nor_a_training_framework(tmp_path: Any) -> None:
     random_policy().save(tmp_path / "policy")
     code = f"""
 import sys, olrl
@@ -109,6 +109,6 @@ assert not [name for name in heavy if name in sys.modules]
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_an_unknown_name_is_answered_with_what_would_do(tmp_path: Any):
+def test_an_unknown_name_is_answered_with_what_would_do(tmp_path: Any) -> None:
     with pytest.raises(ValueError, match=r"there is no policy at .*: give 'default' or a folder"):
         load_policy(tmp_path / "nowhere")

@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "policy"
 
 
-def test_what_is_saved_is_what_is_loaded(folder: Path):
+def test_what_is_saved_is_what_is_loaded(folder: Path) -> None:
     saved, loaded = random_policy(), load_policy(folder)
     assert loaded.description() == saved.description()
     assert loaded.card == saved.card
@@ -29,20 +29,20 @@ def test_what_is_saved_is_what_is_loaded(folder: Path):
     assert sorted(path.name for path in folder.iterdir()) == ["CARD.md", "policy.json", "policy.safetensors"]
 
 
-def test_saving_again_replaces_the_policy_and_leaves_nothing_beside_it(folder: Path):
+def test_saving_again_replaces_the_policy_and_leaves_nothing_beside_it(folder: Path) -> None:
     random_policy(seed=1).save(folder)
     assert load_policy(folder).training["seed"] == 1
     assert [path.name for path in folder.parent.iterdir()] == ["policy"]
 
 
-def test_saving_does_not_touch_a_folder_that_holds_something_else(tmp_path: Path):
+def test_saving_does_not_touch_a_folder_that_holds_something_else(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(ValueError, match="holds something else"):
         random_policy().save(tmp_path)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
-def test_the_quantiles_of_training_may_be_unknown(tmp_path: Path):
+def test_the_quantiles_of_training_may_be_unknown(tmp_path: Path) -> None:
     replace(random_policy(), quantiles=None).save(tmp_path / "policy")
     assert load_policy(tmp_path / "policy").quantiles is None
 
@@ -54,7 +54,7 @@ def refused(folder: Path, message: str) -> None:
 
 
 @pytest.mark.parametrize("where", [0, 7, 100, -1])
-def test_a_flipped_bit_in_the_weights_is_noticed(folder: Path, where: int):
+def test_a_flipped_bit_in_the_weights_is_noticed(folder: Path, where: int) -> None:
     data = bytearray((folder / "policy.safetensors").read_bytes())
     data[where] ^= 1
     (folder / "policy.safetensors").write_bytes(bytes(data))
@@ -98,7 +98,7 @@ TAMPERED: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
 @pytest.mark.parametrize(("change", "message"), [t[1:] for t in TAMPERED], ids=[t[0] for t in TAMPERED])
 def test_a_description_that_was_tampered_with_is_refused(
     folder: Path, change: Callable[[dict[str, Any]], Any], message: str
-):
+) -> None:
     path = folder / "policy.json"
     description = json.loads(path.read_text())
     change(description)
@@ -120,7 +120,7 @@ def test_a_description_that_was_tampered_with_is_refused(
     ],
     ids=["empty", "list", "cut off", "NaN", "twice", "nested", "digits", "not utf-8"],
 )
-def test_a_description_that_is_no_description_is_refused(folder: Path, text: str):
+def test_a_description_that_is_no_description_is_refused(folder: Path, text: str) -> None:
     (folder / "policy.json").write_bytes(text.encode("utf-8", errors="surrogateescape"))
     refused(folder, "policy.json")
 
@@ -143,7 +143,9 @@ def with_weights(folder: Path, data: bytes) -> None:
         (lambda w: w.update({"layers/0/bias": np.full(32, np.inf, dtype=np.float32)}), "finite"),
     ],
 )
-def test_forged_weights_are_refused(folder: Path, change: Callable[[dict[str, Any]], Any], message: str):
+def test_forged_weights_are_refused(
+    folder: Path, change: Callable[[dict[str, Any]], Any], message: str
+) -> None:
     weights = safetensors.numpy.load((folder / "policy.safetensors").read_bytes())
     change(weights)
     with_weights(folder, safetensors.numpy.save(weights))
@@ -151,24 +153,24 @@ def test_forged_weights_are_refused(folder: Path, change: Callable[[dict[str, An
 
 
 @pytest.mark.parametrize("data", [b"", b"\x80\x04cos\nsystem\n", b"\xff" * 64])
-def test_weights_that_are_no_safetensors_are_refused(folder: Path, data: bytes):
+def test_weights_that_are_no_safetensors_are_refused(folder: Path, data: bytes) -> None:
     with_weights(folder, data)
     refused(folder, "not a readable safetensors file")
 
 
 @pytest.mark.parametrize("name", ["policy.json", "policy.safetensors"])
-def test_a_missing_file_is_named(folder: Path, name: str):
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
     refused(folder, f"it has no {name}")
 
 
-def test_an_oversized_file_is_not_read_to_the_end(folder: Path):
+def test_an_oversized_file_is_not_read_to_the_end(folder: Path) -> None:
     with (folder / "policy.json").open("r+b") as file:
         file.truncate(5 << 20)
     refused(folder, "larger than the 4 MiB")
 
 
-def test_a_training_librarys_zip_is_refused_with_the_cure(tmp_path: Path):
+def test_a_training_librarys_zip_is_refused_with_the_cure(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "model.zip", "w") as archive:
         archive.writestr("data", "anything")
     with pytest.raises(ValueError, match=r"is a zip .*; expected a policy folder: .*olrl export"):

@@ -42,7 +42,7 @@ def of_one(given: dict[str, NDArray[Any]], k: int) -> dict[str, NDArray[Any]]:
     return {name: values[k : k + 1] for name, values in given.items()}
 
 
-def test_many_learners_at_once_see_the_same_bits_as_each_alone():
+def test_many_learners_at_once_see_the_same_bits_as_each_alone() -> None:
     together, alone = extractor(5), [extractor() for _ in range(5)]
     for given_ in measured(5, 60):
         batch = together.update(given_)
@@ -53,7 +53,7 @@ anything = st.none() | st.floats() | st.sampled_from([0.0, -1.0, 1e308, 5e-324])
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(INPUTS), anything), max_size=8))
-def test_whatever_comes_in_features_are_finite_and_bounded(rounds: list[dict[str, float | None]]):
+def test_whatever_comes_in_features_are_finite_and_bounded(rounds: list[dict[str, float | None]]) -> None:
     features = extractor()
     for row in rounds:
         signals = {name: np.array([np.nan if x is None else x]) for name, x in row.items()}
@@ -65,7 +65,7 @@ def test_whatever_comes_in_features_are_finite_and_bounded(rounds: list[dict[str
     json.dumps(features.state_dict(), allow_nan=False)
 
 
-def test_an_impossible_round_does_not_spoil_the_ones_after():
+def test_an_impossible_round_does_not_spoil_the_ones_after() -> None:
     features = extractor()
     usual = measured(1, 40, missing=0.0)
     for given_ in usual:
@@ -89,7 +89,7 @@ def test_an_impossible_round_does_not_spoil_the_ones_after():
         ("hist_shift", "no_hist_shift", ["hist_shift", "hist_shift_now"]),
     ],
 )
-def test_a_missing_signal_is_neutral_and_masked(signal: str, mask: str, features: list[str]):
+def test_a_missing_signal_is_neutral_and_masked(signal: str, mask: str, features: list[str]) -> None:
     with_history = extractor()
     for given_ in measured(1, 20, missing=0.0):
         before = with_history.update(given_)
@@ -98,7 +98,7 @@ def test_a_missing_signal_is_neutral_and_masked(signal: str, mask: str, features
     assert after[0, [COLUMN[name] for name in features]].tolist() == [0] * len(features)
 
 
-def test_features_do_not_depend_on_the_unit_of_the_loss():
+def test_features_do_not_depend_on_the_unit_of_the_loss() -> None:
     # A nat, a bit or a tenth of a nat: policies must carry over between models of different loss.
     in_nats, in_tenths = extractor(), extractor()
     for given_ in measured(1, 40, missing=0.0):
@@ -108,7 +108,7 @@ def test_features_do_not_depend_on_the_unit_of_the_loss():
         np.testing.assert_allclose(in_nats.update(given_), in_tenths.update(scaled), atol=1e-4)
 
 
-def test_scaled_features_do_not_shrink_when_most_of_the_loss_is_irreducible():
+def test_scaled_features_do_not_shrink_when_most_of_the_loss_is_irreducible() -> None:
     rng = np.random.default_rng(0)
     plain, floored = extractor(), extractor()
     names = ("surprise", "loss_3_10_scaled", "loss_10_30_scaled", "loss_above_low_scaled")
@@ -124,7 +124,7 @@ def test_scaled_features_do_not_shrink_when_most_of_the_loss_is_irreducible():
     assert np.abs(theirs).mean() > 0.9 * np.abs(ours).mean()
 
 
-def test_known_values_of_a_first_and_a_second_round():
+def test_known_values_of_a_first_and_a_second_round() -> None:
     features = extractor()
     signals = Signals(loss_nats=2.0, grad_cos=0.25, lr=2e-3, batch_size=16, window=0, updates=3, spent=32.0)
     first = features.update(batch_signals([signals]))[0]
@@ -145,7 +145,7 @@ def test_known_values_of_a_first_and_a_second_round():
     assert second[COLUMN["lr_change"]] == 0.0
 
 
-def test_a_gradient_that_has_aged_is_not_averaged_in_again():
+def test_a_gradient_that_has_aged_is_not_averaged_in_again() -> None:
     features = extractor()
     row = {"grad_cos": np.array([0.2]), "gradient_age": np.array([0.0])}
     features.update(row)
@@ -154,7 +154,7 @@ def test_a_gradient_that_has_aged_is_not_averaged_in_again():
 
 
 @pytest.mark.parametrize("which", [np.array([False, True, False]), np.array([1])])
-def test_reset_forgets_those_learners_and_no_others(which: NDArray[Any]):
+def test_reset_forgets_those_learners_and_no_others(which: NDArray[Any]) -> None:
     features, untouched = extractor(3), extractor(3)
     series = measured(3, 20)
     for given_ in series:
@@ -167,7 +167,7 @@ def test_reset_forgets_those_learners_and_no_others(which: NDArray[Any]):
     assert (now[1:2] == fresh.update(of_one(series[3], 1))).all()
 
 
-def test_saved_history_continues_to_the_same_bits_and_copies_are_independent():
+def test_saved_history_continues_to_the_same_bits_and_copies_are_independent() -> None:
     features = extractor(2)
     series = measured(2, 30)
     for given_ in series[:20]:
@@ -185,14 +185,14 @@ def test_saved_history_continues_to_the_same_bits_and_copies_are_independent():
         loaded.load_state_dict({**features.state_dict(), "version": 0})
 
 
-def test_inputs_are_left_as_they_were():
+def test_inputs_are_left_as_they_were() -> None:
     given_ = measured(2, 1)[0]
     before = {name: values.copy() for name, values in given_.items()}
     extractor(2).update(given_)
     assert all(np.array_equal(before[name], given_[name], equal_nan=True) for name in before)
 
 
-def test_the_spec_describes_what_is_computed_and_travels_as_json():
+def test_the_spec_describes_what_is_computed_and_travels_as_json() -> None:
     assert len(set(FEATURE_NAMES)) == len(FEATURE_SPEC) == extractor().n_features
     check_spec(json.loads(json.dumps(spec())))
 
@@ -208,7 +208,7 @@ def test_the_spec_describes_what_is_computed_and_travels_as_json():
         (lambda s: s["features"].reverse(), "feature 0 is"),
     ],
 )
-def test_another_spec_is_refused_with_its_first_difference(change: Any, message: str):
+def test_another_spec_is_refused_with_its_first_difference(change: Any, message: str) -> None:
     given_ = json.loads(json.dumps(spec()))
     change(given_)
     with pytest.raises(ValueError, match=message):
@@ -218,6 +218,6 @@ def test_another_spec_is_refused_with_its_first_difference(change: Any, message:
 @pytest.mark.parametrize(
     "wrong", [{"base_lr": 0.0}, {"base_lr": np.nan}, {"base_batch_size": -1}, {"base_window": -2}]
 )
-def test_an_impossible_base_is_refused(wrong: dict[str, float]):
+def test_an_impossible_base_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="base"):
         FeatureExtractor(1, **{"base_lr": 1e-3, "base_batch_size": 8, "base_window": 4, **wrong})
