@@ -4,7 +4,7 @@ from typing import Any
 
 from olrl.streams.dead_letter import DeadLetter
 
-ROW = {"source": "a.jsonl", "line": 3, "offset": 40}
+ROW: dict[str, Any] = {"source": "a.jsonl", "line": 3, "offset": 40}
 
 
 def rows(path: Path) -> list[dict[str, Any]]:

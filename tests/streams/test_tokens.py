@@ -18,7 +18,7 @@ def train(kind: str) -> PreTrainedTokenizerFast:
         inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         inner.decoder = decoders.ByteLevel()
         alphabet = pre_tokenizers.ByteLevel.alphabet()
-        trainer = trainers.BpeTrainer(
+        trainer: trainers.Trainer = trainers.BpeTrainer(
             vocab_size=300, initial_alphabet=alphabet, special_tokens=["<end>"], show_progress=False
         )
     else:  # drops spaces, lower-cases and takes accents off: offsets have gaps
@@ -27,7 +27,8 @@ def train(kind: str) -> PreTrainedTokenizerFast:
         inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         trainer = trainers.WordLevelTrainer(special_tokens=["<end>", "<unk>"], show_progress=False)
     inner.train_from_iterator(SAMPLE, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<end>")
+    # transformers leaves it untyped
+    return PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<end>")  # type: ignore[no-untyped-call]
 
 
 TOKENIZERS = {kind: HuggingFaceTokenizer(train(kind)) for kind in ("byte-level BPE", "words")}
