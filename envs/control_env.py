@@ -69,10 +69,7 @@ class ControlEnv(gymnasium.Env[Observation, NDArray[np.int64]], ABC):
         The option `episode_seed`, an integer from 0 to 2**63 - 1, names the episode; otherwise one is drawn.
         """
         super().reset(seed=seed)
-        drawn = int(
-            self.np_random.integers(EPISODE_SEEDS)
-        )  # in any case, so that options change no later draw
-        self._begin(_episode_seed(options, drawn))
+        self._begin(draw_episode_seed(self.np_random, options))
         signals = self._episode.loop.observe()
         assert signals is not None, "a stream holds at least one chunk"
         self._take_in(signals)
@@ -199,7 +196,9 @@ def observation_space() -> spaces.Box:
     return spaces.Box(-FEATURE_CLIP, FEATURE_CLIP, shape=(len(FEATURE_SPEC),), dtype=np.float32)
 
 
-def _episode_seed(options: dict[str, Any] | None, drawn: int) -> int:
+def draw_episode_seed(rng: np.random.Generator, options: dict[str, Any] | None) -> int:
+    """The next episode's seed, unless the options name one; ValueError for one outside [0, 2**63)."""
+    drawn = int(rng.integers(EPISODE_SEEDS))  # in any case, so that options change no later draw
     seed = (options or {}).get("episode_seed", drawn)
     if not (isinstance(seed, int | np.integer) and 0 <= seed < EPISODE_SEEDS):
         raise ValueError(f"episode_seed must be an integer from 0 to 2**63 - 1, not {seed!r}")

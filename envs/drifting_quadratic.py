@@ -17,15 +17,15 @@ from .control_env import ControlEnv
 from .episode import Episode
 from .quadratic_problem import (
     CHUNK,
+    DETECTORS,
+    PROBES,
+    RESERVOIR,
     QuadraticProblem,
     QuadraticRandomisation,
     draw_problem,
     kalman_excess,
 )
 from .reward import Reward
-
-DETECTORS = ("adwin", "page-hinkley")  # KSWIN costs more than all the rest of a round here
-PROBES = 4
 
 
 class DriftingQuadraticEnv(ControlEnv):
@@ -128,8 +128,7 @@ class QuadraticEpisode(Episode):
         problem, t = self.problem, self._stream.position - 1
         learner = self.loop.learner
         assert isinstance(learner, QuadraticLearner)
-        with np.errstate(over="ignore"):
-            excess = 0.5 * (problem.curvature * (learner.parameters - problem.optima[t]) ** 2).sum()
+        excess = 0.5 * (problem.curvature * (learner.parameters - problem.optima[t]) ** 2).sum()
         return {
             "optimum": problem.optima[t].copy(),
             "excess_nats": float(excess),
@@ -191,7 +190,13 @@ def _assemble(problem: QuadraticProblem, base: Base) -> tuple[QuadraticStream, O
     learner = QuadraticLearner(
         start=problem.start, curvature=problem.curvature, floor=problem.floor, optimizer=problem.optimizer
     )
-    memory = Memory(chunk_size=CHUNK, example_shape=problem.start.shape, dtype=np.float32, seed=problem.seed)
+    memory = Memory(
+        chunk_size=CHUNK,
+        example_shape=problem.start.shape,
+        dtype=np.float32,
+        reservoir_size=RESERVOIR,
+        seed=problem.seed,
+    )
     monitor = LoopMonitor(
         detectors=DetectorBank(DETECTORS),
         histograms=None,

@@ -15,6 +15,9 @@ from .masks import draw_masks
 from .sensible_rate import sensible_lr
 
 CHUNK = 16  # targets in a chunk
+RESERVOIR = 1024  # targets in the reservoir
+PROBES = 4  # targets of the oldest chunk scored beside each new one
+DETECTORS = ("adwin", "page-hinkley")  # KSWIN costs more than all the rest of a round here
 BUDGET = 64.0  # cost units a round
 REFERENCE_BATCH = REFERENCE_WINDOW = 8
 UNMEASURED = frozenset({"loss_bpb", "metric", "hist_shift", "hist_shift_last", "uncertainty"})
@@ -152,7 +155,7 @@ def draw_problem(seed: int, ranges: QuadraticRandomisation, *, rounds: int) -> Q
     scale = np.sqrt(curvature)
     base_lr = lr * 2 ** rng.uniform(-ranges.lr_octaves, ranges.lr_octaves)
     jump = path.jump * np.linalg.norm(direction / scale)  # what a jump is in the learner's coordinates
-    offset = rng.standard_normal(d)
+    offset = rng.standard_normal(d) * direction / scale
     offset *= log_uniform(rng, ranges.weight_norm) * jump / np.linalg.norm(offset)
     return QuadraticProblem(
         curvature=curvature,

@@ -7,7 +7,7 @@ from olrl.learners.quadratic import BETA2
 
 _SGD_OCTAVES = np.arange(-11.0, 1.0)  # of the rate times the largest curvature: unstable from 2 on
 _ADAMW_OCTAVES = np.arange(-12.0, 2.0)  # of the rate times the root of the largest curvature
-_LUMP = 3  # rounds computed as one
+_LUMP = 5  # rounds computed as one
 
 
 def sensible_lr(

@@ -63,7 +63,6 @@ class QuadraticLearner(Learner):
         losses: list[float] = []
         examples = nonfinite = 0
         grad_norm = grad_cos = grad_snr = None
-        single: Vector | None = None  # the gradient of a batch of one, waiting for another to compare with
         for batch in batches:
             examples += len(batch)
             loss, gradient = float(self.score(batch).mean()), self._gradient(batch)
@@ -72,13 +71,10 @@ class QuadraticLearner(Learner):
                 nonfinite += 1
                 continue
             if not losses:
-                grad_norm, grad_cos = norm, self._cosine(gradient, norm)
-            if grad_snr is None and len(batch) > 1:
-                grad_snr = self._snr_of_halves(batch)
-            elif grad_snr is None and single is not None:
-                grad_snr = _snr(single, gradient, 1, 1)
-            elif grad_snr is None:
-                single = gradient
+                first, grad_norm, grad_cos = gradient, norm, self._cosine(gradient, norm)
+                grad_snr = self._snr_of_halves(batch) if len(batch) > 1 else None
+            elif len(losses) == 1 and len(batch) == 1:
+                grad_snr = _snr(first, gradient, 1, 1)
             losses.append(loss)
             self._step(gradient, decision)
         if losses:

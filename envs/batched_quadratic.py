@@ -1,0 +1,181 @@
+"""Many quadratic learners trained at once: `olrl.learners.quadratic.QuadraticLearner`, vectorised."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from olrl.learners.quadratic import BETA1, BETA2, EPS, LOST
+
+from .quadratic_problem import QuadraticProblem
+from .training_batches import Array, Batches, Ints
+
+# Decay of the first moment and one minus it, of the second, eps, and both to the power of the steps taken.
+_ADAMW = (BETA1, 1 - BETA1, BETA2, 1 - BETA2, EPS, 1.0, 1.0)
+_SGD = (0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reports:
+    """`UpdateReport` of each learner that trained, in the order of `Batches.order`; NaN where it is missing."""
+
+    updates: Ints
+    nonfinite: Ints
+    train_loss_nats: Array
+    grad_norm: Array
+    grad_snr: Array
+    grad_cos: Array
+    update_ratio: Array
+
+    def of(self, which: NDArray[np.bool_]) -> "Reports":
+        """The reports of some of them."""
+        return Reports(**{name: figures[which] for name, figures in vars(self).items()})
+
+
+class BatchedQuadratic:
+    """n quadratic learners of dimension up to d; all arrays (n, d) or (n,), zero beyond a learner's dimension.
+
+    SGD is AdamW whose first moment forgets at once and whose second stays 1, so one arithmetic serves both.
+    """
+
+    def __init__(self, n: int, dimension: int) -> None:
+        self.parameters = np.zeros((n, dimension))
+        self.curvature = np.zeros((n, dimension))
+        self.floor = np.zeros(n)
+        self._first, self._second = np.zeros((n, dimension)), np.zeros((n, dimension))
+        self._decay = np.zeros((n, 7, 1))
+        self._last_move = np.zeros((n, dimension))  # zero: none yet
+
+    def reset(self, which: Ints, problems: list[QuadraticProblem]) -> None:
+        """Put fresh learners of these problems into the places `which`."""
+        for array in (self.parameters, self.curvature, self._first, self._second, self._last_move):
+            array[which] = 0.0
+        for i, problem in zip(which, problems, strict=True):
+            d, sgd = len(problem.start), problem.optimizer == "sgd"
+            self.parameters[i, :d], self.curvature[i, :d] = problem.start, problem.curvature
+            self.floor[i] = problem.floor
+            self._second[i] = float(sgd)
+            self._decay[i, :, 0] = _SGD if sgd else _ADAMW
+
+    def losses(self, which: Ints | slice, targets: NDArray[np.float32]) -> Array:
+        """Loss of each target, shape (k, count), for targets (k, count, d) of the learners in `which`."""
+        error = self.parameters[which][:, None] - targets
+        error *= error
+        losses: Array = np.matmul(error, 0.5 * self.curvature[which][:, :, None])[:, :, 0]
+        losses += self.floor[which][:, None]
+        losses[~(losses < LOST)] = np.inf
+        return losses
+
+    def weights(self, targets: NDArray[np.float32]) -> Array:
+        """Σ_j h_j t_j² of targets (k, count, d) of the first k learners, shape (k, count)."""
+        squares = targets.astype(np.float64)
+        squares *= squares
+        weights: Array = np.matmul(squares, self.curvature[: len(targets), :, None])[:, :, 0]
+        return weights
+
+    def update(self, batches: Batches, lr: Array) -> Reports:
+        """Train on `batches` at rates `lr`, shape (n,), and tell what happened."""
+        order = batches.order
+        state = [self.parameters[order], self._first[order], self._second[order], self._decay[order]]
+        h, floor, rates = self.curvature[order], self.floor[order], lr[order, None]
+        start = state[0].copy()
+        gradients: list[Array] = []  # of the first two steps
+        total, updates = np.zeros(len(order)), np.zeros(len(order), dtype=np.int64)
+        for first, m in zip(batches.starts, batches.active, strict=True):
+            error = state[0][:m] - batches.mean[first : first + m]
+            gradient = h[:m] * error
+            loss = 0.5 * (np.einsum("nd,nd->n", gradient, error) + batches.spread[first : first + m])
+            loss += floor[:m]
+            if len(gradients) < 2:
+                gradients.append(gradient)
+            taken = _taken(loss)
+            _step_some(state, taken, gradient[taken], rates[:m][taken])
+            total[taken] += loss[taken]
+            updates[taken] += 1
+        reports = self._report(batches, start, gradients, state[0], total / np.maximum(updates, 1), updates)
+        self._last_move[order] = state[0] - start
+        self.parameters[order], self._first[order], self._second[order], self._decay[order] = state
+        return reports
+
+    def _report(
+        self, batches: Batches, start: Array, gradients: list[Array], end: Array, loss: Array, updates: Ints
+    ) -> Reports:
+        """Figures as `QuadraticLearner.update` reports them.
+
+        The first two steps of a round are always taken: a learner so far gone that they cannot be has ended
+        its episode in an earlier round.
+        """
+        last, first = self._last_move[batches.order], gradients[0]
+        norm = _norms(first)
+        return Reports(
+            updates=updates,
+            nonfinite=batches.updates - updates,
+            train_loss_nats=loss,
+            grad_norm=norm,
+            grad_snr=self._snr(batches, start, gradients),
+            grad_cos=_quotient(-np.einsum("nd,nd->n", first, last), norm * _norms(last)),
+            update_ratio=_quotient(_norms(end - start), _norms(start)),
+        )
+
+    def _snr(self, batches: Batches, start: Array, gradients: list[Array]) -> Array:
+        """From the halves of the first batch, or from the first two batches of one; NaN for a single example."""
+        size = batches.sizes[:, None].astype(np.float64)
+        size_a = np.maximum(size // 2, 1)
+        size_b = np.maximum(size - size_a, 1)
+        h = self.curvature[batches.order]
+        a = h * (start - batches.half / size_a)
+        b = h * (start - (batches.mean[: len(start)] * size - batches.half) / size_b)
+        (single,) = np.nonzero(batches.sizes == 1)
+        a[single] = gradients[0][single]
+        b[single] = a[single]  # no noise to be seen, unless there is a second batch
+        if len(gradients) > 1:
+            second = single[single < len(gradients[1])]
+            b[second] = gradients[1][second]
+        difference = a - b
+        noise = np.einsum("nd,nd->n", difference, difference) / (1 / size_a + 1 / size_b)[:, 0]
+        return _quotient(np.einsum("nd,nd->n", a, b), noise)
+
+
+def _taken(loss: Array) -> slice | Ints:
+    """Which steps are taken: nearly always all of them, and then as a slice, so that nothing is copied."""
+    fine = loss < LOST
+    return slice(len(loss)) if fine.all() else np.flatnonzero(fine)
+
+
+def _step_some(state: list[Array], taken: slice | Ints, gradient: Array, lr: Array) -> None:
+    part = [array[taken] for array in state]
+    _step(part, gradient, lr)
+    if not isinstance(taken, slice):
+        for array, changed in zip(state, part, strict=True):
+            array[taken] = changed
+
+
+def _step(state: list[Array], gradient: Array, lr: Array) -> None:
+    """One step of AdamW without weight decay, in place; `lr` has shape (m, 1)."""
+    parameters, first, second, decay = state
+    b1, c1, b2, c2, eps, power1, power2 = decay.swapaxes(0, 1)
+    power1 *= b1
+    power2 *= b2
+    first *= b1
+    first += c1 * gradient
+    gradient = gradient * gradient
+    gradient *= c2
+    second *= b2
+    second += gradient
+    scale = second / (1 - power2)
+    np.sqrt(scale, out=scale)
+    scale += eps
+    np.divide(first, scale, out=scale)
+    scale *= lr / (1 - power1)
+    parameters -= scale
+
+
+def _norms(vectors: Array) -> Array:
+    norms: Array = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
+    return norms
+
+
+def _quotient(a: Array, b: Array) -> Array:
+    """Quotients where b is positive, else NaN: not measured."""
+    quotient: Array = np.divide(a, b, out=np.full(len(a), np.nan), where=b > 0)
+    return quotient
