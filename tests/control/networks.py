@@ -18,7 +18,7 @@ def random_policy(
     layers = [
         (
             (rng.standard_normal((outputs, inputs)) / np.sqrt(inputs)).astype(np.float32),
-            rng.standard_normal(outputs).astype(np.float32) / 10,
+            rng.standard_normal(outputs).astype(np.float32) / np.float32(10),
         )
         for inputs, outputs in pairwise(sizes)
     ]

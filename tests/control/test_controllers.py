@@ -1,6 +1,7 @@
 import json
 import math
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from tests.control.networks import random_policy
 from tests.control.rounds import BASE, any_signals, usual
 
 MAKERS: dict[str, Callable[[], Controller]] = {
-    name: (lambda name=name: make_controller(name, base=BASE)) for name in CONTROLLERS
+    name: partial(make_controller, name, base=BASE) for name in CONTROLLERS
 }
 MAKERS["policy"] = lambda: random_policy("moves").controller(base=BASE)
 MAKERS["policy, residual"] = lambda: random_policy("residual").controller(base=BASE, price=0.1)

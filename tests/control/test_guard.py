@@ -1,6 +1,7 @@
 import json
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ def signals(loss: float | None = 2.0, nonfinite: int = 0) -> Signals:
     return Signals(loss_nats=loss, nonfinite=nonfinite, lr=1e-3, batch_size=8, window=8)
 
 
-def healthy(rounds: int, **settings: float) -> Guard:
+def healthy(rounds: int, **settings: Any) -> Guard:
     guard = Guard(base=BASE, settings=GuardSettings(**settings))
     for _ in range(rounds):
         assert guard.check(GIVEN, signals()) == (GIVEN, None)
@@ -120,9 +121,12 @@ def test_a_decision_out_of_bounds_is_bounded_and_counted(given_: Decision, expec
 
 
 def test_numbers_of_numpy_pass_as_plain_ones() -> None:
-    passed, reason = Guard(base=BASE).check(
-        Decision(lr=np.float32(0.001953125), batch_size=np.int64(4), window=np.int64(2)), signals()
-    )
+    numbers: dict[str, Any] = {
+        "lr": np.float32(0.001953125),
+        "batch_size": np.int64(4),
+        "window": np.int64(2),
+    }
+    passed, reason = Guard(base=BASE).check(Decision(**numbers), signals())
     assert reason is None
     assert (type(passed.lr), type(passed.batch_size), type(passed.window)) == (float, int, int)
 
@@ -144,6 +148,6 @@ def test_saved_state_continues_the_same() -> None:
 @pytest.mark.parametrize(
     "wrong", [{"loss_ratio": 1.0}, {"loss_ratio": math.nan}, {"new_level": 1}, {"hold": 0}]
 )
-def test_settings_without_sense_are_refused(wrong: dict[str, float]) -> None:
+def test_settings_without_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         GuardSettings(**wrong)
