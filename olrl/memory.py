@@ -91,7 +91,8 @@ class Memory:
             raise ValueError("nothing to look at: the memory is empty, add a chunk first")
         if window == 0:
             return self._reservoir[: min(self.chunk_size, self.reservoir_size)]
-        return self._ring[(self.chunks_seen - min(window, len(self))) % MAX_WINDOW]
+        chunk: NDArray[Any] = self._ring[(self.chunks_seen - min(window, len(self))) % MAX_WINDOW]
+        return chunk
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """All that later draws depend on."""

@@ -12,8 +12,8 @@ StageKind = Literal["surrogate", "language"]
 class PPOConfig:
     """Settings of PPO (Schulman et al., 2017), named as in stable-baselines3.
 
-    The learning rate falls from leg to leg, from `learning_rate` to `final_learning_rate` over the stage. `rollout` is
-    the number of steps per environment between two policy updates.
+    The learning rate falls from leg to leg, from `learning_rate` to `final_learning_rate` over the stage. `rollout`
+    is the number of steps per environment between two policy updates.
     """
 
     rollout: int = 64

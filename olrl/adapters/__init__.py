@@ -1,0 +1,1 @@
+"""The loop inside other people's training loops; empty as yet."""
