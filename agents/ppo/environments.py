@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import gymnasium
-from olrl.envs.drifting_quadratic_vec import DriftingQuadraticVecEnv
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecMonitor
+
+from olrl.envs.drifting_quadratic_vec import DriftingQuadraticVecEnv
 
 from .recipe import StageConfig
 
