@@ -68,7 +68,8 @@ class Memory:
 
     def _admit(self, examples: NDArray[Any], *, first: int) -> None:
         slots = admission_slots(self.seed, first + np.arange(len(examples)), size=len(self._reservoir))
-        for slot, example in zip(slots, examples, strict=True):  # in order: a later one may displace an earlier
+        # In order: a later example may displace an earlier one.
+        for slot, example in zip(slots, examples, strict=True):
             if slot < len(self._reservoir):
                 self._reservoir[slot] = example
 
@@ -106,7 +107,9 @@ class Memory:
         """Continue from `state_dict()` of a memory built with the same arguments."""
         for name, mine in (("ring", self._ring), ("reservoir", self._reservoir)):
             if state[name].shape != mine.shape:
-                raise ValueError(f"memory state {name!r} has shape {state[name].shape}, expected {mine.shape}")
+                raise ValueError(
+                    f"memory state {name!r} has shape {state[name].shape}, expected {mine.shape}"
+                )
             mine[...] = state[name]
         self.chunks_seen = int(state["chunks_seen"])
 

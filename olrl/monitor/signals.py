@@ -78,7 +78,9 @@ class Signals:
         """
         unknown = sorted(set(row) - {f.name for f in fields(cls)})
         if unknown:
-            raise ValueError(f"unknown signal {unknown[0]!r}; known: {', '.join(f.name for f in fields(cls))}")
+            raise ValueError(
+                f"unknown signal {unknown[0]!r}; known: {', '.join(f.name for f in fields(cls))}"
+            )
         missing = [name for name in ("lr", "batch_size", "window") if name not in row]
         if missing:
             raise ValueError(f"signals need {missing[0]!r}, the value in force in the last round")

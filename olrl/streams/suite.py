@@ -31,7 +31,13 @@ class SuiteConfig:
 
     @classmethod
     def for_rounds(
-        cls, rounds: int, *, bytes_per_round: int, split: Split, seed: int = 0, segment: tuple[int, int] = (10, 60)
+        cls,
+        rounds: int,
+        *,
+        bytes_per_round: int,
+        split: Split,
+        seed: int = 0,
+        segment: tuple[int, int] = (10, 60),
     ) -> "SuiteConfig":
         """Streams long enough for `rounds` rounds, drifting every `segment` rounds; one round is kept spare."""
         return cls(
@@ -51,7 +57,9 @@ class SuiteConfig:
             n_recurring=N_RECURRING,
             domains=self._domains(kind, corpus),
             split=self.split,
-            seed=int(np.random.SeedSequence([self.seed, number, SPLITS.index(self.split)]).generate_state(1)[0]),
+            seed=int(
+                np.random.SeedSequence([self.seed, number, SPLITS.index(self.split)]).generate_state(1)[0]
+            ),
         )
 
     def _domains(self, kind: DriftKind, corpus: Corpus) -> tuple[str, ...]:
