@@ -7,6 +7,9 @@ from olrl.learners.quadratic import BETA2
 
 _SGD_OCTAVES = np.arange(-11.0, 1.0)  # of the rate times the largest curvature: unstable from 2 on
 _ADAMW_OCTAVES = np.arange(-12.0, 2.0)  # of the rate times the root of the largest curvature
+_ADAMW_CORRECTION = (
+    0.35  # octaves that the estimate falls short by, measured on 24 problems of 100 and 300 rounds
+)
 _LUMP = 5  # rounds computed as one
 
 
@@ -39,7 +42,7 @@ def sensible_lr(
     with np.errstate(all="ignore"):  # rates that blow up lose by being infinite
         losses = _losses(rates, start, optima, lag, variance_of_mean, steps=steps, sgd=sgd)
     losses = np.where(np.isfinite(losses), losses, np.inf)
-    return float(unit * np.exp2(_lowest(octaves, losses)))
+    return float(unit * np.exp2(_lowest(octaves, losses) + (0.0 if sgd else _ADAMW_CORRECTION)))
 
 
 def _losses(
