@@ -8,6 +8,10 @@ from olrl.envs.drifting_quadratic import DriftingQuadraticEnv
 from olrl.envs.drifting_quadratic_vec import DriftingQuadraticVecEnv
 
 
+def close(given: Any, expected: Any, *, rtol: float = 1e-7, atol: float = 0.0) -> None:
+    np.testing.assert_allclose(given, expected, rtol=rtol, atol=atol)
+
+
 def pair(n: int, **settings: Any) -> tuple[DummyVecEnv, DriftingQuadraticVecEnv]:
     """Literal and vectorised environments under the same seeds, not yet reset."""
     literal = DummyVecEnv([lambda: DriftingQuadraticEnv(**settings)] * n)
@@ -24,23 +28,21 @@ def test_it_equals_as_many_literal_environments(coding: str, seed: int) -> None:
     n = 8
     settings = {"rounds": 30, "coding": coding, "randomisation": {"masked": 0.2, "adamw": 0.6}}
     literal, fast = pair(n, **settings)
-    np.testing.assert_allclose(fast.reset(), literal.reset(), atol=1e-6)
+    close(fast.reset(), literal.reset(), atol=1e-6)
     rng = np.random.default_rng(seed)
     ends = {True: 0, False: 0}
     for _ in range(75):
         actions = rng.integers(literal.action_space.nvec, size=(n, 4))  # type: ignore[attr-defined] # MultiDiscrete
         expected, given = literal.step(actions), fast.step(actions)
-        np.testing.assert_allclose(given[0], expected[0], atol=1e-6)
-        np.testing.assert_allclose(given[1], expected[1], rtol=1e-6, atol=1e-6)
+        close(given[0], expected[0], atol=1e-6)
+        close(given[1], expected[1], rtol=1e-6, atol=1e-6)
         np.testing.assert_array_equal(given[2], expected[2])
         for mine, theirs in zip(given[3], expected[3], strict=True):
             assert mine["TimeLimit.truncated"] == theirs["TimeLimit.truncated"]
             assert ("terminal_observation" in mine) == ("terminal_observation" in theirs)
             if "terminal_observation" in mine:
                 ends[mine["TimeLimit.truncated"]] += 1
-                np.testing.assert_allclose(
-                    mine["terminal_observation"], theirs["terminal_observation"], atol=1e-6
-                )
+                close(mine["terminal_observation"], theirs["terminal_observation"], atol=1e-6)
     assert min(ends.values()) > 0
 
 
@@ -53,8 +55,8 @@ def test_it_equals_them_past_the_size_of_window_and_reservoir() -> None:
     for k in range(150):
         actions = np.stack([np.array([1, rng.integers(7), 7 if k % 2 else 6, 1])] * 2)
         expected, given = literal.step(actions), fast.step(actions)
-        np.testing.assert_allclose(given[0], expected[0], atol=1e-6)
-        np.testing.assert_allclose(given[1], expected[1], rtol=1e-6, atol=1e-6)
+        close(given[0], expected[0], atol=1e-6)
+        close(given[1], expected[1], rtol=1e-6, atol=1e-6)
 
 
 def test_losses_and_the_truth_equal_the_literal_ones() -> None:
@@ -65,10 +67,10 @@ def test_losses_and_the_truth_equal_the_literal_ones() -> None:
         actions = np.ones((4, 4), dtype=np.int64)
         infos = literal.step(actions)[3]
         fast.step(actions)
-        np.testing.assert_allclose(fast.loss_nats, [info["loss_nats"] for info in infos])
-        np.testing.assert_allclose(fast.reference_nats, [info["reference_nats"] for info in infos])
+        close(fast.loss_nats, [info["loss_nats"] for info in infos])
+        close(fast.reference_nats, [info["reference_nats"] for info in infos])
         truths = [info["truth"]["excess_nats"] for info in infos]
-        np.testing.assert_allclose(fast.excess_nats, truths, rtol=1e-6)
+        close(fast.excess_nats, truths, rtol=1e-6)
 
 
 def test_named_episodes_are_the_literal_ones_and_named_once() -> None:
@@ -76,10 +78,10 @@ def test_named_episodes_are_the_literal_ones_and_named_once() -> None:
     for envs in (literal, fast):
         envs.set_options([{"episode_seed": k} for k in (5, 6, 5)])
     first = fast.reset()
-    np.testing.assert_allclose(first, literal.reset(), atol=1e-6)
+    close(first, literal.reset(), atol=1e-6)
     np.testing.assert_array_equal(first[0], first[2])
     second = fast.reset()
-    np.testing.assert_allclose(second, literal.reset(), atol=1e-6)
+    close(second, literal.reset(), atol=1e-6)
     assert (second[0] != second[2]).any()
 
 
@@ -114,7 +116,7 @@ def test_returns_are_recorded_by_the_usual_wrapper() -> None:
         _, rewards, _, infos = envs.step(np.ones((2, 4), dtype=np.int64))
         total += rewards
     assert [info["episode"]["l"] for info in infos] == [6, 6]
-    np.testing.assert_allclose([info["episode"]["r"] for info in infos], total, atol=1e-4)
+    close([info["episode"]["r"] for info in infos], total, atol=1e-4)
 
 
 def test_it_is_asked_for_what_it_cannot_do() -> None:

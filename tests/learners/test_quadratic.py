@@ -24,7 +24,7 @@ def test_adamw_is_the_adamw_of_pytorch() -> None:
     targets = np.random.default_rng(0).standard_normal((20, 4, 2))
     for batch in targets:
         optimizer.zero_grad()
-        (0.5 * (h * (theirs - torch.from_numpy(batch)) ** 2).sum(dim=1)).mean().backward()
+        (0.5 * (h * (theirs - torch.from_numpy(batch)) ** 2).sum(dim=1)).mean().backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
         optimizer.step()
     mine.update(iter(targets), Decision(lr=0.05, batch_size=4, window=1, weight_decay=0.1))
     np.testing.assert_allclose(mine.parameters, theirs.detach().numpy(), rtol=1e-12)
