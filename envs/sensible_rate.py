@@ -7,12 +7,8 @@ from olrl.learners.quadratic import BETA2
 
 # Of the rate times the largest curvature. SGD diverges from 2 on: a sensible user keeps two octaves away.
 _SGD_OCTAVES = np.arange(-11.0, 0.0)
-    -11.0, 0.0
-)  # of the rate times the largest curvature: it diverges from 2 on, so two below
 _ADAMW_OCTAVES = np.arange(-12.0, 2.0)  # of the rate times the root of the largest curvature
-_ADAMW_CORRECTION = (
-    0.35  # octaves that the estimate falls short by, measured on 24 problems of 100 and 300 rounds
-)
+_ADAMW_CORRECTION = 0.35  # octaves the estimate falls short by, measured on 24 problems of 300 rounds
 _LUMP = 5  # rounds computed as one
 
 
