@@ -35,21 +35,28 @@ def reference_losses(
     return losses
 
 
-def _play(
-    chunks: Sequence[Chunk], learner: Learner, fixed: Base, config: LoopConfig
-) -> tuple[float, ...]:
+def _play(chunks: Sequence[Chunk], learner: Learner, fixed: Base, config: LoopConfig) -> tuple[float, ...]:
     loop = assemble_loop(iter(chunks), learner, base=fixed, config=config)
     losses: list[float] = []
     while (signals := loop.observe()) is not None:
         if signals.loss_nats is None:
-            raise ValueError(f"the reference configuration {fixed} diverges in round {len(losses)}: tune it again")
+            raise ValueError(
+                f"the reference configuration {fixed} diverges in round {len(losses)}: tune it again"
+            )
         losses.append(signals.loss_nats)
         loop.apply(fixed.decision())
     return tuple(losses)
 
 
 def _key(chunks: Sequence[Chunk], learner: Learner, fixed: Base, config: LoopConfig) -> str:
-    settings = [asdict(fixed), config.chunk, config.seq_len, asdict(config.cost), config.seed, version("torch")]
+    settings = [
+        asdict(fixed),
+        config.chunk,
+        config.seq_len,
+        asdict(config.cost),
+        config.seed,
+        version("torch"),
+    ]
     digest = hashlib.sha256(json.dumps(settings).encode())
     for name, array in sorted(learner.state_dict().items()):
         digest.update(name.encode() + array.tobytes())

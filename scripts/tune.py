@@ -16,16 +16,17 @@ from typing import Any
 import numpy as np
 
 from olrl.agents.evaluation.compare import usable_cores
-from olrl.agents.evaluation.tuner import Trial, Tuner, TuningConfig, best, coordinate_search
+from olrl.agents.evaluation.tuner import Trial, Tuner, TuningConfig, best, ladder_search
 from olrl.control.decision import Base
 from olrl.models.load import load_model, write_settings
 
 ROOT = Path(__file__).parent.parent
 FIXED_AXES: dict[str, list[Any]] = {
-    "lr": [2.5e-4, 5e-4, 7e-4, 1e-3, 1.4e-3, 2e-3, 2.8e-3, 4e-3, 8e-3],
-    "batch_size": [1, 2, 4, 8, 16, 32],
-    "window": [1, 2, 4, 8, 16, 32, 0],
+    "lr": [6e-5, 1.25e-4, 2.5e-4, 3.5e-4, 5e-4, 7e-4, 1e-3, 1.4e-3, 2e-3, 4e-3, 8e-3],
+    "batch_size": [1, 2, 4, 8, 16, 32, 64],
+    "window": [1, 2, 4, 8, 16, 32, 64, 0],
 }
+FIXED_START = Base(lr=5e-4, batch_size=2, window=1)
 RIVAL_BASES = (0.125, 1.0, 8.0)
 
 
@@ -46,12 +47,12 @@ def main() -> None:
 
 
 def tune_fixed(args: argparse.Namespace) -> None:
-    """Coordinate search over rate, batch size and window; the best becomes the model's base too."""
+    """Ladder search over rate, batch size and window; the best becomes the model's base too."""
     config = TuningConfig(model=args.model, streams=args.streams or 6)
-    start = Base(lr=1e-3, batch_size=4, window=4)
+    start = FIXED_START
     tuner = Tuner("base", config, base=start, cache=args.cache, processes=args.processes)
     settings = {"lr": start.lr, "batch_size": start.batch_size, "window": start.window}
-    trials = coordinate_search(lambda many: announced(tuner.trials(many)), settings, FIXED_AXES)
+    trials = ladder_search(lambda many: announced(tuner.trials(many)), settings, FIXED_AXES)
     found = Base(**best(trials).settings)
     seq_len = load_model(args.model).seq_len
     write_settings(ROOT / "olrl" / "models" / args.model, seq_len=seq_len, base=found, fixed=found)

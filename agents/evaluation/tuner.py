@@ -109,17 +109,35 @@ def best(trials: Sequence[Trial]) -> Trial:
     return min(trials, key=lambda trial: trial.loss_bpb)
 
 
-def coordinate_search(
+def ladder_search(
     evaluate: Callable[[Sequence[Settings]], list[Trial]], start: Settings, axes: Mapping[str, Sequence[Any]]
 ) -> list[Trial]:
-    """Trials along one axis after the other from the best point so far, until a whole turn brings nothing."""
+    """Trials of the best point's neighbours on each axis in turn, until a whole turn brings nothing.
+
+    `start` lies on the axes; on ladders as coarse as factors of two, losses have one valley.
+    """
     trials = evaluate([start])
     while True:
         before = best(trials).loss_bpb
-        for name, values in axes.items():
-            centre = best(trials).settings
-            candidates = [{**centre, name: value} for value in values]
-            known = [dict(trial.settings) for trial in trials]
-            trials += evaluate([candidate for candidate in candidates if candidate not in known])
+        for name, ladder in axes.items():
+            _climb(trials, evaluate, name, ladder)
         if best(trials).loss_bpb >= before:
             return trials
+
+
+def _climb(
+    trials: list[Trial],
+    evaluate: Callable[[Sequence[Settings]], list[Trial]],
+    name: str,
+    ladder: Sequence[Any],
+) -> None:
+    """Add trials along one axis until both neighbours of the best point are known."""
+    while True:
+        centre = best(trials).settings
+        at = ladder.index(centre[name])
+        neighbours = [{**centre, name: ladder[k]} for k in (at - 1, at + 1) if 0 <= k < len(ladder)]
+        known = [dict(trial.settings) for trial in trials]
+        new = [settings for settings in neighbours if settings not in known]
+        if not new:
+            return
+        trials += evaluate(new)
