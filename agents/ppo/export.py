@@ -25,7 +25,12 @@ def network_weights(model: PPO) -> list[tuple[NDArray[np.float32], NDArray[np.fl
     if any(not isinstance(layer, nn.Linear | nn.Tanh) for layer in hidden):
         raise ValueError("only an actor of linear and tanh layers can be exported")
     layers.append(model.policy.action_net)
-    return [(layer.weight.detach().cpu().numpy(), layer.bias.detach().cpu().numpy()) for layer in layers]
+    return [(_copied(layer.weight), _copied(layer.bias)) for layer in layers]
+
+
+def _copied(parameter: nn.Parameter) -> NDArray[np.float32]:
+    values: NDArray[np.float32] = parameter.detach().cpu().numpy().copy()  # else it would go on training
+    return values
 
 
 def observation_quantiles(model: PPO) -> list[list[float]]:
