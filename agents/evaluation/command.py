@@ -1,6 +1,7 @@
 """`olrl compare`: the runs, what is told of them, and the folder they are written to."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -140,5 +141,11 @@ def figure_of(traces: Mapping[str, Trace], *, title: str) -> Figure:
         for name, trace in traces.items()
     }
     some = next(iter(traces.values()))
-    starts = [k for k in range(len(some.segment)) if k == 0 or some.segment[k] != some.segment[k - 1]]
-    return figure_compare(curves, title=title, segments=[(k, some.source[k]) for k in starts])
+    return figure_compare(curves, title=title, segments=segments_of(some))
+
+
+def segments_of(trace: Trace) -> list[tuple[int, str]]:
+    """First round of each true segment and the source that most of its rounds came from."""
+    numbers = sorted(set(trace.segment))
+    rounds = {n: [k for k, segment in enumerate(trace.segment) if segment == n] for n in numbers}
+    return [(of[0], Counter(trace.source[k] for k in of).most_common(1)[0][0]) for of in rounds.values()]

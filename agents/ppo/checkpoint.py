@@ -60,8 +60,9 @@ def newest_checkpoint(checkpoints: Path) -> Checkpoint | None:
 
 
 def load_checkpoint(checkpoint: Checkpoint, model: PPO, *, optimizer: bool) -> None:
-    """Put a model of the same shape to where the checkpoint was made, its optimizer too if asked.
+    """Put a model of the same shape to where the checkpoint was made.
 
+    Without its optimizer it takes the weights only, as at the beginning of a stage: all counts are 0.
     Raises ValueError in one sentence for weights of another shape.
     """
     try:
@@ -77,7 +78,7 @@ def load_checkpoint(checkpoint: Checkpoint, model: PPO, *, optimizer: bool) -> N
         raise ValueError(
             f"checkpoint {checkpoint.folder} is not of this run ({reason}): train anew"
         ) from error
-    model.num_timesteps = checkpoint.num_timesteps
+    model.num_timesteps = checkpoint.num_timesteps if optimizer else 0
     model._n_updates = checkpoint.n_updates if optimizer else 0
 
 

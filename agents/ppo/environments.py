@@ -5,22 +5,53 @@ from collections.abc import Callable
 from typing import Any
 
 import gymnasium
-from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecMonitor
+import numpy as np
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecEnvWrapper, VecMonitor
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from olrl.envs.drifting_quadratic_vec import DriftingQuadraticVecEnv
+from olrl.envs.reward import Reward
 
-from .recipe import StageConfig
+from .recipe import Recipe, StageConfig
 
 LANGUAGE_ENV = "olrl.envs:olrl/OnlineLM-v0"
 
 
-def build_environments(stage: StageConfig, *, coding: str) -> VecEnv:
-    """The stage's environments: surrogates vectorised in this process, language models a process each."""
+def build_environments(stage: StageConfig, recipe: Recipe) -> VecEnv:
+    """The stage's environments: surrogates vectorised in this process, language models a process each.
+
+    Rewards are bounded from below for training: see `BoundedLoss`.
+    """
+    settings = {**stage.env, "coding": recipe.coding, "coding_settings": dict(recipe.coding_settings)}
+    return BoundedLoss(VecMonitor(_environments(stage, settings)), gamma=stage.ppo.gamma)
+
+
+def _environments(stage: StageConfig, settings: dict[str, Any]) -> VecEnv:
     if stage.kind == "surrogate":
-        return VecMonitor(DriftingQuadraticVecEnv(stage.n_envs, coding=coding, **stage.env))
+        return DriftingQuadraticVecEnv(stage.n_envs, **settings)
     multiprocessing.set_forkserver_preload(["torch", "transformers", "olrl.envs.online_lm"])
-    maker = language_maker(coding=coding, **stage.env)
-    return VecMonitor(SubprocVecEnv([maker] * stage.n_envs, start_method="forkserver"))
+    maker = language_maker(**settings)
+    return SubprocVecEnv([maker] * stage.n_envs, start_method="forkserver")
+
+
+class BoundedLoss(VecEnvWrapper):
+    """Rewards no lower than the worst that going on could cost, as a learner with this discount counts it.
+
+    An environment's penalty for a lost learner outweighs all rounds left, undiscounted: hundreds of times an
+    ordinary reward, so rare that it tells the critic nothing and so large that it drowns the rest of its batch.
+    Discounted, going on costs at most clip / (1 − gamma); anything below that says no more.
+    """
+
+    def __init__(self, venv: VecEnv, *, gamma: float) -> None:
+        super().__init__(venv)
+        self.least = -Reward().clip / (1.0 - gamma)
+
+    def reset(self) -> VecEnvObs:
+        return self.venv.reset()
+
+    def step_wait(self) -> VecEnvStepReturn:
+        observations, rewards, dones, infos = self.venv.step_wait()
+        return observations, np.maximum(rewards, self.least), dones, infos
 
 
 def language_maker(**kwargs: Any) -> Callable[[], gymnasium.Env[Any, Any]]:

@@ -31,9 +31,10 @@ class PPOConfig:
     def __post_init__(self) -> None:
         if self.rollout < 2 or self.batch_size < 2 or self.n_epochs < 1:
             raise ValueError("rollout and batch_size must be at least 2 and n_epochs at least 1")
-        for name in ("gamma", "gae_lambda"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)!r}")
+        if not 0 <= self.gamma < 1:
+            raise ValueError(f"gamma must be from 0 to below 1, not {self.gamma!r}")
+        if not 0 <= self.gae_lambda <= 1:
+            raise ValueError(f"gae_lambda must be from 0 to 1, not {self.gae_lambda!r}")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise ValueError(f"learning_rate must be positive, not {self.learning_rate!r}")
 
@@ -83,6 +84,7 @@ class Recipe:
 
     name: str
     coding: str = "moves"
+    coding_settings: Mapping[str, float] = field(default_factory=dict)
     hidden: tuple[int, ...] = (128, 128)
     stages: tuple[StageConfig, ...]
     validation: ValidationConfig = ValidationConfig()

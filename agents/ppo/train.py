@@ -23,6 +23,15 @@ from .report import policy_card
 from .validation import Validation, validate
 
 CHECKPOINTS = "checkpoints"
+STAY_BIAS, UPDATE_BIAS = 1.0, 2.0  # logits
+# Which heads of a coding are moves (down, stay, up).
+MOVE_HEADS = {
+    "moves": (True, True, True, False),
+    "positions": (True, False, False, False),
+    "residual": (True, False, False, False),
+    "residual-moves": (True, True, True, False),
+    "anchored": (False, False, False, False),
+}
 
 
 class Reporter(Protocol):
@@ -53,7 +62,7 @@ def train(recipe: Recipe, *, seed: int, out: Path, resume: bool, report: Reporte
             progress = Progress.from_dict(checkpoint.progress)
             if progress.stage > number:
                 continue
-        env = build_environments(stage, coding=recipe.coding)
+        env = build_environments(stage, recipe)
         try:
             model = _build(recipe, stage, env, weights_of=model)
             model.set_logger(configure(str(out / "tensorboard" / stage.name), ["tensorboard"]))
@@ -156,7 +165,7 @@ def frozen(recipe: Recipe, model: PPO, progress: Progress, *, seed: int) -> Froz
     }
     return freeze(
         model,
-        coding=action_coding(recipe.coding),
+        coding=action_coding(recipe.coding, **recipe.coding_settings),
         quantiles=progress.quantiles,
         training=training,
         card=policy_card(recipe, progress, seed=seed),
@@ -166,7 +175,7 @@ def frozen(recipe: Recipe, model: PPO, progress: Progress, *, seed: int) -> Froz
 def policy_of_checkpoint(recipe: Recipe, checkpoint: Checkpoint, *, seed: int) -> FrozenPolicy:
     """The frozen policy of a checkpoint; no environment runs."""
     stage = StageConfig(name="export", kind="surrogate", steps=1, n_envs=1)
-    env = build_environments(stage, coding=recipe.coding)
+    env = build_environments(stage, recipe)
     try:
         model = _build(recipe, stage, env, weights_of=None)
     finally:
@@ -195,9 +204,26 @@ def _build(recipe: Recipe, stage: StageConfig, env: VecEnv, *, weights_of: PPO |
         seed=0,
         device="cpu",
     )
-    if weights_of is not None:
+    if weights_of is None:
+        _lean_towards_staying(model, recipe.coding)
+    else:
         model.policy.load_state_dict(weights_of.policy.state_dict())
     return model
+
+
+def _lean_towards_staying(model: PPO, coding: str) -> None:
+    """Let the untrained policy mostly stay where it is and train.
+
+    A policy that moves at random walks every knob to its bounds, and an episode there teaches little.
+    """
+    with torch.no_grad():
+        bias = model.policy.action_net.bias
+        bias[-1] += UPDATE_BIAS  # the last head is skip, update
+        start = 0
+        for choices, moves in zip(action_coding(coding).nvec, MOVE_HEADS[coding], strict=True):
+            if moves:
+                bias[start + 1] += STAY_BIAS  # down, stay, up
+            start += choices
 
 
 def _leg_seed(seed: int, stage: int, leg: int) -> int:

@@ -19,6 +19,10 @@ def _move_batch(state: ActionState, by: NDArray[np.int64]) -> None:
     np.clip(state.batch_notches + by, low, high, out=state.batch_notches)
 
 
+def _move_window(state: ActionState, by: NDArray[np.int64]) -> None:
+    np.clip(state.window + by, 0, len(WINDOWS) - 1, out=state.window)
+
+
 def _put(state: ActionState, batch: NDArray[np.int64], window: NDArray[np.int64]) -> None:
     """Batch size and window at these positions of their ladders."""
     state.batch_notches[:] = np.log2(_BATCH_SIZES[batch] / state.base_batch_size)
@@ -47,7 +51,7 @@ class Moves(ActionCoding):
     ) -> None:
         state.lr_notches += actions[:, 0] - 1
         _move_batch(state, actions[:, 1] - 1)
-        np.clip(state.window + actions[:, 2] - 1, 0, len(WINDOWS) - 1, out=state.window)
+        _move_window(state, actions[:, 2] - 1)
 
     def stay(self, state: ActionState) -> NDArray[np.int64]:
         """All ones."""
@@ -80,15 +84,12 @@ class Positions(ActionCoding):
         return np.stack([ones, *_positions(state), ones], axis=1)
 
 
-class Residual(ActionCoding):
-    """As `positions`, with the rate's move on top of a hypergradient step: log lr += beta × grad_cos.
+class _OnHypergradient(ActionCoding):
+    """The rate's move on top of a hypergradient step: log lr += beta × grad_cos, plus `notch` factors of two.
 
     The step is cosine-normalised as in `Hypergradient`, and taken only on a gradient that is new
-    (`gradient_age` 0 or not given). The move changes the rate by `notch` factors of two.
+    (`gradient_age` 0 or not given).
     """
-
-    name = "residual"
-    nvec = (3, len(BATCH_SIZES), len(WINDOWS), 2)
 
     def __init__(self, *, beta: float = 1.0, notch: float = 1.0) -> None:
         if not 0 <= beta <= 10:
@@ -100,21 +101,57 @@ class Residual(ActionCoding):
         self.beta = beta
         self.notch = notch
 
-    def _move(
-        self, state: ActionState, actions: NDArray[np.int64], signals: Mapping[str, NDArray[np.float64]]
+    def _move_rate(
+        self, state: ActionState, moves: NDArray[np.int64], signals: Mapping[str, NDArray[np.float64]]
     ) -> None:
         cosine = np.clip(np.nan_to_num(signals.get("grad_cos", np.zeros(1)), posinf=0.0, neginf=0.0), -1, 1)
         new = ~(np.asarray(signals.get("gradient_age", 0.0)) > 0)
-        state.lr_notches += self.beta * cosine * new / np.log(2.0) + self.notch * (actions[:, 0] - 1)
+        state.lr_notches += self.beta * cosine * new / np.log(2.0) + self.notch * (moves - 1)
+
+    def settings(self) -> dict[str, float]:
+        """`beta` and `notch`."""
+        return {"beta": self.beta, "notch": self.notch}
+
+
+class Residual(_OnHypergradient):
+    """As `positions`, with the rate's move on top of a hypergradient step."""
+
+    name = "residual"
+    nvec = (3, len(BATCH_SIZES), len(WINDOWS), 2)
+
+    def _move(
+        self, state: ActionState, actions: NDArray[np.int64], signals: Mapping[str, NDArray[np.float64]]
+    ) -> None:
+        self._move_rate(state, actions[:, 0], signals)
         _put(state, actions[:, 1], actions[:, 2])
 
     def stay(self, state: ActionState) -> NDArray[np.int64]:
         """No move beside the hypergradient step, and the positions in force."""
         return Positions().stay(state)
 
-    def settings(self) -> dict[str, float]:
-        """`beta` and `notch`."""
-        return {"beta": self.beta, "notch": self.notch}
+
+class ResidualMoves(_OnHypergradient):
+    """As `moves`, with the rate's move on top of a hypergradient step: who only stays is `Hypergradient`.
+
+    That makes it a safe start: a policy that has learned nothing yet already steers as well as the rule.
+    """
+
+    name = "residual-moves"
+    nvec = (3, 3, 3, 2)
+
+    def __init__(self, *, beta: float = 1.0, notch: float = 0.5) -> None:
+        super().__init__(beta=beta, notch=notch)
+
+    def _move(
+        self, state: ActionState, actions: NDArray[np.int64], signals: Mapping[str, NDArray[np.float64]]
+    ) -> None:
+        self._move_rate(state, actions[:, 0], signals)
+        _move_batch(state, actions[:, 1] - 1)
+        _move_window(state, actions[:, 2] - 1)
+
+    def stay(self, state: ActionState) -> NDArray[np.int64]:
+        """All ones: no move beside the hypergradient step."""
+        return Moves().stay(state)
 
 
 class Anchored(ActionCoding):
@@ -136,7 +173,7 @@ class Anchored(ActionCoding):
 
 
 ACTION_CODINGS: dict[str, type[ActionCoding]] = {
-    coding.name: coding for coding in (Moves, Positions, Residual, Anchored)
+    coding.name: coding for coding in (Moves, Positions, Residual, ResidualMoves, Anchored)
 }
 
 
