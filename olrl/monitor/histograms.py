@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from olrl.memory import MAX_WINDOW
 
+_NEWEST, _BEFORE = 3, 8  # chunks; 2, 4 and 12, 16 separate changes of domain from chance no better
 BUCKETS = 512  # token ids modulo this: exact for bytes, a hash for larger vocabularies
 
 
@@ -20,6 +21,10 @@ class TokenHistograms:
     ((None, None), (0.0, 0.0))
     >>> [round(d / math.sqrt(math.log(2)), 6) for d in histograms.shift(b, window=4)]
     [1.0, 1.0]
+    >>> for chunk in (a, a, b, b, b):
+    ...     _ = histograms.shift(chunk, window=1)
+    >>> round(histograms.recent_shift() / math.sqrt(math.log(2)), 2)
+    0.78
     """
 
     def __init__(self) -> None:
@@ -39,11 +44,26 @@ class TokenHistograms:
         self._seen += 1
         return distances
 
+    def recent_shift(self) -> float | None:
+        """Distance of the newest 3 chunks to the 8 before them (fewer while young); None before there are 4.
+
+        Depends on no window in force. Both sides hold several documents, so that one odd document moves the
+        distance less than another kind of text does.
+        """
+        if self._seen <= _NEWEST:
+            return None
+        return jensen_shannon(self._newest(_NEWEST), self._newest(_BEFORE, skip=_NEWEST))
+
     def _window(self, window: int) -> NDArray[np.int64]:
         if window == 0:  # the reservoir is a uniform sample of everything, so everything is its expectation
             return self._total
-        newest = (self._seen - 1 - np.arange(min(window, self._seen, MAX_WINDOW))) % MAX_WINDOW
-        summed: NDArray[np.int64] = self._ring[newest].sum(axis=0)
+        return self._newest(window)
+
+    def _newest(self, count: int, *, skip: int = 0) -> NDArray[np.int64]:
+        """The histogram of the newest `count` chunks, or as many as there are, after leaving out `skip`."""
+        end = self._seen - skip
+        rows = np.arange(max(end - count, self._seen - MAX_WINDOW, 0), end) % MAX_WINDOW
+        summed: NDArray[np.int64] = self._ring[rows].sum(axis=0)
         return summed
 
     def state_dict(self) -> dict[str, Any]:

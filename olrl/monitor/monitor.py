@@ -53,12 +53,13 @@ class LoopMonitor:
         finite = bool(np.isfinite(new).all())
         loss = float(new.mean()) if finite else None
         self._nonfinite += not finite
-        alarms = self._detectors.update(loss) if loss is not None else ()
-        self._rounds_since_alarm = 0 if alarms else self._rounds_since_alarm + (self._rounds > 0)
-        self._rounds += 1
-        shift, shift_last = (None, None)
+        shift, shift_last, recent_shift = None, None, None
         if self._histograms is not None:
             shift, shift_last = self._histograms.shift(chunk.tokens[:, 1:], window=in_force.window)
+            recent_shift = self._histograms.recent_shift()
+        alarms = self._detectors.update(loss, recent_shift)
+        self._rounds_since_alarm = 0 if alarms else self._rounds_since_alarm + (self._rounds > 0)
+        self._rounds += 1
         measured: dict[str, Any] = {
             "loss_nats": loss,
             "loss_bpb": None if loss is None else bits_per_byte(new, chunk),

@@ -55,7 +55,7 @@ def _detector(name: str) -> Subject:
         name=f"detector {name}",
         make=lambda seed: DetectorBank((name,)),
         given=loss,
-        step=lambda bank, given: bank.update(given),
+        step=lambda bank, given: bank.update(given, given / 5),
         codec=JSON,
         rounds=200,
         long=900,
