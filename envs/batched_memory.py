@@ -14,18 +14,18 @@ Ints = NDArray[np.int64]
 
 
 class BatchedMemory:
-    """Sliding windows and reservoirs of n memories of d-vectors, drawing what n `Memory` of the same seeds draw.
+    """Sliding windows and reservoirs of n memories of rows of `columns` numbers, as n `Memory` draw.
 
-    `targets` holds them all, shape (n · slots, d): of each memory first the ring of its newest 64 chunks, then
-    its reservoir. `weights`, shape (n · slots,), holds one number beside each (the learners keep Σ_j h_j t_j²).
+    `targets` holds them all, shape (n · slots, columns): of each memory first the ring of its newest 64
+    chunks, then its reservoir. `weights`, shape (n · slots,), holds one number beside each (what it adds to twice a loss).
     """
 
-    def __init__(self, n: int, dimension: int) -> None:
-        self.targets = np.zeros((n * _SLOTS, dimension), dtype=np.float32)
+    def __init__(self, n: int, columns: int) -> None:
+        self.targets = np.zeros((n * _SLOTS, columns), dtype=np.float32)
         self.weights = np.zeros(n * _SLOTS)
         self.chunks_seen = np.zeros(n, dtype=np.int64)
         self.seeds = np.zeros(n, dtype=np.uint64)
-        self.chunk_shape = (CHUNK, dimension)
+        self.chunk_shape = (CHUNK, columns)
         self._first = np.arange(n, dtype=np.int64) * _SLOTS
 
     def reset(self, which: Ints, seeds: list[int]) -> None:
@@ -34,7 +34,7 @@ class BatchedMemory:
         self.seeds[which] = seeds
 
     def add(self, chunks: NDArray[np.float32], weights: NDArray[np.float64]) -> None:
-        """Remember a chunk each, shapes (n, CHUNK, d) and (n, CHUNK)."""
+        """Remember a chunk each, shapes (n, CHUNK, columns) and (n, CHUNK)."""
         within = np.arange(CHUNK)
         ring = (self._first + self.chunks_seen % MAX_WINDOW * CHUNK)[:, None] + within
         self.targets[ring] = chunks

@@ -33,18 +33,18 @@ class Reports:
 
 
 class BatchedQuadratic:
-    """n quadratic learners of dimension up to d; all arrays (n, d) or (n,), zero beyond a learner's dimension.
+    """n quadratic learners of dimension up to d; arrays (n, d + 1) or (n,), zero beyond a learner's dimension.
 
+    The last column stands beside the examples' floors: its curvature is zero, so that it never moves.
     SGD is AdamW whose first moment forgets at once and whose second stays 1, so one arithmetic serves both.
     """
 
     def __init__(self, n: int, dimension: int) -> None:
-        self.parameters = np.zeros((n, dimension))
-        self.curvature = np.zeros((n, dimension))
-        self.floor = np.zeros(n)
-        self._first, self._second = np.zeros((n, dimension)), np.zeros((n, dimension))
+        shape = (n, dimension + 1)
+        self.parameters, self.curvature = np.zeros(shape), np.zeros(shape)
+        self._first, self._second = np.zeros(shape), np.zeros(shape)
         self._decay = np.zeros((n, 7, 1))
-        self._last_move = np.zeros((n, dimension))  # zero: none yet
+        self._last_move = np.zeros(shape)  # zero: none yet
 
     def reset(self, which: Ints, problems: list[QuadraticProblem]) -> None:
         """Put fresh learners of these problems into the places `which`."""
@@ -53,31 +53,31 @@ class BatchedQuadratic:
         for i, problem in zip(which, problems, strict=True):
             d, sgd = len(problem.start), problem.optimizer == "sgd"
             self.parameters[i, :d], self.curvature[i, :d] = problem.start, problem.curvature
-            self.floor[i] = problem.floor
             self._second[i] = float(sgd)
             self._decay[i, :, 0] = _SGD if sgd else _ADAMW
 
-    def losses(self, which: Ints | slice, targets: NDArray[np.float32]) -> Array:
-        """Loss of each target, shape (k, count), for targets (k, count, d) of the learners in `which`."""
-        error = self.parameters[which][:, None] - targets
+    def losses(self, which: Ints | slice, examples: NDArray[np.float32]) -> Array:
+        """Loss of each example, shape (k, count), for rows (k, count, d + 1) of the learners in `which`."""
+        error = self.parameters[which][:, None] - examples
         error *= error
         losses: Array = np.matmul(error, 0.5 * self.curvature[which][:, :, None])[:, :, 0]
-        losses += self.floor[which][:, None]
+        losses += examples[:, :, -1]
         losses[~(losses < LOST)] = np.inf
         return losses
 
-    def weights(self, targets: NDArray[np.float32]) -> Array:
-        """Σ_j h_j t_j² of targets (k, count, d) of the first k learners, shape (k, count)."""
-        squares = targets.astype(np.float64)
+    def weights(self, examples: NDArray[np.float32]) -> Array:
+        """2f + Σ_j h_j t_j² of rows (k, count, d + 1) of the first k learners, shape (k, count)."""
+        squares = examples.astype(np.float64)
         squares *= squares
-        weights: Array = np.matmul(squares, self.curvature[: len(targets), :, None])[:, :, 0]
+        weights: Array = np.matmul(squares, self.curvature[: len(examples), :, None])[:, :, 0]
+        weights += 2.0 * examples[:, :, -1]
         return weights
 
     def update(self, batches: Batches, lr: Array) -> Reports:
         """Train on `batches` at rates `lr`, shape (n,), and tell what happened."""
         order = batches.order
         state = [self.parameters[order], self._first[order], self._second[order], self._decay[order]]
-        h, floor, rates = self.curvature[order], self.floor[order], lr[order, None]
+        h, rates = self.curvature[order], lr[order, None]
         start = state[0].copy()
         gradients: list[Array] = []  # of the first two steps
         total, updates = np.zeros(len(order)), np.zeros(len(order), dtype=np.int64)
@@ -85,7 +85,6 @@ class BatchedQuadratic:
             error = state[0][:m] - batches.mean[first : first + m]
             gradient = h[:m] * error
             loss = 0.5 * (np.einsum("nd,nd->n", gradient, error) + batches.spread[first : first + m])
-            loss += floor[:m]
             if len(gradients) < 2:
                 gradients.append(gradient)
             taken = _taken(loss)

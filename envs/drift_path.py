@@ -21,6 +21,8 @@ class DriftRandomisation:
         jump: root mean square distance between two places.
         gradual_rounds: how long a gradual move takes.
         places: how many places recurring drift returns to.
+        level: standard deviation of the log floor of a place: some domains have losses that no learning takes
+            away, and others less of them.
         burst_rate, burst_rounds, burst_factor: how often noise bursts begin, how long they last, and by how
             much the noise variance grows, in the `bursts` of episodes that have them.
         quiet: probability that a third of the episode is without any drift.
@@ -32,6 +34,7 @@ class DriftRandomisation:
     jump: Range = (0.5, 5.0)
     gradual_rounds: Range = (3, 20)
     places: Range = (2, 4)
+    level: Range = (0.03, 0.2)
     burst_rate: Range = (1 / 200, 1 / 40)
     burst_rounds: Range = (2, 30)
     burst_factor: Range = (4.0, 30.0)
@@ -48,13 +51,15 @@ class DriftRandomisation:
 class DriftPath:
     """One drift over T rounds in d whitened coordinates.
 
-    `optima` has shape (T, d). `noise_factor`, shape (T,), multiplies the noise variance. `move_variance`,
+    `optima` has shape (T, d). `log_floor`, shape (T,), is the logarithm of what multiplies the irreducible
+    loss, and `noise_factor`, shape (T,), multiplies the noise variance. `move_variance`,
     shape (T, d), is the prior variance of the step into each round for someone who knows when the optimum
     moves but not where to. `jump` is the distance of two places. `segment`, shape (T,), grows by one at each
     event and at each end of a noise burst.
     """
 
     optima: NDArray[np.float64]
+    log_floor: NDArray[np.float64]
     noise_factor: NDArray[np.float64]
     move_variance: NDArray[np.float64]
     segment: NDArray[np.int64]
@@ -67,6 +72,7 @@ def draw_path(
     """A drift drawn from `ranges`; `direction`, shape (d,) and norm 1, scales each coordinate's moves."""
     path = DriftPath(
         optima=np.zeros((rounds, len(direction))),
+        log_floor=np.zeros(rounds),
         noise_factor=np.ones(rounds),
         move_variance=np.zeros((rounds, len(direction))),
         segment=np.zeros(rounds, dtype=np.int64),
@@ -111,21 +117,23 @@ def _add_events(
     rate = log_uniform(rng, ranges.event_rate) * (rng.random() >= ranges.eventless)
     scale = path.jump / np.sqrt(2.0) * direction  # so that two places are a jump apart
     recurring, gradual = rng.choice([0.0, 0.5, 1.0], size=2)
-    places = scale * rng.standard_normal((_count(rng, ranges.places), len(direction)))
-    place, level = 0, np.zeros((rounds, len(direction)))
-    level[:] = places[0]
+    spread = log_uniform(rng, ranges.level)
+    scales = np.append(scale, spread)  # a place is an optimum and, last, its log floor
+    places = scales * rng.standard_normal((_count(rng, ranges.places), len(scales)))
+    place, at = 0, np.tile(places[0], (rounds, 1))
     for start in _times(rng, rate, rounds, least=3):
         if quiet.start <= start < quiet.stop:
             continue
         place = (place + int(rng.integers(1, len(places)))) % len(places)
         if rng.random() >= recurring:
-            places[place] = scale * rng.standard_normal(len(direction))
+            places[place] = scales * rng.standard_normal(len(scales))
         steps = _count(rng, ranges.gradual_rounds) if rng.random() < gradual / 2 else 1
         share = np.clip((np.arange(rounds - start) + 1.0) / steps, 0.0, 1.0)[:, None]
-        level[start:] += share * (places[place] - level[start:])
+        at[start:] += share * (places[place] - at[start:])
         path.move_variance[start : start + steps] += 2 * (scale / steps) ** 2
         path.segment[start:] += 1
-    path.optima[...] += level
+    path.optima[...] += at[:, :-1]
+    path.log_floor[...] = at[:, -1] - 0.5 * spread**2  # a mean factor of 1
 
 
 def _add_bursts(rng: np.random.Generator, ranges: DriftRandomisation, path: DriftPath) -> None:

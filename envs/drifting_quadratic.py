@@ -13,6 +13,7 @@ from olrl.monitor.detectors import DetectorBank
 from olrl.monitor.monitor import LoopMonitor
 from olrl.streams.chunk import Chunk
 
+from .best_tracker import kalman_excess
 from .control_env import ControlEnv
 from .episode import Episode
 from .quadratic_problem import (
@@ -23,7 +24,6 @@ from .quadratic_problem import (
     QuadraticProblem,
     QuadraticRandomisation,
     draw_problem,
-    kalman_excess,
 )
 from .reward import Reward
 
@@ -31,10 +31,13 @@ from .reward import Reward
 class DriftingQuadraticEnv(ControlEnv):
     """Steer a small learner that follows a drifting noisy quadratic: a language model's loop in miniature.
 
-    A chunk is 16 noisy targets t in R^d; the learner's loss on one is floor + ½ Σ_j h_j (θ_j − t_j)², and it
-    trains by SGD or AdamW on batches drawn from the window. Learner, memory, costs, signals and features are
-    those of the real loop. Dimension, curvatures, noise, drift, optimizer, cost of an update, price, the base
-    configuration and the missing signals are drawn anew for each episode (`QuadraticRandomisation`).
+    A chunk is 16 examples, each a noisy target t in R^d and a floor f; the learner's loss on one is
+    f + ½ Σ_j h_j (θ_j − t_j)², and it trains by SGD or AdamW on batches drawn from the window. Examples come in
+    documents, which last about a round and have optima and floors of their own beside their domain's: as in
+    text, what differs from document to document hides what drifts. Learner, memory, costs, signals and
+    features are those of the real loop. Dimension, curvatures, noise, documents, drift, optimizer, cost of an
+    update, price, the base configuration and the missing signals are drawn anew for each episode
+    (`QuadraticRandomisation`).
 
     Observation: `Box(-5, 5, (n,), float32)`. Entry i is feature i of `FEATURE_SPEC` in
     `olrl.monitor.feature_spec`, which gives its name, formula, centre and unit; `olrl/OnlineLM-v0` has the
@@ -51,8 +54,8 @@ class DriftingQuadraticEnv(ControlEnv):
 
     Reward: `clip(scale · (reference − loss) / running, ±clip) − scale · price · spent / budget`, with scale
     10 and clip 5. `loss` is the learner's on the chunk after the decision, `reference` that of a learner with
-    the same start, targets and draws under a sensible constant configuration (batch size 8, window 8),
-    `running` the reference's mean over about 30 rounds.
+    the same start, examples and draws under a constant configuration that suits the task, `running` the
+    reference's mean over about 30 rounds.
 
     Terminates when the loss is not finite or above 50 times `running`, with the reward −(rounds left + 1) ·
     (clip + scale · price · largest spent / budget): below the sum of anything that going on could cost.
@@ -61,9 +64,10 @@ class DriftingQuadraticEnv(ControlEnv):
     Chance: one integer drawn from the environment's generator at each reset (or the option `episode_seed`)
     decides everything in an episode: task, drift, noise and draws from memory.
 
-    `info` holds what `ControlEnv` says; its `truth` has `optimum` (d,), `excess_nats` (of the learner,
-    expected over the noise), `kalman_nats` (the excess of the best tracker that knows when the optimum
-    moves), `irreducible_nats` and `segment`.
+    `info` holds what `ControlEnv` says; its `truth` has `optimum` (d,) of the chunk's documents on
+    average, `excess_nats` (of the learner, expected over the noise), `kalman_nats` (the excess of the best
+    tracker that knows when the optimum moves and when a document ends), `irreducible_nats` (expected of these
+    documents) and `segment`.
 
     Arguments, all JSON-able: `rounds` decisions an episode; `coding` and `coding_settings` as in
     `olrl.control.actions`; `randomisation`, fields of `QuadraticRandomisation` to change; `reward`, fields of
@@ -128,12 +132,13 @@ class QuadraticEpisode(Episode):
         problem, t = self.problem, self._stream.position - 1
         learner = self.loop.learner
         assert isinstance(learner, QuadraticLearner)
-        excess = 0.5 * (problem.curvature * (learner.parameters - problem.optima[t]) ** 2).sum()
+        optimum = problem.optimum(t)
+        excess = 0.5 * (problem.curvature * (learner.parameters - optimum) ** 2).sum()
         return {
-            "optimum": problem.optima[t].copy(),
+            "optimum": optimum,
             "excess_nats": float(excess),
             "kalman_nats": float(self._kalman[t]),
-            "irreducible_nats": problem.floor + 0.5 * len(problem.start) * float(problem.noise_std[t]) ** 2,
+            "irreducible_nats": problem.irreducible(t),
             "segment": int(problem.path.segment[t]),
         }
 
@@ -155,7 +160,7 @@ class QuadraticEpisode(Episode):
 
 
 class QuadraticStream(Iterator[Chunk]):
-    """The chunks of a problem; targets take the place of tokens, and count one byte each."""
+    """The chunks of a problem; rows of target and floor take the place of tokens, and count one byte each."""
 
     def __init__(self, problem: QuadraticProblem) -> None:
         self.position = 0
@@ -168,7 +173,7 @@ class QuadraticStream(Iterator[Chunk]):
             raise StopIteration
         self.position += 1
         return Chunk(
-            tokens=self._problem.targets(self._noise, t),
+            tokens=self._problem.examples(self._noise, t, 1)[0],
             n_bytes=np.ones(CHUNK, dtype=np.int32),
             index=t,
             source="quadratic",
@@ -187,12 +192,10 @@ class QuadraticStream(Iterator[Chunk]):
 
 def _assemble(problem: QuadraticProblem, base: Base) -> tuple[QuadraticStream, OnlineLoop]:
     stream = QuadraticStream(problem)
-    learner = QuadraticLearner(
-        start=problem.start, curvature=problem.curvature, floor=problem.floor, optimizer=problem.optimizer
-    )
+    learner = QuadraticLearner(start=problem.start, curvature=problem.curvature, optimizer=problem.optimizer)
     memory = Memory(
         chunk_size=CHUNK,
-        example_shape=problem.start.shape,
+        example_shape=(problem.dimension + 1,),
         dtype=np.float32,
         reservoir_size=RESERVOIR,
         seed=problem.seed,

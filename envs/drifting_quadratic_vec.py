@@ -24,8 +24,6 @@ from .quadratic_problem import (
     BUDGET,
     CHUNK,
     PROBES,
-    REFERENCE_BATCH,
-    REFERENCE_WINDOW,
     QuadraticProblem,
     draw_problem,
 )
@@ -63,14 +61,14 @@ class DriftingQuadraticVecEnv(VecEnv):
         self._single = single = DriftingQuadraticEnv(**settings)
         self.coding, self.reward, self.rounds = single.coding, single.reward, single.rounds
         dimension = single.randomisation.dimension[1]
-        self._memory = BatchedMemory(n, dimension)
-        self._stream = BatchedStream(n, dimension, rounds=self.rounds)
+        self._memory = BatchedMemory(n, dimension + 1)
+        self._stream = BatchedStream(n, dimension)
         self._learners = BatchedQuadratic(2 * n, dimension)  # the second half are the references
         self._monitor = BatchedMonitor(n)
         self._chunks = np.zeros((n, *self._memory.chunk_shape), dtype=np.float32)
         # Rate, batch size, steps and window: of the learners, then of the references.
-        self._lr, self._sizes = np.zeros((2, n)), np.full((2, n), REFERENCE_BATCH)
-        self._steps, self._windows = np.zeros((2, n), dtype=np.int64), np.full((2, n), REFERENCE_WINDOW)
+        self._lr, self._sizes = np.zeros((2, n)), np.ones((2, n), dtype=np.int64)
+        self._steps, self._windows = np.zeros((2, n), dtype=np.int64), np.ones((2, n), dtype=np.int64)
         self._round, self._worst_spent = np.zeros(n, dtype=np.int64), np.ones(n)
         self._running, self.reference_nats = np.zeros(n), np.zeros(n)
         self._generators: list[np.random.Generator | None] = [None] * n
@@ -113,8 +111,11 @@ class DriftingQuadraticVecEnv(VecEnv):
         self._learners.reset(self.num_envs + which, problems)
         self._monitor.reset(which, problems)
         self._round[which], self._running[which] = 0, 0.0
-        self._lr[1, which] = [problem.reference.lr for problem in problems]
-        self._steps[1, which] = [problem.cost.updates(REFERENCE_BATCH) for problem in problems]
+        for i, problem in zip(which, problems, strict=True):
+            reference = problem.reference
+            self._lr[1, i], self._sizes[1, i] = reference.lr, reference.batch_size
+            self._windows[1, i] = reference.window
+            self._steps[1, i] = problem.cost.updates(reference.batch_size)
         self._worst_spent[which] = [worst_spent_fraction(problem.cost) for problem in problems]
         return [problem.base for problem in problems]
 

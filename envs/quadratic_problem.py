@@ -1,7 +1,7 @@
 """The surrogate task: which quadratic is followed, how it drifts, and what control starts from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,17 +9,20 @@ from numpy.typing import NDArray
 
 from olrl.control.decision import BATCH_SIZES, WINDOWS, Base
 from olrl.learners.cost import CostModel
+from olrl.learners.quadratic import BETA1
 
+from .documents import DocumentRandomisation, Documents, draw_documents
 from .drift_path import DriftPath, DriftRandomisation, Range, check_ranges, draw_path, log_uniform
 from .masks import draw_masks
-from .sensible_rate import sensible_lr
+from .sensible_rate import sensible_base
 
-CHUNK = 16  # targets in a chunk
-RESERVOIR = 1024  # targets in the reservoir
-PROBES = 4  # targets of the oldest chunk scored beside each new one
+Array = NDArray[np.float64]
+
+CHUNK = 16  # examples in a chunk
+RESERVOIR = 1024  # examples in the reservoir
+PROBES = 4  # examples of the oldest chunk scored beside each new one
 DETECTORS = ("adwin", "page-hinkley")  # KSWIN costs more than all the rest of a round here
 BUDGET = 64.0  # cost units a round
-REFERENCE_BATCH = REFERENCE_WINDOW = 8
 UNMEASURED = frozenset({"loss_bpb", "metric", "hist_shift", "hist_shift_last", "uncertainty"})
 
 
@@ -32,10 +35,10 @@ class QuadraticRandomisation:
         condition: largest over smallest curvature, the curvatures lying evenly between them in logarithm.
         curvature: largest curvature.
         noise: variance of a target in whitened coordinates, summed over them; a chunk's loss has ½ of it.
-        floor: the loss that no learning takes away, in units of ½·noise + ½·jump²: at 10, relative changes of
-            the loss are ten times smaller than the quadratic's own, as they are in a language model.
+        floor: the loss that no learning takes away on average, in units of ½·noise + ½·jump²: at 10, relative
+            changes of the loss are ten times smaller than the quadratic's own, as they are in a language model.
         start: root mean square distance of the start from the first optimum, whitened.
-        weight_norm: norm of the first optimum, in units of a jump's.
+        update_ratio: norm of a round's move over that of the weights, expected under the reference.
         adamw: probability of AdamW instead of SGD.
         update_cost: bounds of the (uniform) cost units of an update beside its examples.
         price: loss that a whole budget is worth, relative to the running loss, in the `priced` episodes; else
@@ -43,6 +46,7 @@ class QuadraticRandomisation:
         lr_octaves: the base rate is wrong by a factor 2**U(−lr_octaves, lr_octaves); for SGD at most 1.5 over
             the largest curvature, since from 2 on it diverges within a round, which nobody's base does.
         masked: probability of each group of signals to be missing throughout the episode.
+        documents: what texts are like.
         drift: how the optimum moves.
     """
 
@@ -52,13 +56,14 @@ class QuadraticRandomisation:
     noise: Range = (0.1, 10.0)
     floor: Range = (0.1, 10.0)
     start: Range = (0.1, 5.0)
-    weight_norm: Range = (3.0, 100.0)
-    adamw: float = 0.75
+    update_ratio: Range = (0.0018, 0.016)
+    adamw: float = 0.85
     update_cost: Range = (0.0, 16.0)
     price: Range = (0.003, 0.3)
     priced: float = 0.5
     lr_octaves: float = 3.5
     masked: float = 0.05
+    documents: DocumentRandomisation = field(default_factory=DocumentRandomisation)
     drift: DriftRandomisation = field(default_factory=DriftRandomisation)
 
     def __post_init__(self) -> None:
@@ -71,7 +76,7 @@ class QuadraticRandomisation:
             raise ValueError(f"dimension must be at least 2, not {self.dimension[0]!r}")
         if self.condition[0] < 1:
             raise ValueError(f"condition must be at least 1, not {self.condition[0]!r}")
-        check_ranges(self, beside=("update_cost", "lr_octaves", "drift"))
+        check_ranges(self, beside=("update_cost", "lr_octaves", "documents", "drift"))
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> "QuadraticRandomisation":
@@ -82,6 +87,7 @@ class QuadraticRandomisation:
         """
         settings = _tuples(given)
         try:
+            settings["documents"] = DocumentRandomisation(**_tuples(given.get("documents", {})))
             settings["drift"] = DriftRandomisation(**_tuples(given.get("drift", {})))
             return cls(**settings)
         except TypeError as error:  # Python names the unknown field
@@ -96,16 +102,18 @@ def _tuples(given: Mapping[str, Any]) -> dict[str, Any]:
 class QuadraticProblem:
     """One task over T chunks in d dimensions.
 
-    `curvature` and `start` have shape (d,); `optima` (T, d), in the learner's coordinates; `noise_std` (T,),
-    of a target in each whitened coordinate. `seed` starts the noise and the draws from memory. `path` is the
-    drift in whitened coordinates.
+    `curvature` and `start` have shape (d,); `optima` (T, d), of the domains, and `documents.offset` are in the
+    learner's coordinates; `noise_std` (T,), of a target in each whitened coordinate. `floor` is the mean loss
+    that no learning takes away. `seed` starts the noise and the draws from memory. `path` is the drift in
+    whitened coordinates, and `documents.variance` is in these.
     """
 
-    curvature: NDArray[np.float64]
-    start: NDArray[np.float64]
-    optima: NDArray[np.float64]
-    noise_std: NDArray[np.float64]
+    curvature: Array
+    start: Array
+    optima: Array
+    noise_std: Array
     floor: float
+    documents: Documents
     optimizer: str
     base: Base
     reference: Base
@@ -115,16 +123,47 @@ class QuadraticProblem:
     seed: int
     path: DriftPath
 
-    def targets(self, rng: np.random.Generator, chunk: int) -> NDArray[np.float32]:
-        """The targets of a chunk, shape (CHUNK, d); `rng` is `noise_generator()`, chunks come in order."""
-        noise = rng.standard_normal((CHUNK, len(self.curvature)))
-        noise *= self.noise_std[chunk] / np.sqrt(self.curvature)
-        noise += self.optima[chunk]
-        return noise.astype(np.float32)
+    @property
+    def dimension(self) -> int:
+        """Number of parameters d."""
+        return len(self.start)
+
+    def examples(self, rng: np.random.Generator, first: int, count: int) -> NDArray[np.float32]:
+        """Targets and, last, floors of `count` chunks from `first` on, fewer at the end: (count, CHUNK, d + 1).
+
+        `rng` is `noise_generator()`; chunks come in order, each once.
+        """
+        rounds = slice(first, first + count)
+        number = self.documents.number[rounds]
+        rows = rng.standard_normal((*number.shape, self.dimension + 1))
+        targets, floors = rows[..., :-1], rows[..., -1]
+        targets *= (self.noise_std[rounds, None] / np.sqrt(self.curvature))[:, None]
+        targets += self.optima[rounds][:, None]
+        targets += self.documents.offset[number]
+        floors *= self.documents.spread[number]
+        floors += self.documents.log_floor[number]
+        floors += self.path.log_floor[rounds, None]
+        np.exp(floors, out=floors)
+        floors *= self.floor
+        return rows.astype(np.float32)
 
     def noise_generator(self) -> np.random.Generator:
-        """A fresh generator of the targets' noise."""
+        """A fresh generator of the noise."""
         return np.random.default_rng(self.seed)
+
+    def optimum(self, t: int) -> Array:
+        """Where the loss on chunk t is lowest, expected over the noise, shape (d,)."""
+        optimum: Array = self.optima[t] + self.documents.offset[self.documents.number[t]].mean(axis=0)
+        return optimum
+
+    def irreducible(self, t: int) -> float:
+        """Expected loss on chunk t of a learner at its optimum: floors, noise, and documents that differ."""
+        number = self.documents.number[t]
+        log_floor = self.documents.log_floor[number] + 0.5 * self.documents.spread[number] ** 2
+        floor = self.floor * np.exp(self.path.log_floor[t] + log_floor).mean()
+        noise = self.dimension * self.noise_std[t] ** 2
+        between = (self.documents.offset[number].var(axis=0) * self.curvature).sum()
+        return float(floor + 0.5 * (noise + between))
 
 
 def draw_problem(seed: int, ranges: QuadraticRandomisation, *, rounds: int) -> QuadraticProblem:
@@ -137,39 +176,43 @@ def draw_problem(seed: int, ranges: QuadraticRandomisation, *, rounds: int) -> Q
     direction = curvature ** rng.uniform(0.0, 0.5)  # moves alike in whitened coordinates (0), or in θ (½)
     direction /= np.linalg.norm(direction)
     path = draw_path(rng, ranges.drift, rounds=rounds + 1, direction=direction)
+    documents = draw_documents(
+        rng, ranges.documents, rounds=rounds + 1, chunk=CHUNK, jump=path.jump, direction=direction
+    )
     start = path.optima[0] + log_uniform(rng, ranges.start) * direction * rng.standard_normal(d)
     noise = log_uniform(rng, ranges.noise)
     noise_std = np.sqrt(noise * path.noise_factor / d)
     optimizer = "adamw" if rng.random() < ranges.adamw else "sgd"
     cost = CostModel(update_cost=float(rng.uniform(*ranges.update_cost)), budget=BUDGET)
-    lr = sensible_lr(
+    reference = sensible_base(
         curvature=curvature,
         start=start,
         optima=path.optima,
         noise_std=noise_std,
+        documents=documents,
         optimizer=optimizer,
-        updates=cost.updates(REFERENCE_BATCH),
-        batch_size=REFERENCE_BATCH,
-        window=REFERENCE_WINDOW,
+        cost=cost,
     )
     scale = np.sqrt(curvature)
-    base_lr = lr * 2 ** rng.uniform(-ranges.lr_octaves, ranges.lr_octaves)
-    jump = path.jump * np.linalg.norm(direction / scale)  # what a jump is in the learner's coordinates
+    base_lr = reference.lr * 2 ** rng.uniform(-ranges.lr_octaves, ranges.lr_octaves)
     offset = rng.standard_normal(d) * direction / scale
-    offset *= log_uniform(rng, ranges.weight_norm) * jump / np.linalg.norm(offset)
+    offset *= _usual_move(reference, cost, curvature, noise / d + documents.variance, optimizer) / (
+        log_uniform(rng, ranges.update_ratio) * np.linalg.norm(offset)
+    )
     return QuadraticProblem(
         curvature=curvature,
         start=start / scale + offset,
         optima=path.optima / scale + offset,
         noise_std=noise_std,
         floor=log_uniform(rng, ranges.floor) * 0.5 * (noise + path.jump**2),
+        documents=replace(documents, offset=documents.offset / scale),
         optimizer=optimizer,
         base=Base(
             lr=min(base_lr, 1.5 / curvature[0]) if optimizer == "sgd" else base_lr,
             batch_size=int(rng.choice(BATCH_SIZES)),
             window=int(rng.choice(WINDOWS)),
         ),
-        reference=Base(lr=lr, batch_size=REFERENCE_BATCH, window=REFERENCE_WINDOW),
+        reference=reference,
         cost=cost,
         price=log_uniform(rng, ranges.price) * (rng.random() < ranges.priced),
         masked=UNMEASURED | draw_masks(rng, ranges.masked),
@@ -178,19 +221,11 @@ def draw_problem(seed: int, ranges: QuadraticRandomisation, *, rounds: int) -> Q
     )
 
 
-def kalman_excess(problem: QuadraticProblem) -> NDArray[np.float64]:
-    """Expected excess loss of the best tracker on each chunk, shape (T,), nats.
-
-    A Kalman filter for each whitened coordinate, told when the optimum moves and how far it may, takes in a
-    whole chunk a round; its error before a chunk is p with p' = p·r / (p + r) + q, where r is the variance of
-    the chunk's mean and q that of the next move. Nothing causal does better on moves to new places.
-    """
-    moves = problem.path.move_variance
-    chunk_variance = problem.noise_std**2 / CHUNK
-    p = (problem.start - problem.optima[0]) ** 2 * problem.curvature
-    excess = np.empty(len(moves))
-    for t in range(len(moves)):
-        if t:
-            p = p * chunk_variance[t - 1] / (p + chunk_variance[t - 1]) + moves[t]
-        excess[t] = 0.5 * p.sum()
-    return excess
+def _usual_move(base: Base, cost: CostModel, curvature: Array, variance: Array, optimizer: str) -> float:
+    """Norm that a round's move has where gradients are mostly noise; `variance` (d,) is of whitened targets."""
+    steps = cost.updates(base.batch_size)
+    if optimizer == "sgd":
+        return float(base.lr * np.sqrt(steps * (curvature * variance).sum() / base.batch_size))
+    # AdamW's steps are an average of the last ten gradients, over their root mean square: as long as they are
+    # few, they all go the same way.
+    return float(base.lr * np.sqrt(len(curvature) * steps * min(1.0, steps * (1 - BETA1) / (1 + BETA1))))

@@ -1,93 +1,171 @@
-"""The learning rate that suits a surrogate task on average: what the reference learner runs."""
+"""The constant configuration that suits a surrogate task: what the reference learner runs."""
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from olrl.control.decision import Base
+from olrl.learners.cost import CostModel
 from olrl.learners.quadratic import BETA2
 
+from .documents import Documents
+
+Array = NDArray[np.float64]
+
+WINDOWS = (1, 2, 4, 8)
 # Of the rate times the largest curvature. SGD diverges from 2 on: a sensible user keeps two octaves away.
 _SGD_OCTAVES = np.arange(-11.0, 0.0)
 _ADAMW_OCTAVES = np.arange(-12.0, 2.0)  # of the rate times the root of the largest curvature
 _ADAMW_CORRECTION = 0.35  # octaves the estimate falls short by, measured on 24 problems of 300 rounds
-_LUMP = 5  # rounds computed as one
+_LUMP = 6  # rounds computed as one
 
 
-def sensible_lr(
+@dataclass(frozen=True, kw_only=True)
+class _Chunks:
+    """How the mean of a window's chunks varies beside its domain's optimum, in units of one example's variance.
+
+    `level` is its variance, `persistence` the correlation from one round to the next if it decayed
+    geometrically (matched on the sum over all lags), `shared` the covariance of the next chunk with it, which
+    falls by `decay` with each further round.
+    """
+
+    level: float
+    persistence: float
+    shared: float
+    decay: float
+
+    def tracked(self, a: Array) -> Array:
+        """Mean square distance from the next chunk, less a constant, of a learner that moves by `a` a round.
+
+        That is an exponential average of a geometric process: its variance minus twice the covariance.
+        """
+        b = 1.0 - a
+        variance = self.level * a / (1.0 + b) * (1.0 + b * self.persistence) / (1.0 - b * self.persistence)
+        following: Array = variance - 2.0 * self.shared * a / (1.0 - b * self.decay)
+        return following
+
+
+def sensible_base(
     *,
-    curvature: NDArray[np.float64],
-    start: NDArray[np.float64],
-    optima: NDArray[np.float64],
-    noise_std: NDArray[np.float64],
+    curvature: Array,
+    start: Array,
+    optima: Array,
+    noise_std: Array,
+    documents: Documents,
     optimizer: str,
-    updates: int,
-    batch_size: int,
-    window: int,
-) -> float:
-    """A constant learning rate near the best one for this drift, in expectation over the noise.
+    cost: CostModel,
+) -> Base:
+    """A constant rate and window near the best ones for this drift, in expectation over noise and documents.
 
     Follows mean and variance of the error in each whitened coordinate (`start` (d,), `optima` (T, d),
-    `noise_std` (T,) are in these) under `updates` steps a round on the mean of the window, for a ladder of
-    rates a factor two apart, and puts a parabola through the best three. AdamW is taken as SGD whose rate is
-    divided by the root mean square gradient of its memory, without momentum. Good to a factor of about two,
-    at a hundredth of the cost of trying rates.
+    `noise_std` (T,) and the documents' variance are in these) under steps on the mean of a window, for a
+    ladder of rates a factor two apart and windows up to 8 chunks, and puts a parabola through the best three
+    rates. What documents add is that of an exponential average of their offsets. AdamW is taken as SGD whose
+    rate is divided by the root mean square gradient of its memory, without momentum. Good to a factor of
+    about two, at a hundredth of the cost of trying rates. The batch size is 2, 4 or 8, as updates are cheap
+    or dear.
     """
+    batch_size = next((size for size in (2, 4) if size >= cost.update_cost / 2), 8)
     sgd = optimizer == "sgd"
     octaves = _SGD_OCTAVES if sgd else _ADAMW_OCTAVES
     unit = 1.0 / curvature[0] if sgd else 1.0 / np.sqrt(curvature[0])
     rates = unit * np.exp2(octaves)[:, None] * (curvature if sgd else np.sqrt(curvature))
-    lag = _window_means(optima, window)
-    steps = updates * _LUMP
-    variance_of_mean = noise_std**2 / batch_size
     with np.errstate(all="ignore"):  # rates that blow up lose by being infinite
-        losses = _losses(rates, start, optima, lag, variance_of_mean, steps=steps, sgd=sgd)
+        losses = _losses(
+            rates,
+            start,
+            optima,
+            noise_std**2,
+            documents,
+            updates=cost.updates(batch_size),
+            batch_size=batch_size,
+            chunk=documents.number.shape[1],
+            sgd=sgd,
+        )
     losses = np.where(np.isfinite(losses), losses, np.inf)
-    return float(unit * np.exp2(_lowest(octaves, losses) + (0.0 if sgd else _ADAMW_CORRECTION)))
+    best = int(losses.min(axis=1).argmin())
+    octave = _lowest(octaves, losses[best]) + (0.0 if sgd else _ADAMW_CORRECTION)
+    return Base(lr=float(unit * np.exp2(octave)), batch_size=batch_size, window=WINDOWS[best])
 
 
 def _losses(
-    rates: NDArray[np.float64],
-    start: NDArray[np.float64],
-    optima: NDArray[np.float64],
-    lag: NDArray[np.float64],
-    variance_of_mean: NDArray[np.float64],
+    rates: Array,
+    start: Array,
+    optima: Array,
+    noise: Array,
+    documents: Documents,
     *,
-    steps: int,
+    updates: int,
+    batch_size: int,
+    chunk: int,
     sgd: bool,
-) -> NDArray[np.float64]:
-    """Excess losses summed over the rounds, one for each row of `rates` (per whitened coordinate)."""
-    at = np.broadcast_to(start, rates.shape).copy()
-    variance = np.zeros_like(at)
-    square = np.zeros_like(at)  # mean square gradient over AdamW's memory
-    losses = np.zeros(len(rates))
-    memory = 1.0 - BETA2**steps
+) -> Array:
+    """Twice the excess losses summed over the rounds, shape (windows, rates)."""
+    texts = [_of_documents(documents.ends, chunk, window) for window in WINDOWS]
+    samples = [_of_noise(chunk, window) for window in WINDOWS]
+    text_level, sample_level = (
+        np.array([one.level for one in kinds])[:, None, None] for kinds in (texts, samples)
+    )
+    scatter = documents.variance * (1.0 - text_level)  # of documents within a window
+    lag = np.stack([_window_means(optima, window) for window in WINDOWS])
+    shape = (len(WINDOWS), *rates.shape)
+    at, variance = np.broadcast_to(start, shape).copy(), np.zeros(shape)
+    square = np.zeros(shape)  # mean square gradient over AdamW's memory
+    losses = np.zeros(shape)
+    memory = 1.0 - BETA2 ** (updates * _LUMP)
     for n, k in enumerate(range(0, len(optima), _LUMP)):
-        losses += ((at - optima[k]) ** 2 + variance).sum(axis=1)
-        error = at - lag[k]
-        noise = variance_of_mean[k]
+        losses += (at - optima[k]) ** 2 + variance
+        error = at - lag[:, k, None]
+        of_batch = (noise[k] + scatter) / batch_size
         r = rates
         if not sgd:
-            square += max(memory, 1.0 / (n + 1)) * (error**2 + variance + noise - square)
+            of_window = text_level * documents.variance + sample_level * noise[k]
+            square += max(memory, 1.0 / (n + 1)) * (error**2 + variance + of_batch + of_window - square)
             r = rates / np.sqrt(square)
-        decay = (1.0 - r) ** steps
-        at = lag[k] + decay * error
-        variance = decay**2 * variance + r * noise * (1.0 - decay**2) / (2.0 - r)
-    return losses
+        still = (1.0 - r) ** updates
+        decay = still**_LUMP
+        at = lag[:, k, None] + decay * error
+        variance = decay**2 * variance + r * of_batch * (1.0 - decay**2) / (2.0 - r)
+        for place, (text, sample) in enumerate(zip(texts, samples, strict=True)):
+            a = 1.0 - np.broadcast_to(still, shape)[place]
+            losses[place] += documents.variance * text.tracked(a) + noise[k] * sample.tracked(a)
+    return losses.sum(axis=2)
 
 
-def _window_means(optima: NDArray[np.float64], window: int) -> NDArray[np.float64]:
+def _of_documents(ends: float, chunk: int, window: int) -> _Chunks:
+    """Of offsets that last for geometric times."""
+    q = 1.0 - ends
+    apart = np.arange(chunk)[:, None] - np.arange(chunk)
+    same = float((q ** np.abs(apart)).mean())  # two examples of a chunk are of one document
+    follows = float((q ** (chunk + apart)).mean())  # two of neighbouring chunks are
+    fades = q**chunk
+    lags = np.arange(1, window)
+    level = (window * same + 2 * ((window - lags) * follows * fades ** (lags - 1)).sum()) / window**2
+    total = same + 2 * follows / (1 - fades)  # over all lags: a window's mean leaves it as it is
+    shared = follows * float((fades ** np.arange(window)).mean())
+    return _Chunks(level=level, persistence=(total - level) / (total + level), shared=shared, decay=fades)
+
+
+def _of_noise(chunk: int, window: int) -> _Chunks:
+    """Of the mean of a window's noise, which steps on a small window learn by heart."""
+    return _Chunks(level=1 / (chunk * window), persistence=(window - 1) / (window + 1), shared=0.0, decay=0.0)
+
+
+def _window_means(optima: Array, window: int) -> Array:
     """Mean of the newest `window` optima at each round, shape (T, d)."""
     sums = np.vstack([np.zeros(optima.shape[1]), optima.cumsum(axis=0)])
     ends = np.arange(1, len(optima) + 1)
     starts = np.maximum(ends - window, 0)
-    means: NDArray[np.float64] = (sums[ends] - sums[starts]) / (ends - starts)[:, None]
+    means: Array = (sums[ends] - sums[starts]) / (ends - starts)[:, None]
     return means
 
 
-def _lowest(octaves: NDArray[np.float64], losses: NDArray[np.float64]) -> float:
-    """Where a parabola through the lowest loss and its neighbours, all in logarithms, is lowest."""
+def _lowest(octaves: Array, losses: Array) -> float:
+    """Where a parabola through the lowest loss and its neighbours is lowest."""
     best = int(losses.argmin())
     if best in (0, len(losses) - 1) or not np.isfinite(losses[best + 1]):
         return float(octaves[best])
-    left, middle, right = np.log(losses[best - 1 : best + 2])
+    left, middle, right = losses[best - 1 : best + 2]
     bend = left - 2 * middle + right
     return float(octaves[best] + (0.5 * (left - right) / bend if bend > 0 else 0.0))

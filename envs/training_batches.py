@@ -15,9 +15,9 @@ class Batches:
 
     `order`, shape (m,), are the learners that train, those with most steps first, so that the learners still
     at it at step k are the first `active[k]`. Batch number `starts[k] + i` is that of learner `order[i]` at
-    step k. `mean` (batches, d) and `spread` (batches,) are a batch's mean target, and what the scatter within
-    it adds to twice its loss. `updates` and `sizes` (m,) are the steps planned and the batch sizes, `half`
-    (m, d) is the sum of the first half of each learner's first batch.
+    step k. `mean` (batches, d + 1) and `spread` (batches,) are a batch's mean row, and what floors and the scatter
+    within it add to twice its loss. `updates` and `sizes` (m,) are the steps planned and the batch sizes, `half`
+    (m, d + 1) is the sum of the first half of each learner's first batch.
     """
 
     order: Ints
@@ -41,7 +41,7 @@ def gather_batches(
 ) -> Batches:
     """Batches of learners that take `updates` steps on `sizes` examples each; arrays of shape (learners,).
 
-    `rows`, shape (learners, draws), are the rows of `targets` (and `weights`: Σ_j h_j t_j² of each) that the
+    `rows`, shape (learners, draws), are the rows of `targets` (and `weights`: 2f + Σ_j h_j t_j² of each) that the
     learners draw, in order. A mean is a sum over its examples one by one, which is exact in double precision
     for single-precision targets of similar size, and so does not depend on the order.
     """

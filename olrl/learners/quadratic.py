@@ -19,24 +19,22 @@ Vector = NDArray[np.float64]
 class QuadraticLearner(Learner):
     """Parameters θ in R^d that follow noisy targets t, by SGD or AdamW in double precision.
 
-        loss(θ, t) = floor + ½ Σ_j h_j (θ_j − t_j)²
+        loss(θ, (t, f)) = f + ½ Σ_j h_j (θ_j − t_j)²
 
-    Examples are targets, shape (n, d). `curvature` is h, all positive, shape (d,); `floor` stands for the
-    part of a language model's loss that no learning takes away.
+    Examples are rows of a target and a floor f, shape (n, d + 1): the part of an example's loss that no
+    learning takes away, which differs from text to text. `curvature` is h, all positive, shape (d,).
 
     >>> curvature = np.array([1.0, 4.0])
-    >>> learner = QuadraticLearner(start=np.zeros(2), curvature=curvature, floor=0.5, optimizer="sgd")
-    >>> target = np.array([[1.0, 1.0]])
-    >>> learner.score(target).tolist()
+    >>> learner = QuadraticLearner(start=np.zeros(2), curvature=curvature, optimizer="sgd")
+    >>> example = np.array([[1.0, 1.0, 0.5]])
+    >>> learner.score(example).tolist()
     [3.0]
-    >>> report = learner.update(iter([target]), Decision(lr=0.25, batch_size=1, window=1))
-    >>> learner.score(target).tolist(), report.updates
+    >>> report = learner.update(iter([example]), Decision(lr=0.25, batch_size=1, window=1))
+    >>> learner.score(example).tolist(), report.updates
     ([0.78125], 1)
     """
 
-    def __init__(
-        self, *, start: Vector, curvature: Vector, floor: float = 0.0, optimizer: str = "adamw"
-    ) -> None:
+    def __init__(self, *, start: Vector, curvature: Vector, optimizer: str = "adamw") -> None:
         if start.ndim != 1 or start.shape != curvature.shape:
             raise ValueError(f"start and curvature share a shape (d,), not {start.shape}, {curvature.shape}")
         if not (curvature > 0).all():
@@ -47,14 +45,14 @@ class QuadraticLearner(Learner):
             raise ValueError(f"optimizer must be adamw or sgd, not {optimizer!r}")
         self.parameters = start.astype(np.float64)
         self.curvature = curvature.astype(np.float64)
-        self.floor = floor
         self.optimizer = optimizer
         self._first, self._second, self._steps = np.zeros_like(start), np.zeros_like(start), 0
         self._last_move: Vector | None = None
 
     def score(self, examples: Examples) -> NDArray[np.float64]:
-        """Loss of each target, shape (n,), nats; infinite above 1e100."""
-        losses = self.floor + 0.5 * ((self.parameters - examples) ** 2 * self.curvature).sum(axis=1)
+        """Loss of each example, shape (n,), nats; infinite above 1e100."""
+        error = self.parameters - examples[:, :-1]
+        losses = examples[:, -1] + 0.5 * (error**2 * self.curvature).sum(axis=1)
         return np.where(losses < LOST, losses, np.inf)
 
     def update(self, batches: Iterator[Examples], decision: Decision) -> UpdateReport:
@@ -92,7 +90,7 @@ class QuadraticLearner(Learner):
 
     def _gradient(self, batch: Examples) -> Vector:
         """Gradient of the batch's mean loss, shape (d,)."""
-        gradient: Vector = self.curvature * (self.parameters - batch.mean(axis=0, dtype=np.float64))
+        gradient: Vector = self.curvature * (self.parameters - batch[:, :-1].mean(axis=0, dtype=np.float64))
         return gradient
 
     def _step(self, gradient: Vector, decision: Decision) -> None:

@@ -72,5 +72,6 @@ def document(k: int) -> Document:
 
 
 def targets(k: int) -> NDArray[np.float64]:
-    """A chunk of four noisy targets in three dimensions, which jump every 25 rounds."""
-    return k // 25 % 2 + 0.3 * rng_of(k).standard_normal((4, 3))
+    """Four noisy targets in three dimensions, which jump every 25 rounds, each with a floor (row: 4 numbers)."""
+    rows = k // 25 % 2 + 0.3 * rng_of(k).standard_normal((4, 4))
+    return np.abs(rows)

@@ -144,7 +144,7 @@ def _language_model(seed: int, optimizer: OptimizerConfig) -> CausalLMLearner:
 
 def _quadratic(seed: int, optimizer: str) -> QuadraticLearner:
     start = np.random.default_rng(seed).standard_normal(3)
-    return QuadraticLearner(start=start, curvature=np.array([0.5, 1.0, 4.0]), floor=1.0, optimizer=optimizer)
+    return QuadraticLearner(start=start, curvature=np.array([0.5, 1.0, 4.0]), optimizer=optimizer)
 
 
 def _learner(name: str, make: Callable[[int], Learner], given: Callable[[int], Any]) -> Subject:

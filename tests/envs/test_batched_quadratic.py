@@ -13,7 +13,7 @@ def test_learners_that_diverge_within_a_round_stop_where_the_literal_ones_stop()
     batched = BatchedQuadratic(10, 32)
     batched.reset(np.arange(10), problems)
     literal = [
-        QuadraticLearner(start=p.start, curvature=p.curvature, floor=p.floor, optimizer=p.optimizer)
+        QuadraticLearner(start=p.start, curvature=p.curvature, optimizer=p.optimizer)
         for p in problems
     ]
     rng = np.random.default_rng(0)
@@ -23,18 +23,19 @@ def test_learners_that_diverge_within_a_round_stop_where_the_literal_ones_stop()
     nonfinite = 0
     for round_ in range(2):
         rows = rng.integers(640, size=(10, 64)) % 64 + np.arange(10)[:, None] * 64
-        targets = np.zeros((640, 32), dtype=np.float32)
+        targets = np.zeros((640, 33), dtype=np.float32)
         weights = np.zeros(640)
         for i, p in enumerate(problems):
             near = p.optima[0] + rng.standard_normal((64, len(p.start))) / np.sqrt(p.curvature)
             targets[i * 64 : i * 64 + 64, : len(p.start)] = near
+            targets[i * 64 : i * 64 + 64, -1] = rng.random(64)
             exact = targets[i * 64 : i * 64 + 64].astype(np.float64)
-            weights[i * 64 : i * 64 + 64] = exact**2 @ batched.curvature[i]
+            weights[i * 64 : i * 64 + 64] = exact**2 @ batched.curvature[i] + 2 * exact[:, -1]
         batches = gather_batches(targets, weights, batched.curvature, rows=rows, sizes=sizes, updates=updates)
         reports = batched.update(batches, lr)
         assert set(batches.order) == set(np.flatnonzero(updates))
         for place, i in enumerate(batches.order):
-            drawn = targets[rows[i]][:, : len(problems[i].start)]
+            drawn = np.delete(targets[rows[i]], np.s_[len(problems[i].start) : -1], axis=1)
             chunks = [drawn[k * sizes[i] : (k + 1) * sizes[i]] for k in range(updates[i])]
             decision = Decision(lr=float(lr[i]), batch_size=int(sizes[i]), window=1)
             expected = literal[i].update(iter(chunks), decision)

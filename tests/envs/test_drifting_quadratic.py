@@ -51,7 +51,10 @@ def test_a_learner_that_runs_the_reference_earns_nothing() -> None:
     env = DriftingQuadraticEnv(
         rounds=30, coding="positions", randomisation={"lr_octaves": 0.0, "priced": 0.0, "adamw": 1.0}
     )
-    steps = play(env, np.array([1, 3, 3, 1]), seed=4)  # batch size 8, window 8
+    env.reset(seed=4)
+    reference = env.episode.problem.reference
+    action = np.array([1, BATCH_SIZES.index(reference.batch_size), WINDOWS.index(reference.window), 1])
+    steps = play(env, action, seed=4)
     assert [step[1] for step in steps] == [0.0] * 30
 
 

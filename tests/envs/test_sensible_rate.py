@@ -1,20 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 
-from olrl.control.decision import Decision
 from olrl.envs.drifting_quadratic import QuadraticEpisode
-from olrl.envs.quadratic_problem import (
-    REFERENCE_BATCH,
-    REFERENCE_WINDOW,
-    QuadraticProblem,
-    QuadraticRandomisation,
-    draw_problem,
-)
+from olrl.envs.quadratic_problem import QuadraticProblem, QuadraticRandomisation, draw_problem
 
 
 def excess(problem: QuadraticProblem, lr: float) -> float:
     """Mean true excess loss of a constant configuration at this rate."""
     episode = QuadraticEpisode(problem)
-    decision = Decision(lr=lr, batch_size=REFERENCE_BATCH, window=REFERENCE_WINDOW)
+    decision = replace(problem.reference.decision(), lr=lr)
     total = 0.0
     for _ in range(episode.rounds):
         episode.loop.observe()
