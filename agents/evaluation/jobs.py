@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import multiprocessing
 import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -17,6 +16,7 @@ from olrl.learners.cost import CostModel
 from olrl.streams.chunk import Chunk
 from olrl.streams.drift import DriftConfig
 
+from ..warm_processes import warm_context
 from .play import LearnerPool, Trace
 
 CACHE_FORMAT = 1  # goes up when a run's numbers change for another reason than its settings
@@ -76,9 +76,7 @@ def run_jobs(jobs: list[Job], *, cache: Path, processes: int) -> Iterator[tuple[
             yield job, trace
     if not missing:
         return
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "transformers", __name__])
-    with ProcessPoolExecutor(max_workers=processes, mp_context=context) as pool:
+    with ProcessPoolExecutor(max_workers=processes, mp_context=warm_context()) as pool:
         futures: dict[Future[Trace], Job] = {pool.submit(run_job, job): job for job in missing}
         try:
             for future in as_completed(futures):

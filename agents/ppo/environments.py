@@ -1,6 +1,5 @@
 """The vector environments of a stage."""
 
-import multiprocessing
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 from olrl.envs.drifting_quadratic_vec import DriftingQuadraticVecEnv
 from olrl.envs.reward import Reward
 
+from ..warm_processes import warm_context
 from .recipe import Recipe, StageConfig
 
 LANGUAGE_ENV = "olrl.envs:olrl/OnlineLM-v0"
@@ -29,7 +29,7 @@ def build_environments(stage: StageConfig, recipe: Recipe) -> VecEnv:
 def _environments(stage: StageConfig, settings: dict[str, Any]) -> VecEnv:
     if stage.kind == "surrogate":
         return DriftingQuadraticVecEnv(stage.n_envs, **settings)
-    multiprocessing.set_forkserver_preload(["torch", "transformers", "olrl.envs.online_lm"])
+    warm_context()
     maker = language_maker(**settings)
     return SubprocVecEnv([maker] * stage.n_envs, start_method="forkserver")
 
@@ -47,9 +47,11 @@ class BoundedLoss(VecEnvWrapper):
         self.least = -Reward().clip / (1.0 - gamma)
 
     def reset(self) -> VecEnvObs:
+        """As the wrapped environments."""
         return self.venv.reset()
 
     def step_wait(self) -> VecEnvStepReturn:
+        """As the wrapped environments, their rewards bounded."""
         observations, rewards, dones, infos = self.venv.step_wait()
         return observations, np.maximum(rewards, self.least), dones, infos
 

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.logger import configure
@@ -216,8 +217,8 @@ def _lean_towards_staying(model: PPO, coding: str) -> None:
 
     A policy that moves at random walks every knob to its bounds, and an episode there teaches little.
     """
+    bias: torch.Tensor = model.policy.action_net.get_parameter("bias")
     with torch.no_grad():
-        bias = model.policy.action_net.bias
         bias[-1] += UPDATE_BIAS  # the last head is skip, update
         start = 0
         for choices, moves in zip(action_coding(coding).nvec, MOVE_HEADS[coding], strict=True):
@@ -227,5 +228,8 @@ def _lean_towards_staying(model: PPO, coding: str) -> None:
 
 
 def _leg_seed(seed: int, stage: int, leg: int) -> int:
-    """A seed of its own for each leg; numpy's and torch's global generators take 32 bits."""
-    return (seed * 1_000_003 + stage * 10_007 + leg * 101) % 2**31
+    """A seed of its own for each leg, below 2**31: torch and numpy take 32 bits.
+
+    Environment i of the leg is seeded with this plus i, so legs must lie far apart or they share episodes.
+    """
+    return int(np.random.SeedSequence([seed, stage, leg]).generate_state(1)[0]) >> 1

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -44,7 +45,7 @@ def observations(count: int = 1_000) -> NDArray[np.float32]:
 def torch_logits(model: PPO, seen: NDArray[np.float32]) -> NDArray[np.float32]:
     """Normalised log-probabilities of all heads side by side, as the trained network gives them."""
     with torch.no_grad():
-        heads = model.policy.get_distribution(torch.as_tensor(seen)).distribution
+        heads: Any = model.policy.get_distribution(torch.as_tensor(seen)).distribution  # one a head
         logits: NDArray[np.float32] = torch.cat([head.logits for head in heads], dim=1).numpy()
     return logits
 
@@ -53,9 +54,7 @@ def normalised(policy: FrozenPolicy, seen: NDArray[np.float32]) -> NDArray[np.fl
     """Logits less the logarithm of each head's sum, which torch's distributions take off."""
     logits = policy.logits(seen).astype(np.float64)
     heads = np.split(logits, np.cumsum(policy.coding.nvec)[:-1], axis=1)
-    return np.concatenate(
-        [head - np.logaddexp.reduce(head, axis=1, keepdims=True) for head in heads], axis=1
-    )
+    return np.concatenate([head - np.logaddexp.reduce(head, axis=1, keepdims=True) for head in heads], axis=1)
 
 
 @pytest.mark.parametrize("coding", ["moves", "positions", "residual", "anchored"])
