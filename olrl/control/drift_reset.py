@@ -14,9 +14,11 @@ class DriftResetSettings:
     """What an alarm does.
 
     lr_up: factor on the base rate at the alarm, from 1/64 to 64.
-    lr_rest: factor on the base rate that it decays to, from 1/64 to 64.
+    lr_rest: factor on the base rate that it decays to, from 1/64 to 64; below 1, a calm stream is learned
+        more slowly than the base would, from the first alarm on.
     half_life: rounds in which log lr covers half of the way to its rest, above 0.
-    cut_window: window after an alarm, one of the ladder; never larger than the base's.
+    cut_window: window after an alarm, one of the ladder; never larger than the base's, so that a base window
+        of 1 leaves nothing to cut and the rate alone reacts.
     grow_every: rounds until the window grows by a step, at least 1.
     min_gap: rounds after an alarm in which further ones count as its echo, at least 0.
     """
