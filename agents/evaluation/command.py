@@ -17,6 +17,7 @@ from olrl.run_folder import RunFolder
 from ..bars import Bars
 from .compare import CompareConfig, Outcome, compare, summarise, write_results
 from .entrants import ENTRANTS
+from .events import write_events
 from .play import Trace
 
 
@@ -35,6 +36,7 @@ def compare_and_tell(config: CompareConfig, *, out: Path, resume: bool, bars: Ba
 
     outcome = compare(config, cache=folder.path / "cache", progress=progress)
     write_results(outcome, folder.path / "results.json")
+    write_events(outcome, folder.path / "tensorboard")
     figures = write_figures(outcome, folder.figures)
     summary = summarise(outcome.rows())
     (folder.path / "report.md").write_text(_report(outcome, summary, figures), encoding="utf-8")

@@ -1,0 +1,67 @@
+"""A comparison in TensorBoard: one run per entrant and stream, so that their losses lie over each other."""
+
+from pathlib import Path
+
+from olrl.control.decision import WINDOWS, Base
+from olrl.tracking import EventWriter
+
+from .compare import Outcome
+from .entrants import ENTRANTS
+from .jobs import Job
+from .play import Trace
+
+EMA_ROUNDS = 10
+
+
+def write_events(outcome: Outcome, folder: Path) -> None:
+    """Events of all runs, `folder/STREAM/ENTRANT`; what the keys mean stands in docs/metrics.md."""
+    references = {
+        (job.stream.name, job.seed): trace for job, trace in outcome.runs if _is_reference(job, outcome.base)
+    }
+    for job, trace in outcome.runs:
+        writer = EventWriter(folder / job.stream.name / _name(job))
+        _write(writer, trace, reference=references.get((job.stream.name, job.seed)))
+        writer.close()
+
+
+def _is_reference(job: Job, base: Base) -> bool:
+    """Whether the run is the base configuration as it was given: what the others' losses are held against."""
+    return job.entrant == "base" and job.base == base
+
+
+def _name(job: Job) -> str:
+    base = f"-base-x{job.base_lr_mult:g}" if ENTRANTS[job.entrant].uses_base else ""
+    return f"{job.entrant}{base}" + (f"-seed{job.seed}" if job.seed else "")
+
+
+def _write(writer: EventWriter, trace: Trace, *, reference: Trace | None) -> None:
+    ema = reference_ema = 0.0
+    spent = unspent = 0.0
+    alarms = interventions = 0
+    for k, loss in enumerate(trace.loss_bpb):
+        weight = max(1.0 / EMA_ROUNDS, 1.0 / (k + 1))
+        ema += weight * (loss - ema)
+        spent += trace.spent[k]
+        alarms += len(trace.alarms[k])
+        interventions += trace.guard[k] is not None
+        values: dict[str, float] = {
+            "loss/bpb": loss,
+            "loss/bpb_ema": ema,
+            "decision/lr": trace.lr[k],
+            "decision/batch_size": trace.batch_size[k],
+            "decision/window_place": WINDOWS.index(trace.window[k]),
+            "decision/update": float(trace.update[k]),
+            "cost/spent_total": spent,
+            "drift/total": alarms,
+            "guard/interventions_total": interventions,
+        }
+        values |= {f"drift/alarm/{name}": 1.0 for name in trace.alarms[k]}
+        if reference is not None:
+            reference_ema += weight * (reference.loss_bpb[k] - reference_ema)
+            unspent += reference.spent[k] - trace.spent[k]
+            values |= {
+                "loss/reference_bpb_ema": reference_ema,
+                "loss/saved_bpb_ema": reference_ema - ema,
+                "cost/saved_against_reference_total": unspent,
+            }
+        writer.scalars(values, step=k)
