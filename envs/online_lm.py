@@ -1,7 +1,7 @@
 """A real language model that learns online from real, drifting text."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,6 +43,14 @@ class EpisodeRanges:
     update_cost: tuple[float, float] = (0.0, 16.0)
     price: tuple[float, float] = (0.003, 0.1)
     mask_probability: float = 0.05
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> "EpisodeRanges":
+        """From a plain (JSON-able) mapping of the fields to change; ValueError for an unknown name."""
+        try:
+            return cls(**{name: _tuple(value) for name, value in given.items()})
+        except TypeError as error:  # Python names the unknown field
+            raise ValueError(f"ranges: {error}") from None
 
     def draw(self, rng: np.random.Generator, fixed: Base) -> tuple[Base, CostModel, float, frozenset[str]]:
         """Base, cost model, price and missing signals of one episode."""
@@ -135,7 +143,7 @@ class OnlineLMEnv(ControlEnv):
         super().__init__(
             coding=coding,
             coding_settings=coding_settings,
-            reward=Reward(**(reward or {})),
+            reward=Reward.from_dict(reward),
             render_mode=render_mode,
         )
         if split not in SPLITS:
@@ -149,7 +157,7 @@ class OnlineLMEnv(ControlEnv):
         self._tokenizer = loaded.tokenizer
         self._rounds = rounds
         self._n_streams = n_streams
-        self._ranges = EpisodeRanges(**{name: _tuple(value) for name, value in (ranges or {}).items()})
+        self._ranges = EpisodeRanges.from_dict(ranges or {})
         self._config = LoopConfig(chunk=chunk, seq_len=loaded.seq_len)
         self._corpus = load_corpus()
         self._suite = SuiteConfig.for_rounds(

@@ -1,6 +1,7 @@
 """What a decision earned, against a reference learner on the same tokens."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,14 @@ class Reward:
                 raise ValueError(f"reward {name} must be a positive number, not {value!r}")
         if not (math.isfinite(self.failure_ratio) and self.failure_ratio > 1):
             raise ValueError(f"failure_ratio must be above 1, not {self.failure_ratio!r}")
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, float] | None) -> "Reward":
+        """From a plain mapping of the fields to change; ValueError for an unknown name."""
+        try:
+            return cls(**(given or {}))
+        except TypeError as error:  # Python names the unknown field
+            raise ValueError(f"reward: {error}") from None
 
     def of(
         self,

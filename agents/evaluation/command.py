@@ -34,7 +34,12 @@ def compare_and_tell(config: CompareConfig, *, out: Path, resume: bool, bars: Ba
             started = True
         bars.step(done)
 
-    outcome = compare(config, cache=folder.path / "cache", progress=progress)
+    try:
+        outcome = compare(config, cache=folder.path / "cache", progress=progress)
+    except (ValueError, TypeError, OSError):
+        if not list(folder.path.glob("cache/*")):
+            folder.discard()  # a mistake in the options: nothing was run
+        raise
     write_results(outcome, folder.path / "results.json")
     write_events(outcome, folder.path / "tensorboard")
     figures = write_figures(outcome, folder.figures)

@@ -19,9 +19,15 @@ def write_events(outcome: Outcome, folder: Path) -> None:
         (job.stream.name, job.seed): trace for job, trace in outcome.runs if _is_reference(job, outcome.base)
     }
     for job, trace in outcome.runs:
-        writer = EventWriter(folder / job.stream.name / _name(job))
+        writer = EventWriter(folder / _plain(job.stream.name) / _name(job))
         _write(writer, trace, reference=references.get((job.stream.name, job.seed)))
         writer.close()
+
+
+def _plain(stream: str) -> str:
+    """A folder's name of a stream's: a SOURCE may be a path, which would lead out of the run folder."""
+    dashed = "".join(c if c.isalnum() else "-" for c in stream).strip("-")
+    return dashed[-60:] or "stream"
 
 
 def _is_reference(job: Job, base: Base) -> bool:

@@ -19,7 +19,7 @@ from olrl.streams.drift import DriftConfig
 from ..warm_processes import warm_context
 from .play import LearnerPool, Trace
 
-CACHE_FORMAT = 1  # goes up when a run's numbers change for another reason than its settings
+CACHE_FORMAT = 2  # goes up when a run's numbers change for another reason than its settings
 
 
 @dataclass(frozen=True, kw_only=True)

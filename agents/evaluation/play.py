@@ -15,13 +15,17 @@ from olrl.loop import OnlineLoop
 from olrl.streams.chunk import Chunk
 
 UNIFORM_BPB = 8.0  # what a predictor that knows nothing pays a byte; charged once a run has diverged
+LOST_BPB = (
+    2 * UNIFORM_BPB
+)  # a loss above this is no bad spell: without it one lost run would be all of a mean
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trace:
     """What one run did, round by round; the first round is left out of `loss_bpb` totals.
 
-    `loss_bpb` holds the uniform predictor's 8 bits from the round on at which a run diverged.
+    `loss_bpb` holds the uniform predictor's 8 bits from the round on at which a run diverged: its loss was not
+    finite, or above 16 bits.
     """
 
     loss_bpb: tuple[float, ...]
@@ -87,7 +91,7 @@ def play(
     diverged = False
     while (row := _round(loop, controller, guard)) is not None:
         signal_examples += row.pop("signal_examples")
-        diverged = diverged or row["loss_bpb"] is None
+        diverged = diverged or row["loss_bpb"] is None or row["loss_bpb"] > LOST_BPB
         if diverged:
             row["loss_bpb"] = UNIFORM_BPB
         rows.append(row)

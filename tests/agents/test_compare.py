@@ -1,0 +1,241 @@
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from olrl.agents.evaluation.compare import CompareConfig, Outcome, base_of, compare, plan_jobs
+from olrl.agents.evaluation.jobs import run_job
+from olrl.agents.evaluation.play import Trace
+from olrl.cli import execute
+from olrl.models.load import load_model
+from tests.deployed import untrained_policy
+
+ROUNDS = 10
+# The fields that tests and readers outside rely on, in their order.
+FIELDS = (
+    "suite",
+    "stream",
+    "drift_kind",
+    "model",
+    "controller",
+    "policy_seed",
+    "seed",
+    "base_lr_mult",
+    "price",
+    "rounds",
+    "loss_bpb",
+    "metric",
+    "spent",
+    "signal_examples",
+    "tuning_examples",
+    "updates",
+    "seconds",
+    "diverged",
+)
+ENTRANTS = ("never", "base", "fixed", "hypergradient", "drift-reset")
+OPTIONS = (
+    "--model pico --streams 1 --rounds 10 --base-lr-mult 1,8 --split validation --controllers "
+    + ",".join(ENTRANTS)
+).split()
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a comparison on the drift suite."""
+    out = tmp_path_factory.mktemp("compare") / "out"
+    assert execute(["compare", *OPTIONS, "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def outcome(result: Path) -> Outcome:
+    """The same comparison, round by round: all of it comes from the cache."""
+    config = CompareConfig(
+        controllers=ENTRANTS,
+        model="pico",
+        streams=1,
+        rounds=ROUNDS,
+        base_lr_mult=(1.0, 8.0),
+        split="validation",
+    )
+    return compare(config, cache=result / "cache")
+
+
+def results(folder: Path) -> dict[str, Any]:
+    """results.json, which may hold no NaN and no infinity."""
+
+    def refuse(constant: str) -> float:
+        raise AssertionError(f"{constant} in results.json")
+
+    read: dict[str, Any] = json.loads((folder / "results.json").read_text(), parse_constant=refuse)
+    return read
+
+
+def numbers(folder: Path) -> list[dict[str, Any]]:
+    """The runs without how long they took."""
+    return [{name: row[name] for name in FIELDS if name != "seconds"} for row in results(folder)["runs"]]
+
+
+def mistake(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one sentence a mistake is answered with."""
+    capsys.readouterr()
+    assert execute(arguments) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("olrl: ")
+    assert told.count("\n") == 1
+    return told
+
+
+def test_results_have_exactly_the_fields_that_are_promised(result: Path) -> None:
+    told = results(result)
+    assert set(told) == {"runs", "summary", "versions", "corpus_sha256"}
+    assert {tuple(row) for row in told["runs"]} == {FIELDS}
+    ran = [(row["controller"], row["base_lr_mult"]) for row in told["runs"]]
+    with_base = [(name, mult) for name in ("base", "hypergradient", "drift-reset") for mult in (1.0, 8.0)]
+    assert sorted(ran) == sorted([("never", 1.0), ("fixed", 1.0), *with_base])
+    assert all(row["rounds"] == ROUNDS and 0 < row["loss_bpb"] < 8 for row in told["runs"])
+    assert len(told["corpus_sha256"]) == 64
+    assert {"olrl", "torch"} <= set(told["versions"])
+
+
+def test_the_folder_holds_report_and_figures(result: Path) -> None:
+    report = (result / "report.md").read_text()
+    figures = list((result / "figures").glob("*.png"))
+    assert figures
+    assert all(f"figures/{figure.name}" in report for figure in figures)
+    assert all(f"| {name} |" in report for name in ENTRANTS)
+
+
+def test_every_entrant_reads_the_same_tokens_before_it_differs(outcome: Outcome) -> None:
+    traces = [trace for _, trace in outcome.runs]
+    assert len({trace.loss_bpb[0] for trace in traces}) == 1
+    assert len({(trace.n_bytes, trace.source, trace.segment) for trace in traces}) == 1
+    assert len({trace.loss_bpb[1] for trace in traces}) > 2  # and then it does
+
+
+def test_what_an_entrant_does_is_what_its_name_says(outcome: Outcome) -> None:
+    traces = {(job.entrant, job.base_lr_mult): trace for job, trace in outcome.runs}
+    never, base, fixed = (traces[name, 1.0] for name in ("never", "base", "fixed"))
+    assert sum(never.updates) == sum(never.spent) == 0
+    assert base.loss_bpb == fixed.loss_bpb  # the base that ships with pico is its tuned constant
+    assert set(traces["base", 8.0].lr) == {8 * base.lr[0]}
+    assert len(set(traces["hypergradient", 8.0].lr)) > 1
+
+
+def test_the_loss_is_weighted_by_bytes_from_round_one_on(outcome: Outcome) -> None:
+    trace = outcome.runs[0][1]
+    bits = sum(loss * n for loss, n in zip(trace.loss_bpb[1:], trace.n_bytes[1:], strict=True))
+    assert outcome.rows()[0]["loss_bpb"] == pytest.approx(bits / sum(trace.n_bytes[1:]), rel=1e-12)
+
+
+def test_resuming_makes_only_the_runs_that_are_missing(result: Path) -> None:
+    before = results(result)
+    lost, *_ = sorted((result / "cache").glob("*.json"))
+    seconds = json.loads(lost.read_text())["seconds"]
+    lost.write_text(lost.read_text()[:100])  # cut short by a crash
+    (result / "results.json").unlink()
+    assert execute(["compare", *OPTIONS, "--out", str(result), "--resume"]) == 0
+    after = results(result)
+    anew = [
+        b["seconds"]
+        for a, b in zip(before["runs"], after["runs"], strict=True)
+        if a["seconds"] != b["seconds"]
+    ]
+    assert anew == [json.loads(lost.read_text())["seconds"]]
+    assert anew != [seconds]
+    for a, b in zip(before["runs"], after["runs"], strict=True):
+        assert {**a, "seconds": None} == {**b, "seconds": None}  # to the bit, though made in another process
+
+
+def test_a_stream_of_ones_own_and_a_policy(tmp_path: Path) -> None:
+    text = "The quick brown fox jumps over the lazy dog, and then over the fence, number {}. "
+    rows = [json.dumps({"text": text.format(k) * 10}) for k in range(40)]
+    (tmp_path / "own.jsonl").write_text("\n".join(rows) + "\n")
+    policy = untrained_policy(tmp_path / "policy")
+    options = [
+        "--model",
+        "pico",
+        "--stream",
+        str(tmp_path / "own.jsonl"),
+        "--rounds",
+        "8",
+        "--base-lr-mult",
+        "1",
+    ]
+    options += ["--controllers", "base,policy", "--policy", str(policy), "--seeds", "2", "--price", "0.01"]
+    assert execute(["compare", *options, "--out", str(tmp_path / "out")]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"own.jsonl", "policy", "out"}
+    assert len(list((tmp_path / "out").glob("tensorboard/*/*/events.*"))) == 4
+    runs = numbers(tmp_path / "out")
+    assert [(run["controller"], run["seed"]) for run in runs] == [
+        (n, k) for n in ("base", "policy") for k in (0, 1)
+    ]
+    assert {run["suite"] for run in runs} == {None}
+    assert {run["price"] for run in runs} == {0.01}
+    assert runs[0]["loss_bpb"] != runs[1]["loss_bpb"]  # other draws from memory
+    assert runs[0]["loss_bpb"] != runs[2]["loss_bpb"]
+
+
+def lost_run(lr: float) -> Trace:
+    config = CompareConfig(
+        controllers=("base",), streams=1, rounds=6, model="pico", base_lr=lr, base_lr_mult=(1.0,)
+    )
+    model = load_model("pico")
+    [job] = plan_jobs(config, model, base_of(config, model), fingerprint="")
+    return run_job(job)
+
+
+@pytest.mark.parametrize("lr", [1e3, 1e38], ids=["a loss of millions of bits", "no finite loss"])
+def test_a_lost_run_is_charged_the_uniform_predictor_and_flagged(lr: float) -> None:
+    trace = lost_run(lr)
+    assert trace.diverged
+    assert trace.loss_bpb[0] < 6  # before any training
+    assert trace.loss_bpb[1:] == (8.0,) * 5
+    assert trace.mean_loss_bpb == 8.0
+    assert all(math.isfinite(rate) for rate in trace.lr)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--controllers", "base,magic"], "unknown controller 'magic'; choose from never, base"),
+        (["--split", "exam"], "exam"),
+        (["--rounds", "-3"], "rounds must be at least 1, not -3"),
+        (["--streams", "0"], "streams must be at least 1, not 0"),
+        (["--seeds", "0"], "seeds must be at least 1, not 0"),
+        (["--suite", "nonsense"], "unknown suite 'nonsense'; choose from drift"),
+        (["--base-lr-mult", "1,two"], "--base-lr-mult takes numbers"),
+        (["--base-lr-mult", "0"], "base-lr-mult takes positive factors"),
+        (["--base-lr", "-1"], "lr must be"),
+        (["--base-batch", "65"], "batch size must be"),
+        (["--budget", "0"], "budget must be"),
+        (["--price", "-1"], "price must be"),
+        (["--model", "./nowhere"], "./nowhere"),
+        (["--stream", "nothing.jsonl"], "no file or folder 'nothing.jsonl'"),
+        (["--controllers", "policy", "--policy", "nowhere"], "nowhere"),
+        (["--resume"], "--resume needs --out"),
+        (["--resume", "--out", "nowhere"], "nowhere is not a folder"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_leaves_nothing_behind(
+    options: list[str],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = ["compare", "--model", "pico", "--streams", "1", "--rounds", "4", "--controllers", "base"]
+    assert told in mistake([*given, *options], capsys)
+    assert not list(tmp_path.glob("runs/*"))
+
+
+def test_resuming_with_other_options_is_refused(result: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = ["compare", *OPTIONS, "--price", "0.5", "--out", str(result), "--resume"]
+    assert "--resume with another price" in mistake(other, capsys)
+
+
+def test_an_old_result_is_not_overwritten(result: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "already holds a run" in mistake(["compare", *OPTIONS, "--out", str(result)], capsys)
