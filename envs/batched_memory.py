@@ -17,7 +17,8 @@ class BatchedMemory:
     """Sliding windows and reservoirs of n memories of rows of `columns` numbers, as n `Memory` draw.
 
     `targets` holds them all, shape (n · slots, columns): of each memory first the ring of its newest 64
-    chunks, then its reservoir. `weights`, shape (n · slots,), holds one number beside each (what it adds to twice a loss).
+    chunks, then its reservoir. `weights`, shape (n · slots,), holds one number beside each: what it adds to
+    twice a loss.
     """
 
     def __init__(self, n: int, columns: int) -> None:

@@ -45,15 +45,19 @@ class BatchedQuadratic:
         self._first, self._second = np.zeros(shape), np.zeros(shape)
         self._decay = np.zeros((n, 7, 1))
         self._last_move = np.zeros(shape)  # zero: none yet
+        self._bulk_size, self._bulk_noise = np.zeros(n), np.zeros(n)
+        self._last_bulk, self._sgd = np.zeros(n), np.zeros(n, dtype=bool)
 
     def reset(self, which: Ints, problems: list[QuadraticProblem]) -> None:
         """Put fresh learners of these problems into the places `which`."""
         for array in (self.parameters, self.curvature, self._first, self._second, self._last_move):
             array[which] = 0.0
+        self._last_bulk[which] = 0.0
         for i, problem in zip(which, problems, strict=True):
             d, sgd = len(problem.start), problem.optimizer == "sgd"
             self.parameters[i, :d], self.curvature[i, :d] = problem.start, problem.curvature
-            self._second[i] = float(sgd)
+            self._bulk_size[i], self._bulk_noise[i] = problem.bulk.size, problem.bulk.noise
+            self._second[i], self._sgd[i] = float(sgd), sgd
             self._decay[i, :, 0] = _SGD if sgd else _ADAMW
 
     def losses(self, which: Ints | slice, examples: NDArray[np.float32]) -> Array:
@@ -91,32 +95,49 @@ class BatchedQuadratic:
             _step_some(state, taken, gradient[taken], rates[:m][taken])
             total[taken] += loss[taken]
             updates[taken] += 1
-        reports = self._report(batches, start, gradients, state[0], total / np.maximum(updates, 1), updates)
+        bulk = self._bulk_noise[order] * batches.mean[: len(order), -1] ** 2  # of an example's gradient
+        last = self._last_move[order], self._last_bulk[order]
         self._last_move[order] = state[0] - start
+        self._last_bulk[order] = self._moved(order, updates, rates[:, 0], bulk / batches.sizes)
+        reports = self._report(batches, start, gradients, last, bulk, total / np.maximum(updates, 1), updates)
         self.parameters[order], self._first[order], self._second[order], self._decay[order] = state
         return reports
 
+    def _moved(self, order: Ints, steps: Ints, lr: Array, gradient: Array) -> Array:
+        """Squared norms of a round's moves in the bulk: `Bulk.moved`, vectorised."""
+        adamw = self._bulk_size[order] * np.minimum(1.0, steps * ((1 - BETA1) / (1 + BETA1)))
+        moved: Array = lr**2 * steps * np.where(self._sgd[order], gradient, adamw)
+        return moved
+
     def _report(
-        self, batches: Batches, start: Array, gradients: list[Array], end: Array, loss: Array, updates: Ints
+        self,
+        batches: Batches,
+        start: Array,
+        gradients: list[Array],
+        last: tuple[Array, Array],
+        bulk: Array,
+        loss: Array,
+        updates: Ints,
     ) -> Reports:
-        """Figures as `QuadraticLearner.update` reports them.
+        """Figures as `QuadraticLearner.update` reports them; `last` are the moves of the round before.
 
         The first two steps of a round are always taken: a learner so far gone that they cannot be has ended
         its episode in an earlier round.
         """
-        last, first = self._last_move[batches.order], gradients[0]
-        norm = _norms(first)
+        order, first, (last_move, last_bulk) = batches.order, gradients[0], last
+        norm = _norms(first, bulk / batches.sizes)
+        along = np.einsum("nd,nd->n", first, last_move)
         return Reports(
             updates=updates,
             nonfinite=batches.updates - updates,
             train_loss_nats=loss,
             grad_norm=norm,
-            grad_snr=self._snr(batches, start, gradients),
-            grad_cos=_quotient(-np.einsum("nd,nd->n", first, last), norm * _norms(last)),
-            update_ratio=_quotient(_norms(end - start), _norms(start)),
+            grad_snr=self._snr(batches, start, gradients, bulk),
+            grad_cos=_quotient(-along, norm * _norms(last_move, last_bulk)),
+            update_ratio=_quotient(_norms(self._last_move[order], self._last_bulk[order]), _norms(start)),
         )
 
-    def _snr(self, batches: Batches, start: Array, gradients: list[Array]) -> Array:
+    def _snr(self, batches: Batches, start: Array, gradients: list[Array], bulk: Array) -> Array:
         """From the halves of the first batch, or from the first two batches of one; NaN for a single example."""
         size = batches.sizes[:, None].astype(np.float64)
         size_a = np.maximum(size // 2, 1)
@@ -132,6 +153,7 @@ class BatchedQuadratic:
             b[second] = gradients[1][second]
         difference = a - b
         noise = np.einsum("nd,nd->n", difference, difference) / (1 / size_a + 1 / size_b)[:, 0]
+        noise += np.where(noise > 0, bulk, 0.0)
         return _quotient(np.einsum("nd,nd->n", a, b), noise)
 
 
@@ -169,8 +191,9 @@ def _step(state: list[Array], gradient: Array, lr: Array) -> None:
     parameters -= scale
 
 
-def _norms(vectors: Array) -> Array:
-    norms: Array = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
+def _norms(vectors: Array, beside: Array | float = 0.0) -> Array:
+    """Norms of rows, with what coordinates that are not simulated add to their squares."""
+    norms: Array = np.sqrt(np.einsum("nd,nd->n", vectors, vectors) + beside)
     return norms
 
 

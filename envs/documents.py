@@ -24,10 +24,10 @@ class DocumentRandomisation:
     """
 
     rounds: Range = (0.4, 2.5)
-    offset: Range = (0.2, 1.5)
+    offset: Range = (0.4, 2.5)
     level: Range = (0.04, 0.25)
     examples: Range = (0.06, 0.3)
-    unevenness: Range = (0.1, 0.6)
+    unevenness: Range = (0.3, 1.0)
 
     def __post_init__(self) -> None:
         check_ranges(self)

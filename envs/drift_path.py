@@ -29,12 +29,12 @@ class DriftRandomisation:
     """
 
     walk: Range = (0.003, 0.1)
-    event_rate: Range = (1 / 300, 1 / 20)
+    event_rate: Range = (1 / 120, 1 / 12)
     eventless: float = 0.1
     jump: Range = (0.5, 5.0)
     gradual_rounds: Range = (3, 20)
     places: Range = (2, 4)
-    level: Range = (0.03, 0.2)
+    level: Range = (0.05, 0.3)
     burst_rate: Range = (1 / 200, 1 / 40)
     burst_rounds: Range = (2, 30)
     burst_factor: Range = (4.0, 30.0)

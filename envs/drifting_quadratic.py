@@ -96,7 +96,7 @@ class DriftingQuadraticEnv(ControlEnv):
         super().__init__(
             coding=coding,
             coding_settings=coding_settings,
-            reward=Reward(**(reward or {})),
+            reward=Reward.from_dict(reward),
             render_mode=render_mode,
         )
         if rounds < 1:
@@ -192,7 +192,9 @@ class QuadraticStream(Iterator[Chunk]):
 
 def _assemble(problem: QuadraticProblem, base: Base) -> tuple[QuadraticStream, OnlineLoop]:
     stream = QuadraticStream(problem)
-    learner = QuadraticLearner(start=problem.start, curvature=problem.curvature, optimizer=problem.optimizer)
+    learner = QuadraticLearner(
+        start=problem.start, curvature=problem.curvature, optimizer=problem.optimizer, bulk=problem.bulk
+    )
     memory = Memory(
         chunk_size=CHUNK,
         example_shape=(problem.dimension + 1,),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from olrl.control.decision import BATCH_SIZES, WINDOWS, Base
 from olrl.learners.cost import CostModel
-from olrl.learners.quadratic import BETA1
+from olrl.learners.quadratic import Bulk
 
 from .documents import DocumentRandomisation, Documents, draw_documents
 from .drift_path import DriftPath, DriftRandomisation, Range, check_ranges, draw_path, log_uniform
@@ -34,10 +34,12 @@ class QuadraticRandomisation:
         dimension: number of parameters d.
         condition: largest over smallest curvature, the curvatures lying evenly between them in logarithm.
         curvature: largest curvature.
-        noise: variance of a target in whitened coordinates, summed over them; a chunk's loss has ½ of it.
+        noise: variance of a target in whitened coordinates, summed over them, in units of jump²; a chunk's loss
+            has ½ of it.
         floor: the loss that no learning takes away on average, in units of ½·noise + ½·jump²: at 10, relative
             changes of the loss are ten times smaller than the quadratic's own, as they are in a language model.
-        start: root mean square distance of the start from the first optimum, whitened.
+        start: root mean square distance of the start from the first optimum, in units of a jump.
+        bulk: variance of the gradient in coordinates that see noise alone, in units of the others'.
         update_ratio: norm of a round's move over that of the weights, expected under the reference.
         adamw: probability of AdamW instead of SGD.
         update_cost: bounds of the (uniform) cost units of an update beside its examples.
@@ -50,13 +52,14 @@ class QuadraticRandomisation:
         drift: how the optimum moves.
     """
 
-    dimension: tuple[int, int] = (4, 32)
+    dimension: tuple[int, int] = (8, 40)
     condition: Range = (3.0, 1000.0)
     curvature: Range = (0.1, 10.0)
-    noise: Range = (0.1, 10.0)
-    floor: Range = (0.1, 10.0)
-    start: Range = (0.1, 5.0)
-    update_ratio: Range = (0.0018, 0.016)
+    noise: Range = (0.15, 8.0)
+    floor: Range = (0.2, 6.0)
+    start: Range = (0.15, 2.0)
+    bulk: Range = (0.5, 25.0)
+    update_ratio: Range = (0.0015, 0.014)
     adamw: float = 0.85
     update_cost: Range = (0.0, 16.0)
     price: Range = (0.003, 0.3)
@@ -115,6 +118,7 @@ class QuadraticProblem:
     floor: float
     documents: Documents
     optimizer: str
+    bulk: Bulk
     base: Base
     reference: Base
     cost: CostModel
@@ -179,8 +183,8 @@ def draw_problem(seed: int, ranges: QuadraticRandomisation, *, rounds: int) -> Q
     documents = draw_documents(
         rng, ranges.documents, rounds=rounds + 1, chunk=CHUNK, jump=path.jump, direction=direction
     )
-    start = path.optima[0] + log_uniform(rng, ranges.start) * direction * rng.standard_normal(d)
-    noise = log_uniform(rng, ranges.noise)
+    start = path.optima[0] + log_uniform(rng, ranges.start) * path.jump * direction * rng.standard_normal(d)
+    noise = log_uniform(rng, ranges.noise) * path.jump**2
     noise_std = np.sqrt(noise * path.noise_factor / d)
     optimizer = "adamw" if rng.random() < ranges.adamw else "sgd"
     cost = CostModel(update_cost=float(rng.uniform(*ranges.update_cost)), budget=BUDGET)
@@ -196,17 +200,25 @@ def draw_problem(seed: int, ranges: QuadraticRandomisation, *, rounds: int) -> Q
     scale = np.sqrt(curvature)
     base_lr = reference.lr * 2 ** rng.uniform(-ranges.lr_octaves, ranges.lr_octaves)
     offset = rng.standard_normal(d) * direction / scale
-    offset *= _usual_move(reference, cost, curvature, noise / d + documents.variance, optimizer) / (
-        log_uniform(rng, ranges.update_ratio) * np.linalg.norm(offset)
+    floor = log_uniform(rng, ranges.floor) * 0.5 * (noise + path.jump**2)
+    gradient = float((curvature * (noise / d + documents.variance)).sum())  # variance of an example's
+    share = log_uniform(rng, ranges.bulk)
+    moved = Bulk(size=(1 + share) * d, noise=0.0).moved(
+        steps=cost.updates(reference.batch_size),
+        lr=reference.lr,
+        gradient=(1 + share) * gradient / reference.batch_size,
+        optimizer=optimizer,
     )
+    offset *= np.sqrt(moved) / (log_uniform(rng, ranges.update_ratio) * np.linalg.norm(offset))
     return QuadraticProblem(
         curvature=curvature,
         start=start / scale + offset,
         optima=path.optima / scale + offset,
         noise_std=noise_std,
-        floor=log_uniform(rng, ranges.floor) * 0.5 * (noise + path.jump**2),
+        floor=floor,
         documents=replace(documents, offset=documents.offset / scale),
         optimizer=optimizer,
+        bulk=Bulk(size=share * d, noise=share * gradient / floor**2),
         base=Base(
             lr=min(base_lr, 1.5 / curvature[0]) if optimizer == "sgd" else base_lr,
             batch_size=int(rng.choice(BATCH_SIZES)),
@@ -219,13 +231,3 @@ def draw_problem(seed: int, ranges: QuadraticRandomisation, *, rounds: int) -> Q
         seed=int(rng.integers(2**63)),
         path=path,
     )
-
-
-def _usual_move(base: Base, cost: CostModel, curvature: Array, variance: Array, optimizer: str) -> float:
-    """Norm that a round's move has where gradients are mostly noise; `variance` (d,) is of whitened targets."""
-    steps = cost.updates(base.batch_size)
-    if optimizer == "sgd":
-        return float(base.lr * np.sqrt(steps * (curvature * variance).sum() / base.batch_size))
-    # AdamW's steps are an average of the last ten gradients, over their root mean square: as long as they are
-    # few, they all go the same way.
-    return float(base.lr * np.sqrt(len(curvature) * steps * min(1.0, steps * (1 - BETA1) / (1 + BETA1))))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,28 @@ LOST = 1e100  # a loss above this counts as infinite: far beyond use, and its sq
 Vector = NDArray[np.float64]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Bulk:
+    """Coordinates of a model that see noise alone.
+
+    `size` is their number; `noise` the variance of one example's gradient, summed over them, where the
+    example's floor is 1: it grows with the square of the floor, hard texts having long gradients.
+    """
+
+    size: float
+    noise: float
+
+    def moved(self, *, steps: int, lr: float, gradient: float, optimizer: str) -> float:
+        """Squared norm of a round's move, in expectation; `gradient` is that of a batch's mean gradient.
+
+        AdamW's steps average about the last 19 gradients over their root mean square: as long as they are few,
+        they all go the same way.
+        """
+        if optimizer == "sgd":
+            return lr**2 * steps * gradient
+        return lr**2 * self.size * steps * min(1.0, steps * (1 - BETA1) / (1 + BETA1))
+
+
 class QuadraticLearner(Learner):
     """Parameters θ in R^d that follow noisy targets t, by SGD or AdamW in double precision.
 
@@ -23,6 +46,10 @@ class QuadraticLearner(Learner):
 
     Examples are rows of a target and a floor f, shape (n, d + 1): the part of an example's loss that no
     learning takes away, which differs from text to text. `curvature` is h, all positive, shape (d,).
+
+    Most of a large model's coordinates see little but noise. `bulk` stands for them: they change no loss, but
+    they lengthen gradients and moves, and so dilute what a report says of either. They are not simulated,
+    since in so many dimensions their norms are what is expected of them.
 
     >>> curvature = np.array([1.0, 4.0])
     >>> learner = QuadraticLearner(start=np.zeros(2), curvature=curvature, optimizer="sgd")
@@ -34,7 +61,9 @@ class QuadraticLearner(Learner):
     ([0.78125], 1)
     """
 
-    def __init__(self, *, start: Vector, curvature: Vector, optimizer: str = "adamw") -> None:
+    def __init__(
+        self, *, start: Vector, curvature: Vector, optimizer: str = "adamw", bulk: Bulk | None = None
+    ) -> None:
         if start.ndim != 1 or start.shape != curvature.shape:
             raise ValueError(f"start and curvature share a shape (d,), not {start.shape}, {curvature.shape}")
         if not (curvature > 0).all():
@@ -46,8 +75,10 @@ class QuadraticLearner(Learner):
         self.parameters = start.astype(np.float64)
         self.curvature = curvature.astype(np.float64)
         self.optimizer = optimizer
+        self.bulk = bulk or Bulk(size=0.0, noise=0.0)
         self._first, self._second, self._steps = np.zeros_like(start), np.zeros_like(start), 0
         self._last_move: Vector | None = None
+        self._last_bulk = 0.0  # squared norm of the last move in the bulk
 
     def score(self, examples: Examples) -> NDArray[np.float64]:
         """Loss of each example, shape (n,), nats; infinite above 1e100."""
@@ -64,19 +95,24 @@ class QuadraticLearner(Learner):
         for batch in batches:
             examples += len(batch)
             loss, gradient = float(self.score(batch).mean()), self._gradient(batch)
-            norm = _norm(gradient)
+            bulk = self.bulk.noise * float(batch[:, -1].mean(dtype=np.float64)) ** 2
+            norm = math.sqrt(float(gradient @ gradient) + bulk / len(batch))
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 nonfinite += 1
                 continue
             if not losses:
                 first, grad_norm, grad_cos = gradient, norm, self._cosine(gradient, norm)
-                grad_snr = self._snr_of_halves(batch) if len(batch) > 1 else None
+                first_bulk, first_size = bulk, len(batch)
+                grad_snr = self._snr_of_halves(batch, bulk) if len(batch) > 1 else None
             elif len(losses) == 1 and len(batch) == 1:
-                grad_snr = _snr(first, gradient, 1, 1)
+                grad_snr = _snr(first, gradient, 1, 1, bulk=first_bulk)
             losses.append(loss)
             self._step(gradient, decision)
         if losses:
             self._last_move = self.parameters - start
+            self._last_bulk = self.bulk.moved(
+                steps=len(losses), lr=decision.lr, gradient=first_bulk / first_size, optimizer=self.optimizer
+            )
         return UpdateReport(
             updates=len(losses),
             examples=examples,
@@ -109,19 +145,21 @@ class QuadraticLearner(Learner):
         """Cosine of minus the gradient at hand with the whole move of the last round that moved."""
         if self._last_move is None:
             return None
-        length = _norm(self._last_move) * norm
+        length = self._last_length() * norm
         return -float(gradient @ self._last_move) / length if length > 0 else None
 
-    def _snr_of_halves(self, batch: Examples) -> float | None:
+    def _last_length(self) -> float:
+        assert self._last_move is not None
+        return math.sqrt(float(self._last_move @ self._last_move) + self._last_bulk)
+
+    def _snr_of_halves(self, batch: Examples, bulk: float) -> float | None:
         middle = len(batch) // 2
-        return _snr(
-            self._gradient(batch[:middle]), self._gradient(batch[middle:]), middle, len(batch) - middle
-        )
+        a, b = self._gradient(batch[:middle]), self._gradient(batch[middle:])
+        return _snr(a, b, middle, len(batch) - middle, bulk=bulk)
 
     def _ratio(self, start: Vector) -> float | None:
-        assert self._last_move is not None
-        norm = _norm(start)
-        return _norm(self._last_move) / norm if norm > 0 else None
+        norm = float(np.sqrt((start**2).sum()))
+        return self._last_length() / norm if norm > 0 else None
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """Parameters, optimizer moments and the last move."""
@@ -133,6 +171,7 @@ class QuadraticLearner(Learner):
         }
         if self._last_move is not None:
             state["last_move"] = self._last_move.copy()
+            state["last_bulk"] = np.asarray(self._last_bulk)
         return state
 
     def load_state_dict(self, state: dict[str, NDArray[Any]]) -> None:
@@ -146,17 +185,15 @@ class QuadraticLearner(Learner):
         self._steps = int(state["steps"])
         last = state.get("last_move")
         self._last_move = None if last is None else last.copy()
+        self._last_bulk = float(state.get("last_bulk", 0.0))
 
 
-def _norm(vector: Vector) -> float:
-    return float(np.sqrt((vector**2).sum()))
-
-
-def _snr(a: Vector, b: Vector, n_a: int, n_b: int) -> float | None:
+def _snr(a: Vector, b: Vector, n_a: int, n_b: int, *, bulk: float) -> float | None:
     """Squared norm of the mean gradient over the variance of one example's, both without bias.
 
     `a` and `b` are mean gradients of n_a and n_b independent examples: E[a·b] = |g|² and
-    E|a − b|² = s² (1/n_a + 1/n_b); the simple noise scale of McCandlish et al. (2018) is 1 over this.
+    E|a − b|² = s² (1/n_a + 1/n_b); the simple noise scale of McCandlish et al. (2018) is 1 over this. `bulk`
+    is what the bulk adds to s².
     """
     noise = float(((a - b) ** 2).sum()) / (1 / n_a + 1 / n_b)
-    return float(a @ b) / noise if noise > 0 else None
+    return float(a @ b) / (noise + bulk) if noise > 0 else None  # 0: the same examples drawn twice

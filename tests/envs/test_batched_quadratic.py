@@ -10,10 +10,10 @@ from olrl.learners.quadratic import QuadraticLearner
 def test_learners_that_diverge_within_a_round_stop_where_the_literal_ones_stop() -> None:
     """Some rates are far beyond stability, some learners do not train, batch sizes differ."""
     problems = [draw_problem(seed, QuadraticRandomisation(adamw=0.5), rounds=5) for seed in range(10)]
-    batched = BatchedQuadratic(10, 32)
+    batched = BatchedQuadratic(10, 40)
     batched.reset(np.arange(10), problems)
     literal = [
-        QuadraticLearner(start=p.start, curvature=p.curvature, optimizer=p.optimizer)
+        QuadraticLearner(start=p.start, curvature=p.curvature, optimizer=p.optimizer, bulk=p.bulk)
         for p in problems
     ]
     rng = np.random.default_rng(0)
@@ -23,7 +23,7 @@ def test_learners_that_diverge_within_a_round_stop_where_the_literal_ones_stop()
     nonfinite = 0
     for round_ in range(2):
         rows = rng.integers(640, size=(10, 64)) % 64 + np.arange(10)[:, None] * 64
-        targets = np.zeros((640, 33), dtype=np.float32)
+        targets = np.zeros((640, 41), dtype=np.float32)
         weights = np.zeros(640)
         for i, p in enumerate(problems):
             near = p.optima[0] + rng.standard_normal((64, len(p.start))) / np.sqrt(p.curvature)

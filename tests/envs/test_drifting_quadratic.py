@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from olrl.control.decision import BATCH_SIZES, WINDOWS
 from olrl.envs.drifting_quadratic import DriftingQuadraticEnv
+from olrl.envs.quadratic_problem import draw_problem
 from olrl.monitor.feature_spec import FEATURE_NAMES
 
 STAY = np.array([1, 1, 1, 1])
@@ -51,8 +53,8 @@ def test_a_learner_that_runs_the_reference_earns_nothing() -> None:
     env = DriftingQuadraticEnv(
         rounds=30, coding="positions", randomisation={"lr_octaves": 0.0, "priced": 0.0, "adamw": 1.0}
     )
-    env.reset(seed=4)
-    reference = env.episode.problem.reference
+    _, info = env.reset(seed=4)
+    reference = draw_problem(info["episode_seed"], env.randomisation, rounds=30).reference
     action = np.array([1, BATCH_SIZES.index(reference.batch_size), WINDOWS.index(reference.window), 1])
     steps = play(env, action, seed=4)
     assert [step[1] for step in steps] == [0.0] * 30

@@ -4,20 +4,20 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
+from olrl.envs.documents import DocumentRandomisation
 from olrl.envs.drift_path import DriftRandomisation
-from olrl.envs.quadratic_problem import (
-    CHUNK,
-    QuadraticProblem,
-    QuadraticRandomisation,
-    draw_problem,
-    kalman_excess,
-)
+from olrl.envs.quadratic_problem import CHUNK, QuadraticRandomisation, draw_problem
 
 RANGES = QuadraticRandomisation()
 
 
 def test_ranges_survive_json() -> None:
-    changed = replace(RANGES, noise=(1.0, 2.0), drift=DriftRandomisation(jump=(1.0, 1.5)))
+    changed = replace(
+        RANGES,
+        noise=(1.0, 2.0),
+        documents=DocumentRandomisation(level=(0.1, 0.2)),
+        drift=DriftRandomisation(jump=(1.0, 1.5)),
+    )
     assert QuadraticRandomisation.from_dict(json.loads(json.dumps(asdict(changed)))) == changed
 
 
@@ -26,6 +26,7 @@ def test_ranges_survive_json() -> None:
     [
         ({"nonsense": 1}, "nonsense"),
         ({"drift": {"nonsense": 1}}, "nonsense"),
+        ({"documents": {"nonsense": 1}}, "nonsense"),
         ({"noise": [2.0, 1.0]}, "noise"),
         ({"masked": 2.0}, "masked"),
         ({"dimension": [1, 4]}, "dimension"),
@@ -48,7 +49,7 @@ def test_one_seed_one_problem() -> None:
 def test_draws_cover_their_ranges_and_stay_inside() -> None:
     problems = [draw_problem(seed, RANGES, rounds=10) for seed in range(150)]
     dimensions = [len(p.start) for p in problems]
-    assert (min(dimensions), max(dimensions)) == (4, 32)
+    assert (min(dimensions), max(dimensions)) == (8, 40)
     conditions = [p.curvature[0] / p.curvature[-1] for p in problems]
     assert 3 * (1 - 1e-9) <= min(conditions) < 6
     assert 500 < max(conditions) <= 1000 * (1 + 1e-9)
@@ -67,52 +68,37 @@ def test_no_base_of_sgd_diverges_within_its_first_round() -> None:
     assert max(p.base.lr * p.curvature[0] for p in problems) == pytest.approx(1.5)
 
 
-def test_targets_scatter_about_the_optimum_with_the_noise_said() -> None:
+def test_targets_scatter_about_the_optimum_of_their_document_with_the_noise_said() -> None:
     problem = draw_problem(5, RANGES, rounds=200)
-    rng = problem.noise_generator()
-    errors = np.array([problem.targets(rng, t) - problem.optima[t] for t in range(201)])
+    targets = problem.examples(problem.noise_generator(), 0, 201)[..., :-1]
+    documents = problem.documents
+    errors = targets - problem.optima[:, None] - documents.offset[documents.number]
     whitened = errors * np.sqrt(problem.curvature) / problem.noise_std[:, None, None]
     assert whitened.var() == pytest.approx(1.0, rel=0.02)
     assert abs(whitened.mean()) < 0.02
 
 
-def test_the_kalman_excess_settles_where_theory_says() -> None:
-    problem = draw_problem(6, RANGES, rounds=2_000)
-    d, q = len(problem.start), 0.01
-    still = replace(
-        problem,
-        noise_std=np.full(2_001, 0.5),
-        path=replace(problem.path, move_variance=np.full((2_001, d), q)),
-    )
-    r = 0.25 / CHUNK
-    assert kalman_excess(still)[-1] == pytest.approx(0.5 * d * (q + np.sqrt(q * q + 4 * q * r)) / 2)
+def test_floors_are_positive_and_their_mean_is_the_one_said() -> None:
+    means = []
+    for seed in range(30):
+        problem = draw_problem(seed, RANGES, rounds=300)
+        floors = problem.examples(problem.noise_generator(), 0, 301)[..., -1]
+        assert floors.min() > 0
+        expected = [
+            problem.irreducible(t)
+            - 0.5 * problem.dimension * problem.noise_std[t] ** 2
+            - 0.5
+            * (problem.curvature * problem.documents.offset[problem.documents.number[t]].var(axis=0)).sum()
+            for t in range(301)
+        ]
+        assert floors.mean() == pytest.approx(np.mean(expected), rel=0.1)
+        means.append(floors.mean() / problem.floor)
+    assert np.mean(means) == pytest.approx(1.0, rel=0.15)
 
 
-def test_the_kalman_tracker_reaches_the_excess_it_is_said_to() -> None:
-    ranges = replace(
-        RANGES,
-        drift=DriftRandomisation(walk=(0.1, 0.1), eventless=1.0, bursts=0.0, quiet=0.0),
-    )
-    ratios = []
-    for seed in range(12):
-        problem = draw_problem(seed, ranges, rounds=150)
-        if problem.path.move_variance.sum() == 0:
-            continue
-        ratios.append(_tracked(problem) / kalman_excess(problem)[1:].mean())
-    assert np.mean(ratios) == pytest.approx(1.0, abs=0.15)
-
-
-def _tracked(problem: QuadraticProblem) -> float:
-    """Mean excess loss of a Kalman filter on the problem's own targets."""
-    rng, root = problem.noise_generator(), np.sqrt(problem.curvature)
-    at, p = problem.start * root, ((problem.start - problem.optima[0]) * root) ** 2
-    excess = []
-    for t in range(len(problem.optima)):
-        if t:
-            p = p + problem.path.move_variance[t]
-            excess.append(0.5 * ((at - problem.optima[t] * root) ** 2).sum())
-        r = problem.noise_std[t] ** 2 / CHUNK
-        gain = p / (p + r)
-        at = at + gain * ((problem.targets(rng, t) * root).mean(axis=0) - at)
-        p = p * (1 - gain)
-    return float(np.mean(excess))
+def test_chunks_drawn_ahead_are_those_drawn_one_by_one() -> None:
+    problem = draw_problem(5, RANGES, rounds=20)
+    ahead = problem.examples(problem.noise_generator(), 0, 30)
+    rng = problem.noise_generator()
+    assert ahead.shape == (21, CHUNK, problem.dimension + 1)
+    np.testing.assert_array_equal(ahead, np.concatenate([problem.examples(rng, t, 1) for t in range(21)]))
