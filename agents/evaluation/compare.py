@@ -1,6 +1,5 @@
 """Entrants side by side on the same tokens: runs, table, results.json, figures."""
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -9,18 +8,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import olrl
 from olrl.control.decision import Base
 from olrl.learners.cost import CostModel
-from olrl.models.load import SHIPPED, LoadedModel, load_model
+from olrl.models.load import LoadedModel, load_model
 from olrl.streams.pieces import Split
 
 from .entrants import ENTRANTS, TUNED, check_names, tuning_examples
+from .fingerprint import PACKAGES, fingerprint, model_place, policy_place
 from .jobs import Job, StreamRef, run_jobs
 from .play import Trace
 
 SUITES = ("drift",)
-PACKAGES = ("olrl", "numpy", "torch", "transformers", "tokenizers")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +83,7 @@ def compare(
     base = base_of(config, model)
     corpus_sha = _corpus_sha(config)
     versions = {name: version(name) for name in PACKAGES}
-    jobs = plan_jobs(config, model, base, fingerprint=_fingerprint(config, versions, corpus_sha))
+    jobs = plan_jobs(config, model, base, fingerprint=_fingerprint(config))
     done: dict[str, Trace] = {}
     progress(0, len(jobs))
     for job, trace in run_jobs(jobs, cache=cache, processes=config.processes or usable_cores()):
@@ -235,18 +233,9 @@ def _corpus_sha(config: CompareConfig) -> str | None:
     return corpus_sha256()
 
 
-def _fingerprint(config: CompareConfig, versions: dict[str, str], corpus_sha: str | None) -> str:
-    """What decides the runs beside the job's own fields: the weights, the policies, settings, the stream."""
-    digest = hashlib.sha256(json.dumps([versions, corpus_sha], sort_keys=True).encode())
-    shipped = Path(olrl.__file__).parent
-    places = [shipped / "models" / config.model if config.model in SHIPPED else Path(config.model)]
-    places.append(shipped / "policies" / "default")
-    places.append(shipped / "policies" / "default" if config.policy == "default" else Path(config.policy))
-    places.append(TUNED)
+def _fingerprint(config: CompareConfig) -> str:
+    """What decides the runs beside the job's own fields: code, weights, policies, tuned settings, the stream."""
+    places = [TUNED, policy_place("default"), policy_place(config.policy), model_place(config.model)]
     if config.stream is not None:
         places.append(Path(config.stream))
-    for place in places:
-        for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
-            if file.is_file() and file.suffix != ".md":
-                digest.update(file.name.encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()
+    return fingerprint(places, builtin=config.stream is None or config.stream.startswith("builtin:"))

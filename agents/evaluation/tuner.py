@@ -12,6 +12,7 @@ from olrl.models.load import load_model
 from olrl.streams.corpus import load_corpus
 from olrl.streams.suite import SuiteConfig
 
+from .fingerprint import fingerprint, model_place
 from .jobs import Job, StreamRef, run_jobs
 
 Settings = Mapping[str, Any]
@@ -49,6 +50,7 @@ class Tuner:
         self.cache = cache
         self.processes = processes
         self._seq_len = load_model(config.model).seq_len
+        self._fingerprint = fingerprint([model_place(config.model) / "model.safetensors"], builtin=True)
         suite = SuiteConfig.for_rounds(
             config.rounds, bytes_per_round=16 * self._seq_len, split="train", seed=config.seed
         )
@@ -97,7 +99,7 @@ class Tuner:
                 rounds=self.config.rounds,
                 seq_len=self._seq_len,
                 settings=tuple(sorted(rest.items())),
-                fingerprint="tuning",
+                fingerprint=self._fingerprint,
             )
             for stream in self._streams
             for mult in self.config.base_lr_mult

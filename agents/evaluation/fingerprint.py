@@ -1,0 +1,43 @@
+"""What decides a run beside its settings, as one hash: then a cached result is never a stale one."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import olrl
+from olrl.models.load import SHIPPED
+
+PACKAGES = ("olrl", "numpy", "torch", "transformers", "tokenizers")
+_CORE = Path(olrl.__file__).parent
+# What a run goes through; the rest of the core can change without changing a number.
+_ROOMS = ("streams", "models", "learners", "monitor", "control")
+_MODULES = ("assembly.py", "draws.py", "loop.py", "memory.py")
+
+
+def fingerprint(places: Sequence[Path], *, builtin: bool) -> str:
+    """Hash of package versions, the code of a run, the files at `places` and, if `builtin`, the corpus."""
+    digest = hashlib.sha256(json.dumps({name: version(name) for name in PACKAGES}).encode())
+    if builtin:
+        from olrl.streams.corpus import corpus_sha256
+
+        digest.update(corpus_sha256().encode())
+    code = [file for room in _ROOMS for file in (_CORE / room).rglob("*.py")]
+    for file in sorted([*code, *(_CORE / name for name in _MODULES)]):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    for place in places:
+        for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if file.is_file() and file.suffix != ".md":
+                digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def model_place(name: str) -> Path:
+    """The folder of a shipped model, or the one that is named."""
+    return _CORE / "models" / name if name in SHIPPED else Path(name)
+
+
+def policy_place(name: str) -> Path:
+    """The folder of the shipped policy, or the one that is named."""
+    return _CORE / "policies" / "default" if name == "default" else Path(name)
