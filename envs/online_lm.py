@@ -44,6 +44,18 @@ class EpisodeRanges:
     price: tuple[float, float] = (0.003, 0.1)
     mask_probability: float = 0.05
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.base_lr_octaves <= 10:
+            raise ValueError(f"base_lr_octaves must be from 0 to 10, not {self.base_lr_octaves!r}")
+        for name in ("base_free", "mask_probability"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be a probability, not {getattr(self, name)!r}")
+        if not 0 <= self.update_cost[0] <= self.update_cost[1] < math.inf:
+            raise ValueError(f"update_cost must be a range of units from 0 up, not {self.update_cost!r}")
+        low, high = self.price
+        if not (0 < low <= high < math.inf or low == high == 0):
+            raise ValueError(f"price must be a range of positive numbers, or (0, 0), not {self.price!r}")
+
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> "EpisodeRanges":
         """From a plain (JSON-able) mapping of the fields to change; ValueError for an unknown name."""

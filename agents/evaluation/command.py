@@ -7,11 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import typer
 from matplotlib.figure import Figure
 from rich.table import Table
 
 from olrl.analysis.compare_figure import Curve, figure_compare
 from olrl.analysis.style import save
+from olrl.cli import EXIT_INTERRUPTED
 from olrl.run_folder import RunFolder
 
 from ..bars import Bars
@@ -40,6 +42,9 @@ def compare_and_tell(config: CompareConfig, *, out: Path, resume: bool, bars: Ba
         if not list(folder.path.glob("cache/*")):
             folder.discard()  # a mistake in the options: nothing was run
         raise
+    except KeyboardInterrupt:
+        bars.say(f"Stopped; the runs made so far are kept: give the same options with --out {out} --resume")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     write_results(outcome, folder.path / "results.json")
     write_events(outcome, folder.path / "tensorboard")
     figures = write_figures(outcome, folder.figures)

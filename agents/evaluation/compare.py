@@ -1,6 +1,7 @@
 """Entrants side by side on the same tokens: runs, table, results.json, figures."""
 
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -53,6 +54,8 @@ class CompareConfig:
         check_names(list(self.controllers))
         if self.stream is None and self.suite not in SUITES:
             raise ValueError(f"unknown suite {self.suite!r}; choose from {', '.join(SUITES)}")
+        if not (math.isfinite(self.price) and self.price >= 0):
+            raise ValueError(f"price must be at least 0, not {self.price!r}")
         for name in ("streams", "seeds", "rounds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")

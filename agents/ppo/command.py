@@ -1,10 +1,14 @@
 """`olrl train` and `olrl export`: the run folder around a training run."""
 
+import json
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import typer
+
+from olrl.cli import EXIT_INTERRUPTED
 from olrl.run_folder import RunFolder
 
 from ..bars import Bars
@@ -27,21 +31,33 @@ def train_and_tell(profile: str, *, seed: int, out: Path, resume: bool, bars: Ba
         "versions": {name: version(name) for name in PACKAGES},
     }
     if resume:
-        given = RunFolder.open(out).read_config()
-        for name in ("profile", "seed"):
-            if given.get(name) != settings[name]:
-                raise ValueError(
-                    f"--resume with {name} {settings[name]!r}, but the run in {out} has {given.get(name)!r}"
-                )
+        _check_same(RunFolder.open(out).read_config(), settings, out)
     else:
         RunFolder.create(out).write_config(settings)
     bars.say(
         f"Training profile {profile} ({recipe.minutes} on two cores) into {out}; Ctrl-C and --resume go on later"
     )
-    progress = train(recipe, seed=seed, out=out, resume=resume, report=bars)
+    try:
+        progress = train(recipe, seed=seed, out=out, resume=resume, report=bars)
+    except KeyboardInterrupt:
+        bars.say(f"Stopped; go on with: olrl train --profile {profile} --seed {seed} --out {out} --resume")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     write_report(out / "report.md", recipe, progress, seed=seed)
     bars.say(f"Policy in {out / 'policy'}, report in {out / 'report.md'}; curves: tensorboard --logdir {out}")
     return progress
+
+
+def _check_same(given: dict[str, Any], settings: dict[str, Any], out: Path) -> None:
+    """A run is only gone on with as it was begun: another recipe would end in a policy that nobody can repeat."""
+    for name in ("profile", "seed"):
+        if given.get(name) != settings[name]:
+            raise ValueError(
+                f"--resume with {name} {settings[name]!r}, but the run in {out} has {given.get(name)!r}"
+            )
+    if given.get("recipe") != json.loads(json.dumps(settings["recipe"])):
+        raise ValueError(
+            f"profile {settings['profile']} has changed since the run in {out} began: train anew"
+        )
 
 
 def export_checkpoint(run: Path, out: Path) -> Path:

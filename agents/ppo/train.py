@@ -74,9 +74,14 @@ def train(recipe: Recipe, *, seed: int, out: Path, resume: bool, report: Reporte
             _StageRun(recipe, number, stage, model, progress, seed=seed, out=out, report=report).play()
         finally:
             env.close()
-    if model is None:  # everything was done before
-        raise ValueError(f"the run in {out} is complete: its policy is in {out / 'policy'}")
-    frozen(recipe, model, progress, seed=seed).save(out / "policy")
+    if model is None:  # every leg was done before
+        if (out / "policy").exists():
+            raise ValueError(f"the run in {out} is complete: its policy is in {out / 'policy'}")
+        assert checkpoint is not None
+        policy = policy_of_checkpoint(recipe, checkpoint, seed=seed)
+    else:
+        policy = frozen(recipe, model, progress, seed=seed)
+    policy.save(out / "policy")
     return progress
 
 
