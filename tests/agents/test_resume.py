@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import typer
 from rich.console import Console
 
 from olrl.agents.bars import Bars
@@ -98,7 +99,7 @@ def test_a_run_interrupted_twice_ends_in_the_same_bytes(finished: Path, tmp_path
     legs = {stage.name: stage.leg_steps for stage in TINY.stages}
     for part, resume in (("surrogate", False), ("language", True)):
         bars = Interrupting(f"stage {part}", after=legs[part])  # within the second leg
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(typer.Exit):
             train_and_tell("tiny", seed=3, out=out, resume=resume, bars=bars)
         assert not (out / "policy").exists()
     train_and_tell("tiny", seed=3, out=out, resume=True, bars=Interrupting())
