@@ -75,18 +75,18 @@ def tune_rival(args: argparse.Namespace) -> None:
 
 
 def hypergradient_space(rng: np.random.Generator) -> dict[str, Any]:
-    """Strength log-uniform, batch size and window on their ladders."""
+    """Its strength, log-uniform."""
     return {
-        "beta": float(np.exp(rng.uniform(np.log(0.03), np.log(3.0)))),
+        "beta": float(np.exp(rng.uniform(np.log(0.1), np.log(6.0)))),
     }
 
 
 def drift_reset_space(rng: np.random.Generator) -> dict[str, Any]:
     """Everything that `DriftResetSettings` has, but the gap."""
     return {
-        "lr_up": float(2 ** rng.uniform(0, 4)),
-        "lr_rest": float(2 ** rng.uniform(-2, 1)),
-        "half_life": float(2 ** rng.uniform(0, 5)),
+        "lr_up": float(2 ** rng.uniform(0, 2.5)),
+        "lr_rest": float(2 ** rng.uniform(-1.5, 0.5)),
+        "half_life": float(2 ** rng.uniform(1, 5)),
         "cut_window": int(rng.choice([1, 2, 4])),
         "grow_every": int(rng.choice([1, 2, 4, 8])),
     }

@@ -91,16 +91,36 @@ class Recipe:
     minutes: str = ""  # what it takes on two cores, for the help
 
 
-def _language_ppo() -> PPOConfig:
-    return PPOConfig(
-        rollout=60,
-        batch_size=240,
-        n_epochs=4,
-        learning_rate=2e-4,
-        final_learning_rate=2e-5,
-        gamma=0.97,
-        ent_coef=0.0,
-        clip_range=0.1,
+# Chosen by the experiments of 2026-11-23 in docs/LOG.md.
+_SURROGATE_PPO = PPOConfig(gamma=0.96)
+# Fine-tuning: small steps from a policy that already works.
+_LANGUAGE_PPO = PPOConfig(
+    rollout=50,
+    batch_size=400,
+    n_epochs=4,
+    learning_rate=2e-4,
+    final_learning_rate=4e-5,
+    gamma=0.96,
+    ent_coef=0.0,
+    clip_range=0.1,
+)
+
+
+def _surrogate(steps: int, *, legs: int) -> StageConfig:
+    return StageConfig(
+        name="surrogate", kind="surrogate", steps=steps, n_envs=128, legs=legs, ppo=_SURROGATE_PPO
+    )
+
+
+def _language(model: str, steps: int, *, legs: int, rounds: int, n_streams: int) -> StageConfig:
+    return StageConfig(
+        name=f"language-{model}",
+        kind="language",
+        steps=steps,
+        n_envs=8,
+        legs=legs,
+        env={"model": model, "rounds": rounds, "n_streams": n_streams},
+        ppo=_LANGUAGE_PPO,
     )
 
 
@@ -111,60 +131,28 @@ PROFILES: dict[str, Recipe] = {
             name="quick",
             minutes="at most 3 minutes",
             stages=(
-                StageConfig(name="surrogate", kind="surrogate", steps=700_000, n_envs=128, legs=2),
-                StageConfig(
-                    name="language",
-                    kind="language",
-                    steps=3_000,
-                    n_envs=8,
-                    legs=1,
-                    env={"model": "pico", "rounds": 60, "n_streams": 8},
-                    ppo=_language_ppo(),
-                ),
+                _surrogate(600_000, legs=3),
+                _language("pico", 2_400, legs=1, rounds=50, n_streams=8),
             ),
         ),
         Recipe(
             name="standard",
             minutes="about 20 minutes",
             stages=(
-                StageConfig(name="surrogate", kind="surrogate", steps=5_000_000, n_envs=128, legs=5),
-                StageConfig(
-                    name="language",
-                    kind="language",
-                    steps=60_000,
-                    n_envs=8,
-                    legs=5,
-                    env={"model": "pico", "rounds": 120, "n_streams": 64},
-                    ppo=_language_ppo(),
-                ),
+                _surrogate(4_000_000, legs=8),
+                _language("pico", 48_000, legs=6, rounds=100, n_streams=64),
             ),
-            validation=ValidationConfig(streams=5, rounds=120),
+            validation=ValidationConfig(streams=5, rounds=100),
         ),
         Recipe(
             name="full",
             minutes="a few hours",
             stages=(
-                StageConfig(name="surrogate", kind="surrogate", steps=30_000_000, n_envs=128, legs=20),
-                StageConfig(
-                    name="language",
-                    kind="language",
-                    steps=400_000,
-                    n_envs=8,
-                    legs=20,
-                    env={"model": "pico", "rounds": 150, "n_streams": 256},
-                    ppo=_language_ppo(),
-                ),
-                StageConfig(
-                    name="language-nano",
-                    kind="language",
-                    steps=100_000,
-                    n_envs=8,
-                    legs=10,
-                    env={"model": "nano", "rounds": 150, "n_streams": 128},
-                    ppo=_language_ppo(),
-                ),
+                _surrogate(30_000_000, legs=20),
+                _language("pico", 400_000, legs=20, rounds=150, n_streams=256),
+                _language("nano", 100_000, legs=10, rounds=150, n_streams=128),
             ),
-            validation=ValidationConfig(model="nano", streams=5, rounds=120),
+            validation=ValidationConfig(model="nano", streams=5, rounds=150),
         ),
     )
 }
