@@ -23,7 +23,7 @@ class DocumentRandomisation:
         unevenness: standard deviation of that figure's logarithm from document to document.
     """
 
-    rounds: Range = (0.4, 2.5)
+    rounds: Range = (0.3, 1.6)
     offset: Range = (0.4, 2.5)
     level: Range = (0.04, 0.25)
     examples: Range = (0.06, 0.3)
@@ -66,7 +66,8 @@ def draw_documents(
 ) -> Documents:
     """Documents drawn from `ranges`; offsets are in the coordinates of `direction`, shape (d,) and norm 1."""
     ends = 1.0 / max(1.0, chunk * log_uniform(rng, ranges.rounds))
-    number = np.cumsum(rng.random((rounds, chunk)).ravel() < ends).reshape(rounds, chunk)
+    ended = rng.random(rounds * chunk) < ends
+    number = np.cumsum(ended, dtype=np.int64).reshape(rounds, chunk)
     n = int(number[-1, -1]) + 1
     size = log_uniform(rng, ranges.offset) * jump * direction
     level = log_uniform(rng, ranges.level)
