@@ -1,6 +1,9 @@
 """Worker processes that start with everything imported."""
 
 import multiprocessing
+import os
+import threading
+from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext
 
 # By name, so that only the server that workers are forked from imports them. transformers imports a model's code
@@ -22,3 +25,20 @@ def warm_context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
     return context
+
+
+def end_with_parent() -> None:
+    """Let this worker process end when the process that started it does, however that ended.
+
+    A pool's worker waits for its next job on a queue that its siblings hold open too, so that after a kill of the
+    parent all of them would wait, and compute what is still queued, for ever.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

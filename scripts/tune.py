@@ -27,15 +27,16 @@ FIXED_AXES: dict[str, list[Any]] = {
     "window": [1, 2, 4, 8, 16, 32, 64, 0],
 }
 FIXED_START = Base(lr=5e-4, batch_size=2, window=1)
+BETAS = [0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0]
 RIVAL_BASES = (0.125, 1.0, 8.0)
 
 
 def main() -> None:
     """Tune and write the record."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("name", choices=["fixed", *SPACES])
+    parser.add_argument("name", choices=["fixed", "hypergradient", "drift-reset"])
     parser.add_argument("--model", default="nano")
-    parser.add_argument("--trials", type=int, default=24, help="trials of a rival (default 24)")
+    parser.add_argument("--trials", type=int, default=24, help="trials of drift-reset (default 24)")
     parser.add_argument("--streams", type=int, default=None, help="training streams (default 6, rivals 4)")
     parser.add_argument("--processes", type=int, default=usable_cores())
     parser.add_argument("--cache", type=Path, default=ROOT / "runs" / "tuning")
@@ -60,25 +61,19 @@ def tune_fixed(args: argparse.Namespace) -> None:
 
 
 def tune_rival(args: argparse.Namespace) -> None:
-    """Random search, after the settings the rival has by default."""
+    """One parameter by ladder search, several by random search after the settings the rival has by default."""
     loaded = load_model(args.model)
     if loaded.base is None:
         raise SystemExit(f"tune 'fixed' for {args.model} first: it has no base yet")
     config = TuningConfig(model=args.model, streams=args.streams or 4, base_lr_mult=RIVAL_BASES)
     tuner = Tuner(args.name, config, base=loaded.base, cache=args.cache, processes=args.processes)
-    rng = np.random.default_rng(0)
-    candidates: list[dict[str, Any]] = [{}, *(SPACES[args.name](rng) for _ in range(args.trials - 1))]
-    trials: list[Trial] = []
-    for candidate in candidates:
-        trials += announced(tuner.trials([candidate]))
+    if args.name == "hypergradient":
+        trials = ladder_search(lambda many: announced(tuner.trials(many)), {"beta": 1.0}, {"beta": BETAS})
+    else:
+        rng = np.random.default_rng(0)
+        candidates = [{}, *(drift_reset_space(rng) for _ in range(args.trials - 1))]
+        trials = [announced(tuner.trials([candidate]))[0] for candidate in candidates]
     record(args.name, config, trials)
-
-
-def hypergradient_space(rng: np.random.Generator) -> dict[str, Any]:
-    """Its strength, log-uniform."""
-    return {
-        "beta": float(np.exp(rng.uniform(np.log(0.1), np.log(6.0)))),
-    }
 
 
 def drift_reset_space(rng: np.random.Generator) -> dict[str, Any]:
@@ -90,9 +85,6 @@ def drift_reset_space(rng: np.random.Generator) -> dict[str, Any]:
         "cut_window": int(rng.choice([1, 2, 4])),
         "grow_every": int(rng.choice([1, 2, 4, 8])),
     }
-
-
-SPACES = {"hypergradient": hypergradient_space, "drift-reset": drift_reset_space}
 
 
 def announced(trials: list[Trial]) -> list[Trial]:

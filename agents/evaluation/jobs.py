@@ -16,7 +16,7 @@ from olrl.learners.cost import CostModel
 from olrl.streams.chunk import Chunk
 from olrl.streams.drift import DriftConfig
 
-from ..warm_processes import warm_context
+from ..warm_processes import end_with_parent, warm_context
 from .play import LearnerPool, Trace
 
 CACHE_FORMAT = 2  # goes up when a run's numbers change for another reason than its settings
@@ -76,7 +76,7 @@ def run_jobs(jobs: list[Job], *, cache: Path, processes: int) -> Iterator[tuple[
             yield job, trace
     if not missing:
         return
-    with ProcessPoolExecutor(max_workers=processes, mp_context=warm_context()) as pool:
+    with ProcessPoolExecutor(processes, mp_context=warm_context(), initializer=end_with_parent) as pool:
         futures: dict[Future[Trace], Job] = {pool.submit(run_job, job): job for job in missing}
         try:
             for future in as_completed(futures):
