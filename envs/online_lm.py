@@ -45,8 +45,8 @@ class EpisodeRanges:
     mask_probability: float = 0.05
 
     def __post_init__(self) -> None:
-        if not 0 <= self.base_lr_octaves <= 10:
-            raise ValueError(f"base_lr_octaves must be from 0 to 10, not {self.base_lr_octaves!r}")
+        if not 0 <= self.base_lr_octaves <= 20:
+            raise ValueError(f"base_lr_octaves must be from 0 to 20, not {self.base_lr_octaves!r}")
         for name in ("base_free", "mask_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be a probability, not {getattr(self, name)!r}")
