@@ -19,14 +19,29 @@ def policy_card(recipe: Recipe, progress: Progress, *, seed: int) -> str:
             "",
             *stage_table(progress),
             "",
-            "Scores are losses above that of the tuned constant configuration on validation streams, mean over",
-            "base learning rates right and wrong; negative is better than the tuned constant.",
+            f"Scores are losses above that of the tuned constant configuration on {recipe.validation.streams}",
+            f"validation streams of {recipe.validation.rounds} rounds, model {recipe.validation.model}, mean over",
+            "base learning rates right and wrong; below 0 is better than the tuned constant.",
             "",
-            "Steps by these decisions are bounded to the user's base rate times 1/64 to 64. It has seen byte-level",
-            "models of 20 to 120 thousand parameters and noisy quadratics in training, nothing larger.",
+            *_validations(progress),
+            "",
+            "The rate stays within 1/64 to 64 times the user's base. In training it has seen noisy quadratics",
+            f"and {_models(recipe)}: nothing larger, and no other tokenizer.",
             "",
         ]
     )
+
+
+def _models(recipe: Recipe) -> str:
+    models = [
+        f"the byte-level model {stage.env['model']}" for stage in recipe.stages if stage.kind == "language"
+    ]
+    return " and ".join(models) or "no language model"
+
+
+def _validations(progress: Progress) -> list[str]:
+    before = [] if progress.untrained is None else [f"- untrained: {progress.untrained.line()}"]
+    return [*before, *(f"- after {result.name}: {result.after.line()}" for result in progress.results)]
 
 
 def stage_table(progress: Progress) -> list[str]:
@@ -46,7 +61,6 @@ def stage_table(progress: Progress) -> list[str]:
 
 def write_report(path: Path, recipe: Recipe, progress: Progress, *, seed: int) -> None:
     """report.md of a training run."""
-    assert progress.untrained is not None
     lines = [
         f"# Training run: profile {recipe.name}, seed {seed}",
         "",
@@ -54,8 +68,7 @@ def write_report(path: Path, recipe: Recipe, progress: Progress, *, seed: int) -
         "",
         "Score: loss above that of the tuned constant, per cent, on validation streams; lower is better.",
         "",
-        f"- untrained: {progress.untrained.line()}",
-        *(f"- after {result.name}: {result.after.line()}" for result in progress.results),
+        *_validations(progress),
         "",
         "The frozen policy is in `policy/`; `olrl run --policy` takes its path, `olrl inspect` shows it.",
         "Curves: `tensorboard --logdir .`",
