@@ -6,10 +6,8 @@ from olrl.control.decision import Decision
 from olrl.learners.quadratic import QuadraticLearner
 
 
-def learner(optimizer: str = "sgd", **more: float) -> QuadraticLearner:
-    return QuadraticLearner(
-        start=np.array([3.0, 4.0]), curvature=np.array([1.0, 0.25]), optimizer=optimizer, **more
-    )
+def learner(optimizer: str = "sgd") -> QuadraticLearner:
+    return QuadraticLearner(start=np.array([3.0, 4.0]), curvature=np.array([1.0, 0.25]), optimizer=optimizer)
 
 
 def decision(lr: float, batch_size: int = 1) -> Decision:
