@@ -103,7 +103,7 @@ def compare(
     from .evaluation.compare import CompareConfig
 
     config = CompareConfig(
-        controllers=tuple(name.strip() for name in controllers.split(",")),
+        controllers=tuple(dict.fromkeys(name.strip() for name in controllers.split(","))),
         suite=suite,
         stream=stream,
         split=split,  # type: ignore[arg-type] # checked by CompareConfig
@@ -141,6 +141,6 @@ def export(
 
 def _numbers(option: str, text: str) -> tuple[float, ...]:
     try:
-        return tuple(float(part) for part in text.split(","))
+        return tuple(dict.fromkeys(float(part) for part in text.split(",")))
     except ValueError as error:
         raise ValueError(f"--{option} takes numbers with commas between, not {text!r}") from error

@@ -39,7 +39,7 @@ def compare_and_tell(config: CompareConfig, *, out: Path, resume: bool, bars: Ba
     try:
         outcome = compare(config, cache=folder.path / "cache", progress=progress)
     except (ValueError, TypeError, OSError):
-        if not list(folder.path.glob("cache/*")):
+        if not resume and not list(folder.path.glob("cache/*")):
             folder.discard()  # a mistake in the options: nothing was run
         raise
     except KeyboardInterrupt:

@@ -14,7 +14,7 @@ from olrl.learners.cost import CostModel
 from olrl.models.load import LoadedModel, load_model
 from olrl.streams.pieces import Split
 
-from .entrants import ENTRANTS, TUNED, check_names, tuning_examples
+from .entrants import ENTRANTS, TUNED, build_controller, check_names, policy_seed, tuning_examples
 from .fingerprint import PACKAGES, fingerprint, model_place, policy_place
 from .jobs import Job, StreamRef, run_jobs
 from .play import Trace
@@ -52,6 +52,8 @@ class CompareConfig:
 
     def __post_init__(self) -> None:
         check_names(list(self.controllers))
+        if self.stream == "-":
+            raise ValueError("every entrant reads the stream anew, and standard input cannot be: give a file")
         if self.stream is None and self.suite not in SUITES:
             raise ValueError(f"unknown suite {self.suite!r}; choose from {', '.join(SUITES)}")
         if not (math.isfinite(self.price) and self.price >= 0):
@@ -70,12 +72,13 @@ class Outcome:
     config: CompareConfig
     base: Base
     runs: tuple[tuple[Job, Trace], ...]
+    policy_seeds: dict[str, int | None]
     versions: dict[str, str]
     corpus_sha256: str | None
 
     def rows(self) -> list[dict[str, Any]]:
         """The `runs` of results.json, in a fixed order."""
-        return [_row(job, trace) for job, trace in self.runs]
+        return [_row(job, trace, self.policy_seeds[job.entrant]) for job, trace in self.runs]
 
 
 def compare(
@@ -84,6 +87,8 @@ def compare(
     """Make all runs (those cached are read); `progress` is told how many are done of how many."""
     model = load_model(config.model, device=config.device)
     base = base_of(config, model)
+    for name in config.controllers:  # a mistake shows before anything is run
+        build_controller(name, base=base, fixed=model.fixed, policy=config.policy, price=config.price)
     corpus_sha = _corpus_sha(config)
     versions = {name: version(name) for name in PACKAGES}
     jobs = plan_jobs(config, model, base, fingerprint=_fingerprint(config))
@@ -96,6 +101,7 @@ def compare(
         config=config,
         base=base,
         runs=tuple((job, done[job.key]) for job in jobs),
+        policy_seeds={name: policy_seed(name, config.policy) for name in config.controllers},
         versions=versions,
         corpus_sha256=corpus_sha,
     )
@@ -169,7 +175,7 @@ def _streams(config: CompareConfig, *, bytes_per_round: int) -> list[StreamRef]:
     ]
 
 
-def _row(job: Job, trace: Trace) -> dict[str, Any]:
+def _row(job: Job, trace: Trace, policy_seed: int | None) -> dict[str, Any]:
     drift = job.stream.drift
     return {
         "suite": None if drift is None else "drift",
@@ -177,7 +183,7 @@ def _row(job: Job, trace: Trace) -> dict[str, Any]:
         "drift_kind": job.stream.kind,
         "model": job.model,
         "controller": job.entrant,
-        "policy_seed": None,
+        "policy_seed": policy_seed,
         "seed": job.seed,
         "base_lr_mult": job.base_lr_mult,
         "price": job.price,
@@ -186,7 +192,7 @@ def _row(job: Job, trace: Trace) -> dict[str, Any]:
         "metric": None,
         "spent": sum(trace.spent),
         "signal_examples": trace.signal_examples,
-        "tuning_examples": tuning_examples(job.entrant),
+        "tuning_examples": tuning_examples(job.entrant, model=job.model),
         "updates": sum(trace.updates),
         "seconds": trace.seconds,
         "diverged": trace.diverged,

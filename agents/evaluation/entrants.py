@@ -63,6 +63,14 @@ def build_controller(
     return make_controller(name, base=base, **(tuned_settings(name) if settings is None else settings))
 
 
+def policy_seed(name: str, policy: str) -> int | None:
+    """The seed that an entrant's policy was trained with; `None` for other entrants, and where unknown."""
+    if name not in ("policy", "default"):
+        return None
+    seed = load_policy(policy if name == "policy" else "default").training.get("seed")
+    return seed if isinstance(seed, int) else None
+
+
 def tuned_settings(name: str) -> dict[str, Any]:
     """Settings of a rival from its tuning record, none if it has no record."""
     path = TUNED / f"{name}.json"
@@ -72,7 +80,7 @@ def tuned_settings(name: str) -> dict[str, Any]:
     return settings
 
 
-def tuning_examples(name: str) -> int:
-    """Examples that an entrant's tuning has seen, as its record says."""
-    path = TUNED / f"{name}.json"
+def tuning_examples(name: str, *, model: str) -> int:
+    """Examples that an entrant's tuning has seen, as its record says: that of `fixed` is the model's own."""
+    path = TUNED / (f"fixed-{Path(model).name}.json" if name == "fixed" else f"{name}.json")
     return int(json.loads(path.read_text(encoding="utf-8"))["tuning_examples"]) if path.is_file() else 0

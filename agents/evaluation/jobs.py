@@ -105,7 +105,10 @@ def run_job(job: Job) -> Trace:
         settings=None if job.settings is None else dict(job.settings),
     )
     chunks = _chunks(job.stream, job.model, job.device, config, job.rounds)
-    return play(controller, chunks, _pool(job.model, job.device).fresh(), base=job.base, config=config)
+    learner = _pool(job.model, job.device).fresh()
+    return play(
+        controller, chunks, learner, base=controller.base, config=config
+    )  # its own: `fixed` has another
 
 
 @lru_cache(maxsize=2)

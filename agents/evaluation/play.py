@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from olrl.analysis.records import UNIFORM_BPB
 from olrl.assembly import LoopConfig, assemble_loop
 from olrl.control.controller import Controller
 from olrl.control.decision import Base
@@ -14,15 +15,13 @@ from olrl.learners.causal_lm import CausalLMLearner
 from olrl.loop import OnlineLoop
 from olrl.streams.chunk import Chunk
 
-UNIFORM_BPB = 8.0  # what a predictor that knows nothing pays a byte; charged once a run has diverged
-LOST_BPB = (
-    2 * UNIFORM_BPB
-)  # a loss above this is no bad spell: without it one lost run would be all of a mean
+# A loss above this is no bad spell: without it one lost run would be all of a mean.
+LOST_BPB = 2 * UNIFORM_BPB
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trace:
-    """What one run did, round by round; the first round is left out of `loss_bpb` totals.
+    """What one run did, round by round.
 
     `loss_bpb` holds the uniform predictor's 8 bits from the round on at which a run diverged: its loss was not
     finite, or above 16 bits.
@@ -46,9 +45,10 @@ class Trace:
 
     @property
     def mean_loss_bpb(self) -> float:
-        """Prequential loss over the whole stream, bits a byte, byte-weighted from round 1 on."""
-        bits = sum(loss * n for loss, n in zip(self.loss_bpb[1:], self.n_bytes[1:], strict=True))
-        return bits / sum(self.n_bytes[1:])
+        """Prequential loss, bits a byte, byte-weighted from round 1 on; that of round 0 if there is no other."""
+        first = min(1, len(self.loss_bpb) - 1)
+        bits = sum(loss * n for loss, n in zip(self.loss_bpb[first:], self.n_bytes[first:], strict=True))
+        return bits / sum(self.n_bytes[first:])
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, for the cache."""

@@ -1,14 +1,17 @@
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from olrl.agents.evaluation.compare import CompareConfig, Outcome, base_of, compare, plan_jobs
+from olrl.agents.evaluation.entrants import policy_seed
 from olrl.agents.evaluation.jobs import run_job
 from olrl.agents.evaluation.play import Trace
 from olrl.cli import execute
+from olrl.control.policy import load_policy
 from olrl.models.load import load_model
 from tests.deployed import untrained_policy
 
@@ -96,6 +99,8 @@ def test_results_have_exactly_the_fields_that_are_promised(result: Path) -> None
     with_base = [(name, mult) for name in ("base", "hypergradient", "drift-reset") for mult in (1.0, 8.0)]
     assert sorted(ran) == sorted([("never", 1.0), ("fixed", 1.0), *with_base])
     assert all(row["rounds"] == ROUNDS and 0 < row["loss_bpb"] < 8 for row in told["runs"])
+    tuned = {row["controller"] for row in told["runs"] if row["tuning_examples"] > 0}
+    assert tuned == {"fixed", "hypergradient", "drift-reset"}  # what was tuned owns up to it
     assert len(told["corpus_sha256"]) == 64
     assert {"olrl", "torch"} <= set(told["versions"])
 
@@ -128,6 +133,24 @@ def test_the_loss_is_weighted_by_bytes_from_round_one_on(outcome: Outcome) -> No
     trace = outcome.runs[0][1]
     bits = sum(loss * n for loss, n in zip(trace.loss_bpb[1:], trace.n_bytes[1:], strict=True))
     assert outcome.rows()[0]["loss_bpb"] == pytest.approx(bits / sum(trace.n_bytes[1:]), rel=1e-12)
+
+
+def test_a_single_round_is_judged_by_itself(outcome: Outcome) -> None:
+    trace = outcome.runs[0][1]
+    alone = replace(trace, loss_bpb=trace.loss_bpb[:1], n_bytes=trace.n_bytes[:1])
+    assert alone.mean_loss_bpb == pytest.approx(trace.loss_bpb[0])
+
+
+def test_the_tuned_constant_is_the_same_whatever_base_is_given() -> None:
+    model = load_model("pico")
+    fixed, traces = model.fixed, []
+    assert fixed is not None
+    for rate in (fixed.lr, 1000 * fixed.lr):  # the guard bounds a rate to 64 times its base
+        config = CompareConfig(controllers=("fixed",), streams=1, rounds=3, model="pico", base_lr=rate)
+        [job] = plan_jobs(config, model, base_of(config, model), fingerprint="")
+        traces.append(run_job(job))
+    assert traces[0].loss_bpb == traces[1].loss_bpb
+    assert set(traces[1].lr) == {fixed.lr}
 
 
 def test_resuming_makes_only_the_runs_that_are_missing(result: Path) -> None:
@@ -178,6 +201,13 @@ def test_a_stream_of_ones_own_and_a_policy(tmp_path: Path) -> None:
     assert runs[0]["loss_bpb"] != runs[2]["loss_bpb"]
 
 
+def test_the_seed_of_a_policy_is_told_where_it_is_known(tmp_path: Path) -> None:
+    unknown = str(untrained_policy(tmp_path / "policy"))
+    assert policy_seed("policy", unknown) is None
+    assert policy_seed("base", unknown) is None
+    assert policy_seed("default", unknown) == load_policy("default").training["seed"]
+
+
 def lost_run(lr: float) -> Trace:
     config = CompareConfig(
         controllers=("base",), streams=1, rounds=6, model="pico", base_lr=lr, base_lr_mult=(1.0,)
@@ -207,6 +237,7 @@ def test_a_lost_run_is_charged_the_uniform_predictor_and_flagged(lr: float) -> N
         (["--seeds", "0"], "seeds must be at least 1, not 0"),
         (["--suite", "nonsense"], "unknown suite 'nonsense'; choose from drift"),
         (["--base-lr-mult", "1,two"], "--base-lr-mult takes numbers"),
+        (["--stream", "-"], "standard input cannot be"),
         (["--base-lr-mult", "0"], "base-lr-mult takes positive factors"),
         (["--base-lr", "-1"], "lr must be"),
         (["--base-batch", "65"], "batch size must be"),
