@@ -68,5 +68,17 @@ def export_checkpoint(run: Path, out: Path) -> Path:
     checkpoint = newest_checkpoint(run / "checkpoints")
     if checkpoint is None:
         raise ValueError(f"{run} holds no checkpoint yet: let olrl train run to the end of its first leg")
-    policy_of_checkpoint(recipe_of(config["profile"]), checkpoint, seed=config["seed"]).save(out)
+    recipe = recipe_of(config["profile"])
+    _check_same_policy(config["recipe"], json.loads(json.dumps(asdict(recipe))), run)
+    policy_of_checkpoint(recipe, checkpoint, seed=config["seed"]).save(out)
     return out
+
+
+def _check_same_policy(given: dict[str, Any], now: dict[str, Any], run: Path) -> None:
+    """Weights do not tell what their actions mean: codings with the same choices would pass for each other."""
+    for name in ("coding", "coding_settings", "hidden"):
+        if given.get(name) != now[name]:
+            raise ValueError(
+                f"{run} was trained with {name} {given.get(name)!r}, its profile now has {now[name]!r}: "
+                f"export it with the version that trained it"
+            )

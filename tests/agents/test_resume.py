@@ -113,6 +113,18 @@ def test_an_exported_run_is_its_policy(finished: Path, tmp_path: Path) -> None:
         assert (tmp_path / "policy" / file).read_bytes() == (finished / "policy" / file).read_bytes()
 
 
+def test_a_run_whose_actions_mean_something_else_now_is_not_exported(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config["recipe"]["coding"] = "residual-moves"  # the same choices as moves
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    told = mistake(["export", str(tmp_path / "run"), "--out", str(tmp_path / "policy")], capsys)
+    assert "was trained with coding 'residual-moves'" in told
+    assert not (tmp_path / "policy").exists()
+
+
 def test_no_two_legs_share_an_episode() -> None:
     """Environment i of a leg gets the leg's seed plus i; close seeds would train on the same episodes again."""
     legs = [_leg_seed(seed, stage, leg) for seed in range(3) for stage in range(3) for leg in range(20)]
