@@ -2,7 +2,7 @@
 
 Trains on the training split of English prose domains only, so that code, other languages and other registers
 are drift to the shipped models. Writes olrl/models/NAME/ in Hugging Face format. The base and the tuned constant
-configuration are added by scripts/tune_fixed.py.
+configuration are added by scripts/tune.py.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from olrl.learners.causal_lm import CausalLMLearner
 from olrl.models.byte_level import SEPARATOR, SHAPES, build_model, build_tokenizer
 from olrl.models.load import write_settings
 from olrl.streams.corpus import load_corpus
+from olrl.streams.pieces import Split
 
 PRETRAINING_DOMAINS = ("manual", "docstrings", "readmes")
 SEQ_LEN = 64
@@ -52,7 +53,7 @@ def main() -> None:
     )
 
 
-def text_bytes(split: str) -> NDArray[np.uint8]:
+def text_bytes(split: Split) -> NDArray[np.uint8]:
     """All pretraining text of a split as one array of bytes, documents separated by NUL."""
     corpus = load_corpus()
     texts = [d.text.encode() for domain in PRETRAINING_DOMAINS for d in corpus.documents(domain, split)]
