@@ -20,9 +20,8 @@ class Reward:
         reward = clip(scale · (reference − loss) / running, ±clip) − scale · price · spent / budget
 
     `running` is the *reference's* running loss, so nothing a controller does moves it. All losses are those
-    of
-    the chunk after the decision: the first that its training could change. A learner has failed when its loss
-    is not finite or above `failure_ratio` times `running`.
+    of the chunk after the decision: the first that its training could change. A learner has failed when its
+    loss is not finite or above `failure_ratio` times `running`.
 
     >>> reward = Reward()
     >>> reward.of(loss=1.9, reference=2.0, running=2.0, price=0.1, spent_fraction=0.5).round(3).item()

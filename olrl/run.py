@@ -268,5 +268,5 @@ def _weights_sha256(model: torch.nn.Module) -> str:
     digest = hashlib.sha256()
     for name, weights in sorted(model.named_parameters()):
         digest.update(name.encode())
-        digest.update(weights.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(weights.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -8,7 +8,7 @@ from .validation import Validation
 
 @dataclass(frozen=True, kw_only=True)
 class StageResult:
-    """What a stage did, and the validation after it."""
+    """What a stage did, and the validation after it; `updates` counts PPO's passes over its rollouts."""
 
     name: str
     steps: int

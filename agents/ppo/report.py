@@ -45,8 +45,8 @@ def _validations(progress: Progress) -> list[str]:
 
 
 def stage_table(progress: Progress) -> list[str]:
-    """Markdown rows: validation before and after each stage, with steps and updates made."""
-    rows = ["| stage | environment steps | gradient steps | minutes | score before | score after |"]
+    """Markdown rows: validation before and after each stage, with steps and PPO's passes over them."""
+    rows = ["| stage | environment steps | passes over the data | minutes | score before | score after |"]
     rows.append("|---|---|---|---|---|---|")
     before = progress.untrained
     for result in progress.results:

@@ -26,7 +26,8 @@ def hub_documents(
     try:
         rows = load_dataset(path, configuration or None, split=split, streaming=True)
     except Exception as error:  # the library raises its own, the network's and the file system's
-        raise ValueError(f"data set {name!r} cannot be opened: {str(error).splitlines()[0]}") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"data set {name!r} cannot be opened: {reason}") from error
     return _documents(rows, f"hf:{name}", dead_letter, stop)
 
 
