@@ -39,7 +39,7 @@ class BoundedLoss(VecEnvWrapper):
 
     An environment's penalty for a lost learner outweighs all rounds left, undiscounted: hundreds of times an
     ordinary reward, so rare that it tells the critic nothing and so large that it drowns the rest of its batch.
-    Discounted, going on costs at most clip / (1 − gamma); anything below that says no more.
+    Discounted, going on without training costs at most clip / (1 − gamma); anything below that says no more.
     """
 
     def __init__(self, venv: VecEnv, *, gamma: float) -> None:
