@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-PROFILES_HELP = "quick (at most 3 minutes on two cores), standard (about 20) or full (a few hours)."
+PROFILES_HELP = "quick (at most 3 minutes on two cores), standard (about 15) or full (a few hours)."
 
 
 def train(
