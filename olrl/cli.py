@@ -64,7 +64,7 @@ def execute(args: list[str]) -> int:
     try:
         code = app(args, prog_name="olrl", standalone_mode=False)
     except KeyboardInterrupt:
-        return _say("interrupted at once; the model was not saved", EXIT_INTERRUPTED)
+        return _say("interrupted at once; what was not written yet is lost", EXIT_INTERRUPTED)
     except Exception as error:
         if os.environ.get(DEBUG) == "1" or not _is_mistake(error):
             raise

@@ -110,13 +110,6 @@ def run(config: RunConfig, *, on_round: Callable[[RoundRecord], None] | None = N
 
 
 def _load_model(config: RunConfig) -> LoadedModel:
-    try:
-        torch.empty(1, device=config.device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"device {config.device!r} cannot be used here ({reason}); cpu always can"
-        ) from error
     loaded = load_model(config.model, device=config.device)
     longest = getattr(loaded.model.config, "max_position_embeddings", None)
     if longest is not None and (config.seq_len or 1) > longest:

@@ -39,6 +39,10 @@ def train_and_tell(profile: str, *, seed: int, out: Path, resume: bool, bars: Ba
     )
     try:
         progress = train(recipe, seed=seed, out=out, resume=resume, report=bars)
+    except (ValueError, TypeError, OSError):
+        if not resume and newest_checkpoint(out / "checkpoints") is None:
+            RunFolder.open(out).discard()  # a mistake before anything was trained
+        raise
     except KeyboardInterrupt:
         bars.say(f"Stopped; go on with: olrl train --profile {profile} --seed {seed} --out {out} --resume")
         raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -45,11 +45,13 @@ def load_model(name: str, *, device: str = "cpu", dtype: str = "float32") -> Loa
     """A causal LM by the name of a shipped one, a folder in Hugging Face format, or a hub id.
 
     No code from a folder or the hub is run, and only safetensors weights are read. Raises ValueError in one
-    sentence if there is nothing to load.
+    sentence if there is nothing to load, weights are damaged or missing, or the device cannot be used.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+    _check_device(device)
     place: str | Path = _HERE / name if name in SHIPPED else name
     folder = Path(place)
     if folder.exists() or name in SHIPPED:
@@ -59,20 +61,26 @@ def load_model(name: str, *, device: str = "cpu", dtype: str = "float32") -> Loa
     try:
         with _quiet():
             config = AutoConfig.from_pretrained(place, trust_remote_code=False)
-            model: Any = AutoModelForCausalLM.from_pretrained(
+            model: Any
+            loading: dict[str, Any]
+            model, loading = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc] # a pair by output_loading_info
                 place,
                 config=config,
                 dtype=getattr(torch, dtype),
                 use_safetensors=True,
                 trust_remote_code=False,
+                output_loading_info=True,
             )
             tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(
             f"cannot load a causal language model from {name!r} ({reason}); "
             f"give {' or '.join(SHIPPED)}, a folder in Hugging Face format, or a hub id"
         ) from error
+    if loading["missing_keys"]:  # they would be drawn at random
+        missing = sorted(loading["missing_keys"])
+        raise ValueError(f"model {name!r} lacks {len(missing)} of its weights, {missing[0]} among them")
     separator = _separator(tokenizer, config)
     if separator is None:
         raise ValueError(f"model {name!r} has no end-of-text token, which separates documents")
@@ -99,6 +107,16 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call] # theirs is untyped
 
 
+def _check_device(device: str) -> None:
+    import torch
+
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device {device!r} cannot be used here ({reason}); cpu always can") from error
+
+
 def _check_folder(name: str, folder: Path) -> None:
     if not folder.is_dir():
         raise ValueError(f"model {name!r} is not a folder; expected one in Hugging Face format")
@@ -123,8 +141,11 @@ def _read_settings(folder: Path) -> dict[str, Any]:
         return {}
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
+        seq_len = int(raw["seq_len"])
+        if seq_len < 1:
+            raise ValueError(f"seq_len must be at least 1, not {seq_len}")
         bases = {key: Base(**raw[key]) for key in ("base", "fixed") if raw.get(key) is not None}
-        return {"seq_len": int(raw["seq_len"]), **bases}
+        return {"seq_len": seq_len, **bases}
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path.name} of the model folder is not what olrl writes: {error}") from error
 
