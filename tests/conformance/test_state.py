@@ -82,14 +82,14 @@ def memory_stays_flat(subject: Subject) -> None:
     one, held = subject.make(3), []
     tracemalloc.start()
     try:
-        for first in (0, subject.long):
+        for first in (0, subject.long, 2 * subject.long):
             for k in range(first, first + subject.long):
                 subject.step(one, subject.given(k))
             gc.collect()
             held.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
-    growth = held[1] - held[0]
+    growth = min(held[1] - held[0], held[2] - held[1])  # a leak shows twice, a cache that fills up once
     assert growth < subject.flat_bytes, f"another {subject.long} rounds kept {growth} bytes more"
 
 
