@@ -9,8 +9,9 @@ import numpy as np
 
 from olrl.assembly import LoopConfig, assemble_loop, cut_chunks
 from olrl.control.decision import BATCH_SIZES, WINDOWS, Base
-from olrl.learners.causal_lm import CausalLMLearner, OptimizerConfig
+from olrl.learners.causal_lm import CausalLMLearner
 from olrl.learners.cost import CostModel
+from olrl.learners.optimizer import OptimizerConfig
 from olrl.loop import OnlineLoop
 from olrl.models.load import load_model
 from olrl.streams.chunk import Chunk

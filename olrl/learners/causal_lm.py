@@ -2,36 +2,18 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from olrl.control.decision import Decision
 from olrl.learners.flat import FlatParameters
 from olrl.learners.learner import Examples, Learner, UpdateReport
-
-OptimizerName = Literal["adamw", "sgd"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class OptimizerConfig:
-    """How gradients become moves; the learning rate comes with each decision.
-
-    `betas` and `eps` are AdamW's (Loshchilov and Hutter, 2019), `momentum` is SGD's.
-    """
-
-    name: OptimizerName = "adamw"
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    momentum: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.name not in ("adamw", "sgd"):
-            raise ValueError(f"optimizer must be adamw or sgd, not {self.name!r}")
+from olrl.learners.network import Network
+from olrl.learners.networks import network_of
+from olrl.learners.optimizer import OptimizerConfig
 
 
 class CausalLMLearner(Learner):
@@ -41,6 +23,7 @@ class CausalLMLearner(Learner):
     loss is the mean cross-entropy over them, nats per token (a model's own `loss` is not used: some divide by
     one token too many). The model stays in evaluation mode, so that no dropout adds chance; its weights are
     changed in place. At most `pass_size` sequences go through the model at once, larger batches accumulate.
+    `network` computes losses and gradients; by default the fastest that computes this model (`network_of`).
 
     Costs beside the arithmetic: two copies of the weights (the last move and the round's start).
     """
@@ -50,10 +33,12 @@ class CausalLMLearner(Learner):
         model: torch.nn.Module,
         *,
         optimizer: OptimizerConfig | None = None,
-        pass_size: int = 64,
+        pass_size: int | None = None,
+        network: Network | None = None,
     ) -> None:
         self.model = model.eval()
-        self.pass_size = pass_size
+        self._network = network or network_of(model)
+        self.pass_size = pass_size or 4 * self._network.pass_size
         self._flat = FlatParameters(model.parameters())
         self._device = self._flat.values.device
         self._optimizer = _build_optimizer(self._flat, optimizer or OptimizerConfig())
@@ -62,8 +47,9 @@ class CausalLMLearner(Learner):
     def score(self, examples: Examples) -> NDArray[np.float64]:
         """Mean loss of each sequence, shape (n,), nats per predicted token."""
         tokens = self._tensor(examples)
-        with torch.inference_mode():
-            losses = torch.cat([self._losses(part) for part in torch.split(tokens, self.pass_size)])
+        weights = self._flat.values.detach()[None]
+        parts = [self._network.losses(weights, part[None])[0] for part in torch.split(tokens, self.pass_size)]
+        losses = torch.cat(parts)
         scored: NDArray[np.float64] = losses.double().cpu().numpy()
         return scored
 
@@ -121,11 +107,11 @@ class CausalLMLearner(Learner):
         return total, half
 
     def _accumulate(self, examples: Examples, *, of: int) -> float:
+        weights, to = self._flat.values.detach()[None], self._flat.grads[None]
         total = 0.0
         for k in range(0, len(examples), self.pass_size):
-            loss = self._losses(self._tensor(examples[k : k + self.pass_size])).sum() / of
-            loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
-            total += float(loss.detach())
+            tokens = self._tensor(examples[k : k + self.pass_size])[None]
+            total += float(self._network.add_gradients(weights, tokens, to=to, scale=1.0 / of).sum()) / of
         return total
 
     def _cosine(self, norm: float) -> float | None:
@@ -134,13 +120,6 @@ class CausalLMLearner(Learner):
             return None
         length = float(self._last_move.norm()) * norm
         return -float(torch.dot(self._flat.grads, self._last_move)) / length if length > 0 else None
-
-    def _losses(self, tokens: torch.Tensor) -> torch.Tensor:
-        logits = self.model(input_ids=tokens[:, :-1], use_cache=False).logits
-        flat = functional.cross_entropy(
-            logits.flatten(0, 1).float(), tokens[:, 1:].flatten(), reduction="none"
-        )
-        return flat.view(len(tokens), -1).mean(dim=1)
 
     def _tensor(self, examples: Examples) -> torch.Tensor:
         return torch.from_numpy(examples.astype(np.int64)).to(self._device)

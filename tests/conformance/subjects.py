@@ -14,9 +14,10 @@ from olrl.control.controller import Controller
 from olrl.control.guard import Guard
 from olrl.control.policy import FrozenPolicy
 from olrl.control.registry import CONTROLLERS, make_controller
-from olrl.learners.causal_lm import CausalLMLearner, OptimizerConfig
+from olrl.learners.causal_lm import CausalLMLearner
 from olrl.learners.cost import CostModel
 from olrl.learners.learner import Learner, UpdateReport
+from olrl.learners.optimizer import OptimizerConfig
 from olrl.learners.quadratic import QuadraticLearner
 from olrl.memory import Memory
 from olrl.models.byte_level import ByteModelShape, build_model

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from olrl.control.decision import Decision
-from olrl.learners.causal_lm import CausalLMLearner, OptimizerConfig
+from olrl.learners.causal_lm import CausalLMLearner
+from olrl.learners.network import Network
+from olrl.learners.optimizer import OptimizerConfig
 from olrl.models.byte_level import ByteModelShape, build_model
 
 TINY = ByteModelShape(width=16, layers=1, heads=2, mlp=32)
@@ -62,11 +65,24 @@ def test_accumulation_over_passes_equals_one_pass() -> None:
     assert a.grad_snr == pytest.approx(b.grad_snr, rel=1e-3)
 
 
+class PoisonedBy77(Network):
+    """Stands for weights that overflow on some text."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    def losses(self, weights: Tensor, tokens: Tensor) -> Tensor:
+        return self._network.losses(weights, tokens)
+
+    def add_gradients(self, weights: Tensor, tokens: Tensor, *, to: Tensor, scale: float) -> Tensor:
+        losses = self._network.add_gradients(weights, tokens, to=to, scale=scale)
+        return losses * (math.nan if tokens[0, 0, 0] == 77 else 1.0)
+
+
 def test_a_poisoned_batch_is_skipped_counted_and_leaves_no_trace() -> None:
     poisoned, clean = learner(), learner()
     good = [rows(4, seed=k) for k in range(3)]
-    original = poisoned._losses
-    poisoned._losses = lambda tokens: original(tokens) * (math.nan if tokens[0, 0] == 77 else 1.0)  # type: ignore[method-assign] # stands for weights that overflow
+    poisoned._network = PoisonedBy77(poisoned._network)
     bad = good[0].copy()
     bad[0, 0] = 77
     report = poisoned.update(iter([good[0], bad, *good[1:]]), decision())
