@@ -7,7 +7,7 @@ import numpy as np
 
 from olrl.control.decision import Base
 from olrl.learners.quadratic import QuadraticLearner
-from olrl.loop import OnlineLoop
+from olrl.loop import OnlineLoop, Rounds
 from olrl.memory import Memory
 from olrl.monitor.detectors import DetectorBank
 from olrl.monitor.monitor import LoopMonitor
@@ -209,13 +209,7 @@ def _assemble(problem: QuadraticProblem, base: Base) -> tuple[QuadraticStream, O
         price=problem.price,
         masked=problem.masked,
     )
-    loop = OnlineLoop(
-        stream=stream,
-        memory=memory,
-        learner=learner,
-        monitor=monitor,
-        base=base,
-        cost=problem.cost,
-        probes=PROBES,
+    rounds = Rounds(
+        stream=stream, memory=memory, monitor=monitor, base=base, cost=problem.cost, probes=PROBES
     )
-    return stream, loop
+    return stream, OnlineLoop(rounds, learner)

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from olrl.assembly import LoopConfig, assemble_loop, cut_chunks
+from olrl.assembly import LoopConfig, assemble_loop
 from olrl.control.decision import BATCH_SIZES, WINDOWS, Base
 from olrl.learners.causal_lm import CausalLMLearner
 from olrl.learners.cost import CostModel
@@ -15,18 +16,14 @@ from olrl.learners.optimizer import OptimizerConfig
 from olrl.loop import OnlineLoop
 from olrl.models.load import load_model
 from olrl.streams.chunk import Chunk
-from olrl.streams.corpus import load_corpus
-from olrl.streams.drift import drift_stream
 from olrl.streams.pieces import SPLITS
 from olrl.streams.suite import SuiteConfig
 
 from .control_env import ControlEnv
 from .episode import Episode
+from .language_streams import LanguageStreams
 from .masks import draw_masks
-from .reference import reference_losses
 from .reward import Reward
-
-_KEPT_STREAMS = 4  # chunks and references of the last few streams, so that a snapshot's return is quick
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,48 +160,56 @@ class OnlineLMEnv(ControlEnv):
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
         if rounds < 1 or n_streams < 1:
             raise ValueError(f"rounds and n_streams must be at least 1, not {rounds!r} and {n_streams!r}")
-        loaded = load_model(model, device=device)
+        self.loaded = loaded = load_model(model, device=device)
         if loaded.fixed is None:
             raise ValueError(f"model {model!r} has no tuned constant configuration for the reference to run")
         self._fixed = loaded.fixed
-        self._tokenizer = loaded.tokenizer
-        self._rounds = rounds
+        self.rounds = rounds
         self._n_streams = n_streams
         self._ranges = EpisodeRanges.from_dict(ranges or {})
         self._config = LoopConfig(chunk=chunk, seq_len=loaded.seq_len)
-        self._corpus = load_corpus()
-        self._suite = SuiteConfig.for_rounds(
+        self.optimizer = OptimizerConfig(name=optimizer)  # type: ignore[arg-type] # checked there
+        suite = SuiteConfig.for_rounds(
             rounds,
             bytes_per_round=chunk * loaded.seq_len,
             split=split,
             seed=stream_seed,
             segment=(segment[0], segment[1]),
         )
-        self._learner = CausalLMLearner(loaded.model, optimizer=OptimizerConfig(name=optimizer))  # type: ignore[arg-type] # checked by OptimizerConfig
-        self._initial = {"values": self._learner.state_dict()["values"]}
-        self._streams: dict[int, tuple[tuple[Chunk, ...], tuple[float, ...]]] = {}
+        self.streams = LanguageStreams(
+            suite, loaded, fixed=self._fixed, config=self._config, optimizer=self.optimizer, rounds=rounds
+        )
 
-    def _new_episode(self, seed: int) -> Episode:
+    @cached_property
+    def _learner(self) -> CausalLMLearner:
+        learner = CausalLMLearner(self.loaded.model, optimizer=self.optimizer)
+        self._initial = {"values": learner.state_dict()["values"]}
+        return learner
+
+    def draw_task(self, seed: int) -> "LMTask":
+        """Stream, base, cost, price and missing signals of the episode named by `seed`."""
         rng = np.random.default_rng(seed)
         number = int(rng.integers(self._n_streams))
         base, cost, price, masked = self._ranges.draw(rng, self._fixed)
-        chunks, reference = self._stream(number)
-        self._learner.load_state_dict(self._initial)
         config = replace(self._config, cost=cost, price=price, masked=masked, seed=number)
-        return _LMEpisode(self._learner, chunks, reference, base=base, config=config, rounds=self._rounds)
+        return LMTask(number=number, base=base, config=config)
 
-    def _stream(self, number: int) -> tuple[tuple[Chunk, ...], tuple[float, ...]]:
-        """Chunks of a stream, one more than rounds, and the reference's losses on them."""
-        if number not in self._streams:
-            if len(self._streams) >= _KEPT_STREAMS:
-                self._streams.pop(next(iter(self._streams)))
-            documents = drift_stream(self._suite.stream(number, self._corpus), self._corpus)
-            chunks = tuple(cut_chunks(documents, self._tokenizer, self._config))[: self._rounds + 1]
-            self._learner.load_state_dict(self._initial)
-            config = replace(self._config, seed=number)
-            losses = reference_losses(chunks, self._learner, fixed=self._fixed, config=config)
-            self._streams[number] = chunks, losses
-        return self._streams[number]
+    def _new_episode(self, seed: int) -> Episode:
+        task = self.draw_task(seed)
+        reference = self.streams.reference(task.number)  # before the learner starts: it may be run now
+        learner = self._learner
+        learner.load_state_dict(self._initial)
+        chunks = self.streams.chunks(task.number)
+        return _LMEpisode(learner, chunks, reference, task=task, rounds=self.rounds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LMTask:
+    """What an episode is: the number of its stream, the base control starts from, and the loop's settings."""
+
+    number: int
+    base: Base
+    config: LoopConfig
 
 
 class _LMEpisode(Episode):
@@ -214,16 +219,15 @@ class _LMEpisode(Episode):
         chunks: Sequence[Chunk],
         reference: Sequence[float],
         *,
-        base: Base,
-        config: LoopConfig,
+        task: LMTask,
         rounds: int,
     ) -> None:
-        self.base = base
+        self.base = task.base
         self.rounds = rounds
         self._chunks = chunks
         self._reference = reference
-        self._stream = _Replay(chunks)
-        self.loop: OnlineLoop = assemble_loop(self._stream, learner, base=base, config=config)
+        self._stream = Replay(chunks)
+        self.loop: OnlineLoop = assemble_loop(self._stream, learner, base=task.base, config=task.config)
 
     def reference_loss(self) -> float:
         return self._reference[self._stream.position - 1]
@@ -240,14 +244,14 @@ class _LMEpisode(Episode):
         self.loop.load_state_dict(state["loop"])
 
 
-class _Replay:
+class Replay:
     """An iterator over chunks that can be put anywhere."""
 
     def __init__(self, chunks: Sequence[Chunk]) -> None:
         self._chunks = chunks
         self.position = 0
 
-    def __iter__(self) -> "_Replay":
+    def __iter__(self) -> "Replay":
         return self
 
     def __next__(self) -> Chunk:

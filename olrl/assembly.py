@@ -8,7 +8,7 @@ import numpy as np
 from olrl.control.decision import Base
 from olrl.learners.cost import CostModel
 from olrl.learners.learner import Learner
-from olrl.loop import OnlineLoop
+from olrl.loop import OnlineLoop, Rounds
 from olrl.memory import Memory
 from olrl.monitor.detectors import DetectorBank
 from olrl.monitor.histograms import TokenHistograms
@@ -47,8 +47,8 @@ def cut_chunks(documents: Iterable[Document], tokenizer: Tokenizer, config: Loop
     return Chunker(tokenizer, n_sequences=config.chunk, seq_len=config.seq_len).chunks(documents)
 
 
-def assemble_loop(chunks: Iterator[Chunk], learner: Learner, *, base: Base, config: LoopConfig) -> OnlineLoop:
-    """The loop of a language-model learner on a stream of chunks, with memory and monitor."""
+def assemble_rounds(chunks: Iterator[Chunk], *, base: Base, config: LoopConfig) -> Rounds:
+    """The rounds of a language model's loop on a stream of chunks, with memory and monitor."""
     memory = Memory(
         chunk_size=config.chunk, example_shape=(config.seq_len + 1,), dtype=np.int32, seed=config.seed
     )
@@ -59,12 +59,11 @@ def assemble_loop(chunks: Iterator[Chunk], learner: Learner, *, base: Base, conf
         price=config.price,
         masked=config.masked,
     )
-    return OnlineLoop(
-        stream=chunks,
-        memory=memory,
-        learner=learner,
-        monitor=monitor,
-        base=base,
-        cost=config.cost,
-        probes=config.probes,
+    return Rounds(
+        stream=chunks, memory=memory, monitor=monitor, base=base, cost=config.cost, probes=config.probes
     )
+
+
+def assemble_loop(chunks: Iterator[Chunk], learner: Learner, *, base: Base, config: LoopConfig) -> OnlineLoop:
+    """The loop of a language-model learner on a stream of chunks."""
+    return OnlineLoop(assemble_rounds(chunks, base=base, config=config), learner)

@@ -64,7 +64,7 @@ class Deployment:
             yield Outcome(record=record, guard=reason, proposed=proposed if self._in_force else None)
 
     def _is_over(self) -> bool:
-        if self._limit is not None and self.loop.round >= self._limit:
+        if self._limit is not None and self.loop.rounds.round >= self._limit:
             self.ended = f"all of its {self._limit:,} rounds were run"
         elif self._interrupt.requested is not None:
             self.ended = "it was interrupted"

@@ -39,12 +39,11 @@ class RoundRecord:
     segment: int
 
 
-class OnlineLoop:
-    """One learner on one stream, one round at a time.
+class Rounds:
+    """The rounds of a loop but for the learner's part: what to score, what to train on, signals and records.
 
-    `observe()` scores the next chunk and returns its signals (`None` at the stream's end); `apply(decision)`
-    remembers the chunk, takes all the updates the budget affords and returns the record. The two alternate:
-    calling them in another order raises RuntimeError.
+    A round is `next_examples`, `observed`, `training`, `trained`, in this order; whoever holds a learner (or
+    many: `OnlineLoop` one, a vector environment a stack of them) scores and trains in between.
 
     `base` is the decision said to be in force before the first one; `probes` sequences of the window's oldest
     chunk are scored beside each new chunk for the signal `old_new_gap` (0: none).
@@ -55,43 +54,57 @@ class OnlineLoop:
         *,
         stream: Iterator[Chunk],
         memory: Memory,
-        learner: Learner,
         monitor: LoopMonitor,
         base: Base,
         cost: CostModel | None = None,
         probes: int = 4,
     ) -> None:
         self.memory = memory
-        self.learner = learner
         self.monitor = monitor
         self.cost = cost or CostModel()
         self.round = 0
         self._stream = stream
         self._probes = probes
         self._decision = base.decision()
-        self._seen: tuple[Chunk, Signals, int] | None = None
+        self._chunk: Chunk | None = None
+        self._signals: Signals | None = None
+        self._probed = 0
 
-    def observe(self) -> Signals | None:
-        """Score the next chunk, train on nothing, and measure; `None` at the stream's end."""
-        if self._seen is not None:
+    def next_examples(self) -> Examples | None:
+        """The next chunk's examples, and behind them the probes; `None` at the stream's end."""
+        if self._chunk is not None:
             raise RuntimeError("observe() was called twice in a round: call apply(decision) in between")
         chunk = next(self._stream, None)
         if chunk is None:
             return None
         probes = self._probe_examples()
-        losses = self.learner.score(_join(chunk.tokens, probes))
-        new, old = losses[: len(chunk.tokens)], losses[len(chunk.tokens) :]
-        signals = self.monitor.measure(chunk, new, old, in_force=self._decision)
-        self._seen = (chunk, signals, len(old))
-        return signals
+        self._chunk, self._probed = chunk, 0 if probes is None else len(probes)
+        return chunk.tokens if probes is None else np.concatenate([chunk.tokens, probes])
 
-    def apply(self, decision: Decision) -> RoundRecord:
-        """Train under `decision` until the budget is spent, and tell what happened."""
-        if self._seen is None:
+    def observed(self, losses: NDArray[np.float64]) -> Signals:
+        """Take in the losses of these examples, and measure."""
+        assert self._chunk is not None
+        n = len(self._chunk.tokens)
+        self._signals = self.monitor.measure(
+            self._chunk, losses[:n], losses[n : n + self._probed], in_force=self._decision
+        )
+        return self._signals
+
+    def training(self, decision: Decision) -> Examples | None:
+        """Remember the chunk, and draw all that `decision` trains on, batch behind batch; `None` to skip."""
+        if self._chunk is None:
             raise RuntimeError("apply() was called before observe(): a round starts with observe()")
-        chunk, signals, signal_examples = self._seen
-        self.memory.add(chunk.tokens)
-        report = self._train(decision)
+        self.memory.add(self._chunk.tokens)
+        if not decision.update:
+            return None
+        count = decision.batch_size * self.cost.updates(decision.batch_size)
+        return self.memory.draw(round_=self.round, window=decision.window, start=0, count=count)
+
+    def trained(self, decision: Decision, report: UpdateReport) -> RoundRecord:
+        """Take in what training did, and close the round."""
+        chunk, signals = self._chunk, self._signals
+        assert chunk is not None
+        assert signals is not None
         spent = self.cost.spent(decision.batch_size, report.updates + report.nonfinite)
         self.monitor.trained(decision, report, spent)
         record = RoundRecord(
@@ -103,47 +116,78 @@ class OnlineLoop:
             loss_bpb=signals.loss_bpb,
             n_bytes=int(chunk.n_bytes.sum()),
             spent=spent,
-            signal_examples=signal_examples,
+            signal_examples=self._probed,
             source=chunk.source,
             segment=chunk.segment,
         )
-        self._seen, self._decision = None, decision
+        self._chunk, self._signals, self._decision = None, None, decision
         self.round += 1
         return record
 
-    def _train(self, decision: Decision) -> UpdateReport:
-        if not decision.update:
-            return UpdateReport()
-        return self.learner.update(self._batches(decision), decision)
-
-    def _batches(self, decision: Decision) -> Iterator[Examples]:
-        size = decision.batch_size
-        for k in range(self.cost.updates(size)):
-            yield self.memory.draw(round_=self.round, window=decision.window, start=k * size, count=size)
-
-    def _probe_examples(self) -> NDArray[Any] | None:
+    def _probe_examples(self) -> Examples | None:
         if not self._probes or not self.memory.chunks_seen:
             return None
         return self.memory.oldest(self._decision.window)[: self._probes]
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the stream, between two rounds or between `observe` and `apply`."""
+        """Everything but the stream, between two rounds or between `observed` and `training`."""
         return {
             "round": self.round,
             "decision": self._decision,
-            "seen": self._seen,
+            "seen": (self._chunk, self._signals, self._probed),
             "memory": self.memory.state_dict(),
-            "learner": self.learner.state_dict(),
             "monitor": self.monitor.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict()`; the caller puts the stream to the same place."""
         self.memory.load_state_dict(state["memory"])
-        self.learner.load_state_dict(state["learner"])
         self.monitor.load_state_dict(state["monitor"])
-        self.round, self._decision, self._seen = state["round"], state["decision"], state["seen"]
+        self.round, self._decision = state["round"], state["decision"]
+        self._chunk, self._signals, self._probed = state["seen"]
 
 
-def _join(new: Examples, probes: NDArray[Any] | None) -> Examples:
-    return new if probes is None else np.concatenate([new, probes])
+class OnlineLoop:
+    """One learner on one stream, one round at a time.
+
+    `observe()` scores the next chunk and returns its signals (`None` at the stream's end); `apply(decision)`
+    remembers the chunk, takes all the updates the budget affords and returns the record. The two alternate:
+    calling them in another order raises RuntimeError.
+    """
+
+    def __init__(self, rounds: Rounds, learner: Learner) -> None:
+        self.rounds = rounds
+        self.learner = learner
+
+    @property
+    def monitor(self) -> LoopMonitor:
+        """What measures."""
+        return self.rounds.monitor
+
+    @property
+    def cost(self) -> CostModel:
+        """What training costs, and what a round may spend."""
+        return self.rounds.cost
+
+    def observe(self) -> Signals | None:
+        """Score the next chunk, train on nothing, and measure; `None` at the stream's end."""
+        examples = self.rounds.next_examples()
+        return None if examples is None else self.rounds.observed(self.learner.score(examples))
+
+    def apply(self, decision: Decision) -> RoundRecord:
+        """Train under `decision` until the budget is spent, and tell what happened."""
+        drawn = self.rounds.training(decision)
+        if drawn is None:
+            return self.rounds.trained(decision, UpdateReport())
+        size = decision.batch_size
+        batches = (drawn[k : k + size] for k in range(0, len(drawn), size))
+        return self.rounds.trained(decision, self.learner.update(batches, decision))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the stream, between two rounds or between `observe` and `apply`."""
+        return {"rounds": self.rounds.state_dict(), "learner": self.learner.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict()`; the caller puts the stream to the same place."""
+        self.rounds.load_state_dict(state["rounds"])
+        self.learner.load_state_dict(state["learner"])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from olrl.control.decision import Decision
 from olrl.learners.flat import FlatParameters
+from olrl.learners.gradient_noise import snr, snr_of_halves
 from olrl.learners.learner import Examples, Learner, UpdateReport
 from olrl.learners.network import Network
 from olrl.learners.networks import network_of
@@ -61,10 +62,10 @@ class CausalLMLearner(Learner):
         losses: list[float] = []
         examples = nonfinite = 0
         grad_norm = grad_cos = grad_snr = None
-        single: torch.Tensor | None = None
+        before: torch.Tensor | None = None  # the gradient of the batch before, until the noise is known
         for batch in batches:
             examples += len(batch)
-            loss, half = self._backward(batch, keep_half=grad_snr is None)
+            loss, half = self._backward(batch, keep_half=examples == len(batch))
             norm = float(self._flat.grads.norm())
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 nonfinite += (
@@ -73,12 +74,12 @@ class CausalLMLearner(Learner):
                 continue
             if not losses:
                 grad_norm, grad_cos = norm, self._cosine(norm)
-            if half is not None:
-                grad_snr = _snr_of_halves(half, self._flat.grads, len(batch))
-            elif grad_snr is None and single is not None:
-                grad_snr = _snr(single, self._flat.grads, 1, 1)
-            elif grad_snr is None:
-                single = self._flat.grads.clone()
+            if grad_snr is None:  # of single or equal examples, from two batches in a row
+                if half is not None:
+                    grad_snr = snr_of_halves(half, self._flat.grads, len(batch))
+                elif before is not None:
+                    grad_snr = snr(before, self._flat.grads, len(batch), len(batch))
+                before = self._flat.grads.clone() if grad_snr is None else None
             losses.append(loss)
             self._optimizer.step()
         if losses:
@@ -111,7 +112,9 @@ class CausalLMLearner(Learner):
         total = 0.0
         for k in range(0, len(examples), self.pass_size):
             tokens = self._tensor(examples[k : k + self.pass_size])[None]
-            total += float(self._network.add_gradients(weights, tokens, to=to, scale=1.0 / of).sum()) / of
+            scale = torch.full(tokens.shape[:2], 1.0 / of, device=self._device)
+            losses = self._network.add_gradients(weights, tokens, to=to, scale=scale)
+            total += float(losses.sum()) / of
         return total
 
     def _cosine(self, norm: float) -> float | None:
@@ -155,22 +158,6 @@ class CausalLMLearner(Learner):
                 moments[name.removeprefix("optimizer/")] = torch.from_numpy(value.copy()).to(device)
         last = state.get("last_move")
         self._last_move = None if last is None else torch.from_numpy(last.copy()).to(self._device)
-
-
-def _snr_of_halves(half: torch.Tensor, whole: torch.Tensor, size: int) -> float | None:
-    """Signal to noise from a batch's gradient and what its first half gave of it (sums over the batch's size)."""
-    first = size // 2
-    return _snr(half * (size / first), (whole - half) * (size / (size - first)), first, size - first)
-
-
-def _snr(a: torch.Tensor, b: torch.Tensor, n_a: int, n_b: int) -> float | None:
-    """Squared norm of the mean gradient over the variance of one example's, both without bias.
-
-    `a` and `b` are mean gradients of n_a and n_b independent examples: E[a·b] = |g|² and
-    E|a - b|² = s² (1/n_a + 1/n_b); the simple noise scale of McCandlish et al. (2018) is 1 over this.
-    """
-    noise = float((a - b).square().sum()) / (1 / n_a + 1 / n_b)
-    return float(torch.dot(a, b)) / noise if noise > 0 else None
 
 
 def _build_optimizer(flat: FlatParameters, config: OptimizerConfig) -> torch.optim.Optimizer:

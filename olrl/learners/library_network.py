@@ -26,10 +26,10 @@ class LibraryNetwork(Network):
         with torch.inference_mode():
             return _losses(self._model(input_ids=tokens[0, :, :-1], use_cache=False).logits, tokens[0])[None]
 
-    def add_gradients(self, weights: Tensor, tokens: Tokens, *, to: Tensor, scale: float) -> Tensor:
+    def add_gradients(self, weights: Tensor, tokens: Tokens, *, to: Tensor, scale: Tensor) -> Tensor:
         """By backpropagation into the parameters' own gradients."""
         losses = _losses(self._model(input_ids=tokens[0, :, :-1], use_cache=False).logits, tokens[0])
-        (losses.sum() * scale).backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+        (losses * scale[0]).sum().backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
         return losses.detach()[None]
 
 
@@ -44,25 +44,26 @@ class VmappedNetwork(Network):
     def losses(self, weights: Tensor, tokens: Tokens) -> Tensor:
         """Loss of each sequence, shape (n, B)."""
         with torch.no_grad(), _plain_attention():
-            losses: Tensor = vmap(self._summed)(self._named(weights), tokens)[1]
+            everything = torch.ones(tokens.shape[:2], device=tokens.device)
+            losses: Tensor = vmap(self._summed)(self._named(weights), tokens, everything)[1]
         return losses
 
-    def add_gradients(self, weights: Tensor, tokens: Tokens, *, to: Tensor, scale: float) -> Tensor:
+    def add_gradients(self, weights: Tensor, tokens: Tokens, *, to: Tensor, scale: Tensor) -> Tensor:
         """Forward and backward for all learners in one call each."""
         with _plain_attention():
-            gradients, (_, found) = self._differentiate(self._named(weights), tokens)
+            gradients, (_, found) = self._differentiate(self._named(weights), tokens, scale)
         for name, view in self._named(to).items():
-            view.add_(gradients[name], alpha=scale)
+            view += gradients[name]
         losses: Tensor = found
         return losses
 
-    def _summed(self, parameters: dict[str, Tensor], tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def _summed(self, parameters: dict[str, Tensor], tokens: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
         length = tokens.shape[1] - 1
         # Given whole, or the library looks into values to make it, which vmap cannot.
         ahead = torch.full((length, length), -torch.inf, device=tokens.device).triu(1)
         inputs = {"input_ids": tokens[:, :-1], "use_cache": False, "attention_mask": ahead[None, None]}
         losses = _losses(functional_call(self._model, parameters, (), inputs).logits, tokens)
-        return losses.sum(), losses
+        return (losses * scale).sum(), losses
 
     def _named(self, flat: Tensor) -> dict[str, Tensor]:
         named, start = {}, 0

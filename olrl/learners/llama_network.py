@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from olrl.learners.network import Network, Scratch, Tokens, add_rows_at, cross_entropy, rows_at
+from olrl.learners.network import Network, Scratch, Tokens, add_rows_at, cross_entropy, per_token, rows_at
 
 _LONGEST = 1024  # predicted tokens: attention is computed whole, T x T for each head
 
@@ -106,7 +106,7 @@ class LlamaNetwork(Network):
         return cross_entropy(self._logits(normed * w.norm[:, None], w.head), tokens[:, :, 1:])[0]
 
     @torch.no_grad()
-    def add_gradients(self, weights: Tensor, tokens: Tokens, *, to: Tensor, scale: float) -> Tensor:
+    def add_gradients(self, weights: Tensor, tokens: Tokens, *, to: Tensor, scale: Tensor) -> Tensor:
         """Forward, then backward through the same formulas."""
         w, g = self._unpack(weights), self._unpack(to)
         x = rows_at(weights, 0, self._d, tokens[:, :, :-1].flatten(1))
@@ -117,8 +117,8 @@ class LlamaNetwork(Network):
         normed, inverse = _rms_norm(x, self._eps)
         top = normed * w.norm[:, None]
         losses, d_logits = cross_entropy(self._logits(top, w.head), tokens[:, :, 1:])
-        each = scale / (tokens.shape[2] - 1)  # the factor of the mean comes with each product
-        g.head.baddbmm_(d_logits.mT, top, alpha=each)
+        each = per_token(scale, tokens)  # comes with each product: there it meets fewer numbers
+        g.head.baddbmm_(d_logits.mT, top * each)
         d_top = torch.bmm(d_logits, w.head).mul_(each)
         dx = _rms_norm_backward(d_top, normed, inverse, w.norm, g.norm)
         for layer, gradient, kept in zip(reversed(w.layers), reversed(g.layers), reversed(seen), strict=True):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from olrl.learners.network import Network, Tokens, add_rows_at, cross_entropy, rows_at, sums_at
+from olrl.learners.network import Network, Tokens, add_rows_at, cross_entropy, per_token, rows_at, sums_at
 
 _V, _NIBBLES = 256, 16
 
@@ -36,11 +36,11 @@ class LogBilinearNetwork(Network):
         return self._forward(weights, tokens)[0]
 
     @torch.no_grad()
-    def add_gradients(self, weights: Tensor, tokens: Tokens, *, to: Tensor, scale: float) -> Tensor:
+    def add_gradients(self, weights: Tensor, tokens: Tokens, *, to: Tensor, scale: Tensor) -> Tensor:
         """Forward, then backward through the same formulas."""
         losses, at, high, h, gate, d_high, d_low = self._forward(weights, tokens)
         w, g = self._unpack(weights), self._unpack(to)
-        each = scale / (tokens.shape[2] - 1)
+        each = per_token(scale, tokens)
         d_high.mul_(each)
         d_low.mul_(each)
         g["high"].baddbmm_(d_high.mT, h)

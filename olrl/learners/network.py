@@ -18,20 +18,21 @@ class Network(ABC):
     Weights have shape (n, P), a row for each learner, in the order of the model's trainable parameters.
     The loss of a sequence is the mean cross-entropy over its predicted tokens, nats. `pass_size` is how many
     sequences a call computes fastest on a CPU: with fewer, calls cost more than arithmetic; with more, what
-    is computed no longer fits into a cache.
+    is computed no longer fits into a cache. Of each learner a call sees at most `sequences_at_once`.
     """
 
     pass_size: ClassVar[int] = 16
+    sequences_at_once: ClassVar[int] = 2
 
     @abstractmethod
     def losses(self, weights: Tensor, tokens: Tokens) -> Tensor:
         """Loss of each sequence, shape (n, B), float32; no gradient is recorded."""
 
     @abstractmethod
-    def add_gradients(self, weights: Tensor, tokens: Tokens, *, to: Tensor, scale: float) -> Tensor:
-        """Add `scale` times the gradient of a learner's summed losses to its row of `to`, shape (n, P).
+    def add_gradients(self, weights: Tensor, tokens: Tokens, *, to: Tensor, scale: Tensor) -> Tensor:
+        """Add the gradient of Σ scale · loss over a learner's sequences to its row of `to`, shape (n, P).
 
-        Returns the losses, shape (n, B), float32.
+        `scale` and the losses, which are returned, have shape (n, B), float32.
         """
 
 
@@ -99,3 +100,9 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     losses = largest - gradient.amax(dim=2, keepdim=True).log_() - chosen
     gradient.scatter_add_(2, target, gradient.new_full((1, 1, 1), -1.0).expand_as(target))
     return losses.view(targets.shape).mean(dim=2), gradient
+
+
+def per_token(scale: Tensor, tokens: Tokens) -> Tensor:
+    """Factors of sequences (n, B) as factors of their tokens' losses, each a mean over T: (n, B T, 1)."""
+    length = tokens.shape[2] - 1
+    return (scale / length).repeat_interleave(length, dim=1).unsqueeze(2)

@@ -8,8 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from olrl.learners.gradient_noise import snr, snr_of_halves
 from olrl.learners.networks import network_of
 from olrl.learners.optimizer import OptimizerConfig
+from olrl.learners.schedule import Schedule
 from olrl.learners.stacked_optimizer import Moments, StackedOptimizer
 
 Floats = NDArray[np.float64]
@@ -42,9 +44,9 @@ class LearnerStack:
 
     What `CausalLMLearner` does for one, to rounding; rates, batch sizes, numbers of updates and decays differ
     from learner to learner. All start from the weights that `model` has when the stack is made; the model
-    itself is left alone. Learners of one batch size run in blocks of `pass_size` sequences: the products of a
-    block are one call, and its weights stay in the cache from the first to the last step of a round. A block
-    whose learners take different numbers of steps shrinks as they finish.
+    itself is left alone. Learners run in blocks of `pass_size` sequences (`Schedule`): the products of a block are
+    one call, its weights stay in the cache from the first to the last step of a round, and it shrinks as
+    learners finish.
 
     Holds five vectors of the model's size for each learner (weights, two moments, last move, gradient).
     """
@@ -109,17 +111,14 @@ class LearnerStack:
         `batch_size[i]` each; what lies behind them is not looked at.
         """
         reports = StackReports.empty(len(which))
-        order = np.lexsort((-updates, batch_size))
-        order = order[updates[order] > 0]
-        for block in _learner_blocks(order, batch_size, self.pass_size):
-            steps = updates[block]
-            size = int(batch_size[block[0]])
-            batches = examples[block, : steps[0] * size]
-            tokens = self._tensor(batches.reshape(len(block), -1, size, batches.shape[2]))
-            rates = _column(lr[block], self._device), _column(weight_decay[block], self._device)
-            run = _Block(self, which[block], tokens, steps, *rates)
+        schedule = Schedule.of(batch_size, updates, at_once=self._network.sequences_at_once)
+        for block in schedule.blocks(self.pass_size):
+            learners, pieces = schedule.learners[block], schedule.part(block)
+            tokens = self._tensor(examples[learners, : int((batch_size * updates)[learners].max())])
+            rates = _column(lr[learners], self._device), _column(weight_decay[learners], self._device)
+            run = _Block(self, which[learners], tokens, pieces, *rates)
             run.train()
-            run.report(reports, block)
+            run.report(reports, learners)
         return reports
 
     def _tensor(self, examples: NDArray[np.int32]) -> Tensor:
@@ -127,96 +126,61 @@ class LearnerStack:
 
 
 class _Block:
-    """Learners of one batch size through one round, those with most steps first."""
+    """A block of learners through one round, piece by piece."""
 
     def __init__(
-        self, stack: LearnerStack, which: Ints, tokens: Tensor, steps: Ints, lr: Tensor, decay: Tensor
+        self, stack: LearnerStack, which: Ints, tokens: Tensor, schedule: Schedule, lr: Tensor, decay: Tensor
     ) -> None:
-        self.stack, self.which, self.tokens, self.steps = stack, which, tokens, steps
+        self.stack, self.which, self.tokens, self.schedule = stack, which, tokens, schedule
         self.lr, self.decay = lr, decay
         self.values = stack.values[which]
         self.moments = stack._moments.of(which)
-        self.gradients = stack._gradients[: len(which)]
         n = len(which)
+        self.gradients = stack._gradients[:n].zero_()
+        self.half: dict[int, Tensor] = {}  # what the first half of a first batch gave
+        self.before: dict[int, Tensor] = {}  # gradients of batches before, where the noise is not known yet
+        self.loss = np.zeros(n)  # of the batch at hand, so far
         self.taken, self.lost = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
         self.loss_sum = np.zeros(n)
         self.norm, self.cosine, self.snr = np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
-        self.single: Tensor | None = None  # first gradients, where batches are single examples
 
     def train(self) -> None:
         """All steps, then put weights and moments back."""
-        for k in range(int(self.steps[0])):
-            self._step(k, int(np.count_nonzero(self.steps > k)))
+        for piece in range(self.schedule.pieces):
+            self._differentiate(piece)
+            for i in self.schedule.halves(piece):
+                self.half[i] = self.gradients[i].clone()
+            for run in self.schedule.ends(piece):
+                self._step(run)
         stack, which = self.stack, self.which
-        moved = _array(self.taken > 0, self.values.device)
-        move = self.values - stack.values[which]
-        self.ratio = _quotient(_norms(move), _norms(stack.values[which]))
-        stack._last_move[which] = torch.where(moved[:, None], move, stack._last_move[which])
+        start = stack.values[which]
+        move = self.values - start
+        self.ratio = _quotient(_norms(move), _norms(start))
+        moved = np.flatnonzero(self.taken)
+        stack._last_move[which[moved]] = move[moved]
         stack.values[which] = self.values
         stack._moments.put(which, self.moments)
 
-    def _step(self, k: int, active: int) -> None:
-        gradients = self.gradients[:active].zero_()
-        measuring = np.isnan(self.snr[:active]).any() and self.tokens.shape[2] > 1
-        losses, half = self._differentiate(k, active, keep_half=bool(measuring))
-        norm = _norms(gradients)
-        loss = losses.mean(dim=1).double().cpu().numpy()
-        finite = np.isfinite(loss) & np.isfinite(norm)
-        self._measure(active, norm, half, finite)
-        self.loss_sum[:active] += np.where(finite, loss, 0.0)
-        self.taken[:active] += finite
-        self.lost[:active] += ~finite
-        self._move(active, finite)
+    def _differentiate(self, piece: int) -> None:
+        """Add to the gradients of all learners that have such a piece."""
+        rows, scale = self.schedule.examples(piece)
+        active = len(rows)
+        tokens = self.tokens[torch.arange(active)[:, None], torch.from_numpy(rows)]
+        losses = self.stack._network.add_gradients(
+            self.values[:active],
+            tokens,
+            to=self.gradients[:active],
+            scale=torch.from_numpy(scale).to(tokens.device),
+        )
+        self.loss[:active] += (losses.double().cpu().numpy() * scale).sum(axis=1)
 
-    def _differentiate(self, k: int, active: int, *, keep_half: bool) -> tuple[Tensor, Tensor | None]:
-        """Gradients of step k's mean losses; with `keep_half`, also what the first half of each batch gave."""
-        tokens = self.tokens[:active, k]
-        size = tokens.shape[1]
-        middle = size // 2 if keep_half else 0
-        losses = [self._accumulate(tokens[:, :middle], size)] if middle else []
-        half = self.gradients[:active].clone() if middle else None
-        losses.append(self._accumulate(tokens[:, middle:], size))
-        return torch.cat(losses, dim=1), half
-
-    def _accumulate(self, tokens: Tensor, of: int) -> Tensor:
-        active, pass_size = len(tokens), self.stack.pass_size
-        parts = torch.split(tokens, max(1, pass_size // active), dim=1)
-        values, gradients, network = self.values[:active], self.gradients[:active], self.stack._network
-        losses = [network.add_gradients(values, part, to=gradients, scale=1.0 / of) for part in parts]
-        return torch.cat(losses, dim=1)
-
-    def _measure(self, active: int, norm: Floats, half: Tensor | None, finite: NDArray[np.bool_]) -> None:
-        gradients = self.gradients[:active]
-        first = finite & (self.taken[:active] == 0)
-        if first.any():
-            last = self.stack._last_move[self.which[:active]]
-            cosine = -_dots(gradients, last) / np.maximum(norm * _norms(last), 1e-300)
-            cosine[_norms(last) * norm == 0] = np.nan
-            self.cosine[:active][first], self.norm[:active][first] = cosine[first], norm[first]
-        wanted = finite & np.isnan(self.snr[:active])
-        if half is not None and wanted.any():
-            size = self.tokens.shape[2]
-            a = size // 2
-            snr = _snr(half * (size / a), (gradients - half) * (size / (size - a)), a, size - a)
-            self.snr[:active][wanted] = snr[wanted]
-        elif self.tokens.shape[2] == 1 and wanted.any():
-            self._measure_singles(active, wanted)
-
-    def _measure_singles(self, active: int, wanted: NDArray[np.bool_]) -> None:
-        """From two consecutive gradients, where batches are single examples."""
-        gradients = self.gradients[:active]
-        if self.single is None:
-            self.single = torch.full_like(self.gradients, torch.nan)
-        known = ~torch.isnan(self.single[:active, 0]).cpu().numpy()
-        second, first = wanted & known, wanted & ~known
-        if second.any():
-            self.snr[:active][second] = _snr(self.single[:active], gradients, 1, 1)[second]
-        if first.any():
-            self.single[:active][_array(first, gradients.device)] = gradients[_array(first, gradients.device)]
-
-    def _move(self, active: int, finite: NDArray[np.bool_]) -> None:
-        if finite.all():
-            part = slice(active)
+    def _step(self, run: slice) -> None:
+        """One optimizer step of a run of learners, whose batch is complete; none of those that are not finite."""
+        norm = _norms(self.gradients[run])
+        finite = np.isfinite(self.loss[run]) & np.isfinite(norm)
+        parts = [run] if finite.all() else [slice(i, i + 1) for i in run.start + np.flatnonzero(finite)]
+        for part in parts:
+            self._measure(part, norm[part.start - run.start : part.stop - run.start])
             self.stack._optimizer.step(
                 self.values[part],
                 self.gradients[part],
@@ -224,14 +188,38 @@ class _Block:
                 self.lr[part],
                 self.decay[part],
             )
-            return
-        rows = np.flatnonzero(finite)
-        if not len(rows):
-            return
-        values, moments = self.values[rows], self.moments.of(rows)
-        self.stack._optimizer.step(values, self.gradients[rows], moments, self.lr[rows], self.decay[rows])
-        self.values[rows] = values
-        self.moments.put(rows, moments)
+        self.taken[run] += finite
+        self.lost[run] += ~finite
+        self.loss_sum[run] += np.where(finite, self.loss[run], 0.0)
+        self.loss[run] = 0.0
+        self.gradients[run] = 0.0
+
+    def _measure(self, part: slice, norm: Floats) -> None:
+        """Figures of the first gradient that is finite, and of the noise in the first batch that tells."""
+        first = self.taken[part] == 0
+        if first.any():
+            last = self.stack._last_move[self.which[part]]
+            cosine = _quotient(-_dots(self.gradients[part], last), _norms(last) * norm)
+            self.norm[part], self.cosine[part] = (
+                np.where(first, norm, self.norm[part]),
+                np.where(first, cosine, self.cosine[part]),
+            )
+        for i in part.start + np.flatnonzero(np.isnan(self.snr[part])):
+            self._measure_noise(int(i))
+
+    def _measure_noise(self, i: int) -> None:
+        """From the halves of the first batch; of single or equal examples, from two batches in a row."""
+        size, gradient = int(self.schedule.batch_size[i]), self.gradients[i]
+        half, before = self.half.pop(i, None), self.before.get(i)
+        found = None
+        if half is not None:
+            found = snr_of_halves(half, gradient, size)
+        elif before is not None:
+            found = snr(before, gradient, size, size)
+        if found is None:
+            self.before[i] = gradient.clone()
+        else:
+            self.snr[i] = found
 
     def report(self, reports: StackReports, rows: Ints) -> None:
         """Write what happened into these rows of the reports."""
@@ -241,14 +229,6 @@ class _Block:
         reports.grad_norm[rows], reports.grad_cos[rows] = self.norm, self.cosine
         reports.grad_snr[rows] = self.snr
         reports.update_ratio[rows] = np.where(moved, self.ratio, np.nan)
-
-
-def _learner_blocks(order: Ints, batch_size: Ints, pass_size: int) -> Iterator[Ints]:
-    """Runs of learners of one batch size, each as many as fill a pass."""
-    sizes = batch_size[order]
-    for size in np.unique(sizes):
-        group = order[sizes == size]
-        yield from np.split(group, range(max(1, pass_size // size), len(group), max(1, pass_size // size)))
 
 
 def _blocks(counts: Ints, pass_size: int) -> Iterator[tuple[slice, slice]]:
@@ -264,10 +244,6 @@ def _column(values: Floats, device: torch.device) -> Tensor:
     return torch.from_numpy(np.asarray(values, dtype=np.float32)).to(device)[:, None]
 
 
-def _array(values: NDArray[np.bool_], device: torch.device) -> Tensor:
-    return torch.from_numpy(values).to(device)
-
-
 def _dots(a: Tensor, b: Tensor) -> Floats:
     dots: Floats = torch.linalg.vecdot(a, b).double().cpu().numpy()
     return dots
@@ -275,12 +251,6 @@ def _dots(a: Tensor, b: Tensor) -> Floats:
 
 def _norms(a: Tensor) -> Floats:
     return np.sqrt(_dots(a, a))
-
-
-def _snr(a: Tensor, b: Tensor, n_a: int, n_b: int) -> Floats:
-    """Squared norm of the mean gradient over the variance of one example's: see `causal_lm`."""
-    difference = a - b
-    return _quotient(_dots(a, b), _dots(difference, difference) / (1 / n_a + 1 / n_b))
 
 
 def _quotient(a: Floats, b: Floats) -> Floats:

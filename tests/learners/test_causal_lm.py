@@ -74,7 +74,7 @@ class PoisonedBy77(Network):
     def losses(self, weights: Tensor, tokens: Tensor) -> Tensor:
         return self._network.losses(weights, tokens)
 
-    def add_gradients(self, weights: Tensor, tokens: Tensor, *, to: Tensor, scale: float) -> Tensor:
+    def add_gradients(self, weights: Tensor, tokens: Tensor, *, to: Tensor, scale: Tensor) -> Tensor:
         losses = self._network.add_gradients(weights, tokens, to=to, scale=scale)
         return losses * (math.nan if tokens[0, 0, 0] == 77 else 1.0)
 

@@ -75,13 +75,15 @@ def some_tokens(*shape: int, seed: int = 0) -> NDArray[np.int32]:
 
 
 def in_library(
-    model: PreTrainedModel, weights: torch.Tensor, tokens: torch.Tensor, scale: float
+    model: PreTrainedModel, weights: torch.Tensor, tokens: torch.Tensor, scale: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Losses and gradient of one learner, by the model's own forward and autograd."""
     with torch.no_grad():
         torch.nn.utils.vector_to_parameters(weights, model.parameters())
     model.zero_grad()
-    losses = LibraryNetwork(model).add_gradients(weights[None], tokens[None], to=weights[None], scale=scale)
+    losses = LibraryNetwork(model).add_gradients(
+        weights[None], tokens[None], to=weights[None], scale=scale[None]
+    )
     return losses[0], torch.cat([p.grad.reshape(-1) for p in model.parameters() if p.grad is not None])
 
 
@@ -92,10 +94,11 @@ def test_losses_and_gradients_are_the_librarys(name: str, n: int) -> None:
     weights, tokens = weights_of(model, n), torch.from_numpy(some_tokens(n, 4).astype(np.int64))
     network = network_of(model, learners=2)
     gradients = torch.full_like(weights, 0.5)  # what is there already stays
-    losses = network.add_gradients(weights, tokens, to=gradients, scale=0.25)
+    scale = torch.tensor([0.25, 0.0, 0.25, 0.5]).repeat(n, 1)
+    losses = network.add_gradients(weights, tokens, to=gradients, scale=scale)
     torch.testing.assert_close(network.losses(weights, tokens), losses)
     for i in range(n):
-        expected, gradient = in_library(model, weights[i], tokens[i], 0.25)
+        expected, gradient = in_library(model, weights[i], tokens[i], scale[i])
         torch.testing.assert_close(losses[i], expected, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(gradients[i] - 0.5, gradient, rtol=1e-3, atol=2e-6)
 
