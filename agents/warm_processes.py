@@ -13,7 +13,7 @@ PRELOADED = (
     "transformers.models.llama.modeling_llama",
     "transformers.models.auto.tokenization_auto",
     "olrl.agents.evaluation.play",
-    "olrl.envs.online_lm",
+    "olrl.envs.online_lm_vec",
 )
 
 
@@ -25,6 +25,11 @@ def warm_context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
     return context
+
+
+def usable_cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def end_with_parent() -> None:

@@ -60,6 +60,10 @@ class ControlVecEnv(VecEnv, ABC):
     def _judge(self) -> tuple[Floats, NDArray[np.bool_]]:
         """Rewards of the round just trained, and which learners failed."""
 
+    def _infos(self) -> list[dict[str, Any]]:
+        """What is told of the round just trained, a dictionary for each instance."""
+        return [{} for _ in range(self.num_envs)]
+
     def reset(self) -> Observation:
         """Start a new episode in each; seeds and options given before are used once."""
         for i, seed in enumerate(self._seeds):
@@ -95,7 +99,9 @@ class ControlVecEnv(VecEnv, ABC):
         observations = self._features.update(self._signals)
         rewards, terminated = self._judge()
         truncated = (self._round >= self.rounds) & ~terminated
-        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": cut} for cut in truncated.tolist()]
+        infos = self._infos()
+        for info, cut in zip(infos, truncated.tolist(), strict=True):
+            info["TimeLimit.truncated"] = cut
         ended = terminated | truncated
         if ended.any():
             (which,) = np.nonzero(ended)

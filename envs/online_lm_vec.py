@@ -30,7 +30,8 @@ class OnlineLMVecEnv(ControlVecEnv):
     and actions, to 1e-5: the learners are one `LearnerStack`, so that a batch of products is one call, on a
     GPU as on a CPU. Everything else is that environment's own, one for each learner.
 
-    `records` are those of the round just trained, one for each learner.
+    `info` also holds `loss_nats` and `reference_nats` on the chunk observed last and `spent_share`, the share of
+    its budget that the round spent; `records` are the whole records of the round, one for each learner.
 
     >>> envs = OnlineLMVecEnv(2, rounds=4, n_streams=1)
     >>> envs.seed(0)
@@ -119,6 +120,18 @@ class OnlineLMVecEnv(ControlVecEnv):
             for i, (loop, decision) in enumerate(zip(loops, singles, strict=True))
         ]
 
+    def _infos(self) -> list[dict[str, Any]]:
+        losses, references = self.loss_nats.tolist(), self.reference_nats.tolist()
+        return [
+            {"loss_nats": loss, "reference_nats": reference, "spent_share": share}
+            for loss, reference, share in zip(losses, references, self._spent_shares(), strict=True)
+        ]
+
+    def _spent_shares(self) -> list[float]:
+        return [
+            record.spent / loop.cost.budget for record, loop in zip(self.records, self._loops, strict=True)
+        ]
+
     def _judge(self) -> tuple[Floats, NDArray[np.bool_]]:
         failed = self.reward.failed(loss=self.loss_nats, running=self._running)
         rewards = self.reward.of(
@@ -126,10 +139,7 @@ class OnlineLMVecEnv(ControlVecEnv):
             reference=self.reference_nats,
             running=self._running,
             price=self._price,
-            spent_fraction=[
-                record.spent / loop.cost.budget
-                for record, loop in zip(self.records, self._loops, strict=True)
-            ],
+            spent_fraction=self._spent_shares(),
         )
         penalties = self.reward.of_failure(
             rounds_left=self.rounds - self._round + 1,

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from olrl.learners.causal_lm import CausalLMLearner
-from olrl.models.byte_level import SEPARATOR, SHAPES, build_model, build_tokenizer
+from olrl.learners.flat import FlatParameters
+from olrl.learners.networks import network_of
+from olrl.models.byte_level import SEPARATOR, SHAPES, build_log_bilinear, build_model, build_tokenizer
 from olrl.models.load import write_settings
 from olrl.streams.corpus import load_corpus
 from olrl.streams.pieces import Split
@@ -29,7 +31,7 @@ OUT = Path(__file__).parent.parent / "olrl" / "models"
 def main() -> None:
     """Train one model and write it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", choices=sorted(SHAPES))
+    parser.add_argument("name", choices=[*sorted(SHAPES), "femto"])
     parser.add_argument("--steps", type=int, default=20_000, help="optimizer steps (default 20000)")
     parser.add_argument("--batch-size", type=int, default=32, help="sequences a step (default 32)")
     parser.add_argument("--lr", type=float, default=4e-3, help="peak learning rate (default 4e-3)")
@@ -37,7 +39,8 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
 
-    model = build_model(SHAPES[args.name], seed=args.seed)
+    shape = SHAPES.get(args.name)
+    model = build_log_bilinear(seed=args.seed) if shape is None else build_model(shape, seed=args.seed)
     train, held_out = text_bytes("train"), text_bytes("validation")
     started = time.perf_counter()
     fit(model, train, steps=args.steps, batch_size=args.batch_size, lr=args.lr, seed=args.seed)
@@ -65,9 +68,10 @@ def fit(
 ) -> None:
     """AdamW on random crops, linear warm-up over 2 % of the steps, then cosine down to a tenth."""
     generator = np.random.default_rng(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0.1, fused=True)
+    flat, network = FlatParameters(model.parameters()), network_of(model)
+    optimizer = torch.optim.AdamW([flat.values], lr=lr, betas=(0.9, 0.99), weight_decay=0.1, fused=True)
+    mean = torch.full((1, batch_size), 1.0 / batch_size)
     warm_up = max(1, steps // 50)
-    model.train()
     for step in track(range(steps), description="training"):
         progress = max(0.0, (step - warm_up) / max(1, steps - warm_up))
         scale = min(1.0, (step + 1) / warm_up) * (0.1 + 0.9 * (1 + math.cos(math.pi * progress)) / 2)
@@ -75,10 +79,8 @@ def fit(
             group["lr"] = lr * scale
         starts = generator.integers(0, len(text) - SEQ_LEN, size=batch_size)
         crops = torch.from_numpy(text[starts[:, None] + np.arange(SEQ_LEN + 1)].astype(np.int64))
-        logits = model(input_ids=crops[:, :-1], use_cache=False).logits
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), crops[:, 1:].flatten())
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+        flat.grads.zero_()
+        network.add_gradients(flat.values.detach()[None], crops[None], to=flat.grads[None], scale=mean)
         optimizer.step()
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from olrl.agents.evaluation.compare import usable_cores
 from olrl.agents.evaluation.tuner import Trial, Tuner, TuningConfig, best, ladder_search
+from olrl.agents.warm_processes import usable_cores
 from olrl.control.decision import Base
 from olrl.models.load import load_model, write_settings
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -14,6 +13,7 @@ from olrl.learners.cost import CostModel
 from olrl.models.load import LoadedModel, load_model
 from olrl.streams.pieces import Split
 
+from ..warm_processes import usable_cores
 from .entrants import ENTRANTS, TUNED, build_controller, check_names, policy_seed, tuning_examples
 from .fingerprint import PACKAGES, fingerprint, model_place, policy_place
 from .jobs import Job, StreamRef, run_jobs
@@ -151,11 +151,6 @@ def plan_jobs(config: CompareConfig, model: LoadedModel, base: Base, *, fingerpr
                         )
                     )
     return jobs
-
-
-def usable_cores() -> int:
-    """Cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _streams(config: CompareConfig, *, bytes_per_round: int) -> list[StreamRef]:

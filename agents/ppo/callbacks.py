@@ -22,10 +22,9 @@ class StageCallback(BaseCallback):
 
     def _on_step(self) -> bool:
         for info in self.locals["infos"]:
-            if info.get("record") is not None:
-                self._note("loss_nats", info["loss_nats"])
-                self._note("reference_nats", info["reference_nats"])
-                self._note("spent_share", info["record"].spent / info["record"].signals.budget)
+            for name in ("loss_nats", "reference_nats", "spent_share"):
+                if name in info:
+                    self._note(name, info[name])
         return True
 
     def _note(self, name: str, value: float) -> None:

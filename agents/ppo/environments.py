@@ -1,24 +1,22 @@
 """The vector environments of a stage."""
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import gymnasium
 import numpy as np
-from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecEnvWrapper, VecMonitor
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecMonitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from olrl.envs.drifting_quadratic_vec import DriftingQuadraticVecEnv
+from olrl.envs.processes import VecEnvProcesses
 from olrl.envs.reward import Reward
 
-from ..warm_processes import warm_context
+from ..warm_processes import usable_cores, warm_context
 from .recipe import Recipe, StageConfig
-
-LANGUAGE_ENV = "olrl.envs:olrl/OnlineLM-v0"
 
 
 def build_environments(stage: StageConfig, recipe: Recipe) -> VecEnv:
-    """The stage's environments: surrogates vectorised in this process, language models a process each.
+    """The stage's environments: surrogates vectorised in this process, language models stacked, a stack a core.
 
     Rewards are bounded from below for training: see `BoundedLoss`.
     """
@@ -29,9 +27,9 @@ def build_environments(stage: StageConfig, recipe: Recipe) -> VecEnv:
 def _environments(stage: StageConfig, settings: dict[str, Any]) -> VecEnv:
     if stage.kind == "surrogate":
         return DriftingQuadraticVecEnv(stage.n_envs, **settings)
-    warm_context()
-    maker = language_maker(**settings)
-    return SubprocVecEnv([maker] * stage.n_envs, start_method="forkserver")
+    processes = min(usable_cores(), stage.n_envs)
+    sizes = [len(part) for part in np.array_split(np.arange(stage.n_envs), processes)]
+    return VecEnvProcesses([partial(make_stack, n, **settings) for n in sizes], context=warm_context())
 
 
 class BoundedLoss(VecEnvWrapper):
@@ -56,13 +54,11 @@ class BoundedLoss(VecEnvWrapper):
         return observations, np.maximum(rewards, self.least), dones, infos
 
 
-def language_maker(**kwargs: Any) -> Callable[[], gymnasium.Env[Any, Any]]:
-    """A function that makes one language-model environment in a process of its own."""
+def make_stack(n: int, **settings: Any) -> VecEnv:
+    """N language-model environments as one stack, in a process of their own."""
+    import torch
 
-    def make() -> gymnasium.Env[Any, Any]:
-        import torch
+    from olrl.envs.online_lm_vec import OnlineLMVecEnv
 
-        torch.set_num_threads(1)  # as many processes as environments share the cores already
-        return gymnasium.make(LANGUAGE_ENV, **kwargs)
-
-    return make
+    torch.set_num_threads(1)  # as many processes as cores share them already
+    return OnlineLMVecEnv(n, **settings)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 SEPARATOR = 0  # the NUL byte, which accepted text never contains
 
@@ -45,6 +45,17 @@ def build_model(shape: ByteModelShape, *, seed: int) -> "LlamaForCausalLM":
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return LlamaForCausalLM(config)
+
+
+def build_log_bilinear(*, seed: int) -> "PreTrainedModel":
+    """A randomly initialised log-bilinear model; the caller's global torch generator is left as it was."""
+    import torch
+
+    from olrl.models.log_bilinear import LogBilinearConfig, LogBilinearForCausalLM
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LogBilinearForCausalLM(LogBilinearConfig(bos_token_id=SEPARATOR, eos_token_id=SEPARATOR))
 
 
 def build_tokenizer() -> "PreTrainedTokenizerFast":

@@ -13,7 +13,7 @@ from olrl.streams.tokens import HuggingFaceTokenizer, Tokenizer
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-SHIPPED = ("nano", "pico")
+SHIPPED = ("nano", "pico", "femto")
 SETTINGS_FILE = "olrl.json"
 _HERE = Path(__file__).parent
 
@@ -50,6 +50,8 @@ def load_model(name: str, *, device: str = "cpu", dtype: str = "float32") -> Loa
     import torch
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    import olrl.models.log_bilinear  # noqa: F401 # tells transformers of femto's architecture
 
     _check_device(device)
     place: str | Path = _HERE / name if name in SHIPPED else name

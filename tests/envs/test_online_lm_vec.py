@@ -47,12 +47,12 @@ def test_it_is_as_many_single_environments(model: str, coding: str) -> None:
         if not given[2].any():  # a single environment has begun anew by now: its info is of the round before
             losses = [info["loss_nats"] for info in expected[3]]
             close(stacked.loss_nats, losses, 1e-5)
-        for mine, info in zip(stacked.records, expected[3], strict=True):
-            theirs = info["record"]
+        for record, info in zip(stacked.records, expected[3], strict=True):
+            other = info["record"]
             if coding == "moves":
-                assert mine.decision == theirs.decision, step
-            assert mine.decision.lr == pytest.approx(theirs.decision.lr, rel=1e-4)
-            assert (mine.spent, mine.report.updates) == (theirs.spent, theirs.report.updates)
+                assert record.decision == other.decision, step
+            assert record.decision.lr == pytest.approx(other.decision.lr, rel=1e-4)
+            assert (record.spent, record.report.updates) == (other.spent, other.report.updates)
         close(given[0], expected[0], 2e-3)
 
 
@@ -78,7 +78,8 @@ def test_a_learner_that_fails_ends_its_episode_alone() -> None:
             assert rewards[0] < -5 * 2 < rewards[1]
             break
     assert ended[-1] == [True, False]
-    assert np.isfinite(stacked.step(np.stack([skip, skip]))[0]).all()
+    observations, _, _, _ = stacked.step(np.stack([skip, skip]))
+    assert np.isfinite(np.asarray(observations)).all()
 
 
 def test_same_seed_same_bits_and_returns_are_recorded() -> None:
