@@ -1,6 +1,7 @@
 """The training run: its stages one after the other, validation around each, and the frozen policy at the end."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -48,10 +49,19 @@ class Reporter(Protocol):
         """A line to keep."""
 
 
-def train(recipe: Recipe, *, seed: int, out: Path, resume: bool, report: Reporter) -> Progress:
+def train(
+    recipe: Recipe,
+    *,
+    seed: int,
+    out: Path,
+    resume: bool,
+    report: Reporter,
+    after_leg: Callable[[str, FrozenPolicy], None] = lambda stage, policy: None,
+) -> Progress:
     """Train a controller in a run folder: TensorBoard events, checkpoints, and `policy/` at the end.
 
-    With `resume`, goes on from the newest checkpoint as if it had never stopped. PPO draws from torch's global
+    With `resume`, goes on from the newest checkpoint as if it had never stopped. `after_leg` is given the name of
+    the stage and the policy as it stands. PPO draws from torch's global
     generator, which is seeded anew for each leg.
     """
     torch.set_num_threads(1)  # the networks are too small for more, and the environments want the other cores
@@ -71,7 +81,8 @@ def train(recipe: Recipe, *, seed: int, out: Path, resume: bool, report: Reporte
                 load_checkpoint(checkpoint, model, optimizer=progress.leg > 0)
                 report.say(f"resumed in stage {stage.name} after {progress.leg} of {stage.legs} legs")
                 checkpoint = None
-            _StageRun(recipe, number, stage, model, progress, seed=seed, out=out, report=report).play()
+            run = _StageRun(recipe, number, stage, model, progress, seed=seed, out=out, report=report)
+            run.play(after_leg)
         finally:
             env.close()
     if model is None:  # every leg was done before
@@ -104,7 +115,7 @@ class _StageRun:
         self.model, self.progress = model, progress
         self.seed, self.out, self.report = seed, out, report
 
-    def play(self) -> None:
+    def play(self, after_leg: Callable[[str, FrozenPolicy], None]) -> None:
         """Train the legs that are left, validate, and move `progress` to the next stage."""
         if self.progress.untrained is None:
             self.progress.untrained = self._validate()
@@ -117,6 +128,7 @@ class _StageRun:
             self.progress.seconds += time.perf_counter() - started
             self.progress.quantiles = observation_quantiles(self.model)
             self._save()
+            after_leg(self.stage.name, frozen(self.recipe, self.model, self.progress, seed=self.seed))
         result = StageResult(
             name=self.stage.name,
             steps=self.stage.leg_steps * self.stage.legs,

@@ -1,6 +1,5 @@
 """Many learners of one model, trained side by side: `CausalLMLearner`, stacked."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from olrl.learners.gradient_noise import snr, snr_of_halves
+from olrl.learners.network import Scratch
 from olrl.learners.networks import network_of
 from olrl.learners.optimizer import OptimizerConfig
 from olrl.learners.schedule import Schedule
@@ -44,11 +44,11 @@ class LearnerStack:
 
     What `CausalLMLearner` does for one, to rounding; rates, batch sizes, numbers of updates and decays differ
     from learner to learner. All start from the weights that `model` has when the stack is made; the model
-    itself is left alone. Learners run in blocks of `pass_size` sequences (`Schedule`): the products of a block are
+    itself is put into evaluation mode and else left alone. Learners run in blocks of `pass_size` sequences (`Schedule`): the products of a block are
     one call, its weights stay in the cache from the first to the last step of a round, and it shrinks as
     learners finish.
 
-    Holds five vectors of the model's size for each learner (weights, two moments, last move, gradient).
+    Holds four vectors of the model's size for each learner: weights, two moments, last move.
     """
 
     def __init__(
@@ -65,15 +65,13 @@ class LearnerStack:
         trainable = [p.detach().reshape(-1) for p in model.parameters() if p.requires_grad]
         self._initial = torch.cat(trainable)
         self._device = self._initial.device
-        self._network = network_of(
-            model, learners=2
-        )  # whatever n is: one that takes weights as they are given
+        self._network = network_of(model, learners=2)  # for any n: one that takes weights as they are given
         self.pass_size = pass_size or (self._network.pass_size if self._device.type == "cpu" else _GPU_PASS)
         self._optimizer = StackedOptimizer(optimizer or OptimizerConfig())
         self.values = self._initial.repeat(n, 1)
         self._moments = Moments.zeros(self.values)
         self._last_move = torch.zeros_like(self.values)
-        self._gradients = torch.zeros_like(self.values)
+        self._scratch = Scratch()
 
     def __len__(self) -> int:
         return len(self.values)
@@ -86,13 +84,13 @@ class LearnerStack:
 
     def score(self, examples: NDArray[np.int32], which: Ints) -> Floats:
         """Losses of examples (k, C, L + 1) of the learners in `which`, shape (k, C), nats per token."""
-        k, c, _ = examples.shape
-        losses = np.empty((k, c))
         tokens = self._tensor(examples)
-        for rows, columns in _blocks(np.full(k, c), self.pass_size):
-            weights = self.values[which[rows]]
-            found = self._network.losses(weights, tokens[rows, columns])
-            losses[rows, columns] = found.double().cpu().numpy()
+        at_once = max(1, self.pass_size // examples.shape[1])
+        parts = [
+            self._network.losses(self.values[which[first : first + at_once]], tokens[first : first + at_once])
+            for first in range(0, len(which), at_once)
+        ]
+        losses: Floats = torch.cat(parts).double().cpu().numpy()
         return losses
 
     def update(
@@ -136,10 +134,11 @@ class _Block:
         self.values = stack.values[which]
         self.moments = stack._moments.of(which)
         n = len(which)
-        self.gradients = stack._gradients[:n].zero_()
+        self.gradients = stack._scratch.take("gradients", *self.values.shape, like=self.values).zero_()
         self.half: dict[int, Tensor] = {}  # what the first half of a first batch gave
         self.before: dict[int, Tensor] = {}  # gradients of batches before, where the noise is not known yet
-        self.loss = np.zeros(n)  # of the batch at hand, so far
+        # Of the batch at hand, so far; where the network is, which need not wait to be asked for it.
+        self.loss = torch.zeros(n, dtype=torch.float64, device=self.values.device)
         self.taken, self.lost = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
         self.loss_sum = np.zeros(n)
         self.norm, self.cosine, self.snr = np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
@@ -166,18 +165,17 @@ class _Block:
         rows, scale = self.schedule.examples(piece)
         active = len(rows)
         tokens = self.tokens[torch.arange(active)[:, None], torch.from_numpy(rows)]
+        counts = torch.from_numpy(scale).to(tokens.device)
         losses = self.stack._network.add_gradients(
-            self.values[:active],
-            tokens,
-            to=self.gradients[:active],
-            scale=torch.from_numpy(scale).to(tokens.device),
+            self.values[:active], tokens, to=self.gradients[:active], scale=counts
         )
-        self.loss[:active] += (losses.double().cpu().numpy() * scale).sum(axis=1)
+        self.loss[:active] += (losses.double() * counts).sum(dim=1)
 
     def _step(self, run: slice) -> None:
         """One optimizer step of a run of learners, whose batch is complete; none of those that are not finite."""
         norm = _norms(self.gradients[run])
-        finite = np.isfinite(self.loss[run]) & np.isfinite(norm)
+        loss: Floats = self.loss[run].cpu().numpy()
+        finite = np.isfinite(loss) & np.isfinite(norm)
         parts = [run] if finite.all() else [slice(i, i + 1) for i in run.start + np.flatnonzero(finite)]
         for part in parts:
             self._measure(part, norm[part.start - run.start : part.stop - run.start])
@@ -190,7 +188,7 @@ class _Block:
             )
         self.taken[run] += finite
         self.lost[run] += ~finite
-        self.loss_sum[run] += np.where(finite, self.loss[run], 0.0)
+        self.loss_sum[run] += np.where(finite, loss, 0.0)
         self.loss[run] = 0.0
         self.gradients[run] = 0.0
 
@@ -229,15 +227,6 @@ class _Block:
         reports.grad_norm[rows], reports.grad_cos[rows] = self.norm, self.cosine
         reports.grad_snr[rows] = self.snr
         reports.update_ratio[rows] = np.where(moved, self.ratio, np.nan)
-
-
-def _blocks(counts: Ints, pass_size: int) -> Iterator[tuple[slice, slice]]:
-    """Blocks of rows and columns of a table of k rows of C sequences each, about a pass each."""
-    k, c = len(counts), int(counts[0]) if len(counts) else 0
-    rows, columns = max(1, pass_size // max(c, 1)), min(c, max(pass_size, 1) * 2)
-    for row in range(0, k, rows):
-        for column in range(0, c, columns):
-            yield slice(row, row + rows), slice(column, column + columns)
 
 
 def _column(values: Floats, device: torch.device) -> Tensor:
