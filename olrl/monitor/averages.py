@@ -64,7 +64,8 @@ class Averages:
     """Exponential averages and spreads of `QUANTITIES`, on an array of shape (KEPT, n) that the caller owns.
 
     An average over h rounds gives a new value the weight 1/h, and is a plain mean until it has seen h values.
-    All zeros is the state before the first round. After `take_in`:
+    All zeros is the state before the first round. The caller fills `now`, shape (QUANTITIES, n), and tells in
+    `fresh`, alike, which of it to take in. After `take_in`:
         deviations: how far the values lay from the averages before, shape (SPREADS, n).
         spreads: root mean squares of the deviations before, shape (SPREADS, n); NaN before there are three.
         averages: with the new values, shape (AVERAGES, n); NaN where the quantity is missing now.
@@ -72,12 +73,18 @@ class Averages:
     """
 
     def __init__(
-        self, *, kept: Array, deviations: Array, spreads: Array, averages: Array, absent: Array
+        self, *, kept: Array, now: Array, deviations: Array, spreads: Array, averages: Array, absent: Array
     ) -> None:
         n = kept.shape[1]
         means, rows = len(AVERAGES), len(AVERAGES) + len(SPREADS)
         self._running, self._counts = kept[:rows], kept[rows:]
         self._means, self._squares = kept[:means], kept[means:rows]
+        spread_now = now[_SPREAD_ROWS]
+        self._now, self._now_about, self._now_about_zero = (
+            now,
+            spread_now[: len(_ABOUT)],
+            spread_now[len(_ABOUT) :],
+        )
         self._about = self._means[_ABOUT_ROWS]
         self._times, self._times_deviated = self._counts[: len(QUANTITIES)], self._counts[len(QUANTITIES) :]
         self._times_spread = self._times[_SPREAD_ROWS]
@@ -90,40 +97,33 @@ class Averages:
         self._quantities, self._squared = self._values[:means], self._values[means:]
         self._bounds, self._wide = np.empty((len(SPREADS), n)), np.empty((len(SPREADS), n))
         self._young = np.empty((len(SPREADS), n), dtype=bool)
-        self._fresh, self._stale = np.empty((len(_COUNTED), n), dtype=bool), np.empty((rows, n), dtype=bool)
-        self._fresh_now, self._fresh_deviations = (
-            self._fresh[: len(QUANTITIES)],
-            self._fresh[len(QUANTITIES) :],
-        )
-        self._fresh_spread = self._fresh_now[_SPREAD_ROWS]
+        self._taken, self._stale = np.empty((len(_COUNTED), n), dtype=bool), np.empty((rows, n), dtype=bool)
+        self.fresh, self._fresh_deviations = self._taken[: len(QUANTITIES)], self._taken[len(QUANTITIES) :]
+        self._fresh_spread = self.fresh[_SPREAD_ROWS]
         self._one_each, self._weights = np.empty((len(_COUNTED), n)), np.empty((len(_COUNTED), n))
         self._least = np.repeat(_WEIGHT, n, axis=1)
 
-    def take_in(self, now: Array, fresh: Bools) -> None:
-        """Take in values of shape (quantities, n) where `fresh`."""
-        self._deviate(now[_SPREAD_ROWS])
+    def take_in(self) -> None:
+        """Take in the values in `now` where `fresh`, whose content is used up."""
+        np.subtract(self._now_about, self._about, self._about_averages)
+        np.copyto(self._about_zero, self._now_about_zero)
         np.add(self._squares, _FLOOR2, self._wide)
         np.sqrt(self._wide, self.spreads)
         np.less(self._times_deviated, _SPREAD_FROM, self._young)
         np.copyto(self.spreads, _NAN, where=self._young)
 
-        self._count(fresh)
-        now.take(_QUANTITY_OF, 0, self._quantities, "clip")
+        self._count()
+        self._now.take(_QUANTITY_OF, 0, self._quantities, "clip")
         np.multiply(self._quantities, ZERO, self.absent)
         self._square()
         self._move()
         np.add(self._means, self.absent, self.averages)
 
-    def _deviate(self, now: Array) -> None:
-        np.subtract(now[: len(_ABOUT)], self._about, self._about_averages)
-        np.copyto(self._about_zero, now[len(_ABOUT) :])
-
-    def _count(self, fresh: Bools) -> None:
+    def _count(self) -> None:
         """One more of what is fresh; a first value deviates from nothing."""
-        np.copyto(self._fresh_now, fresh)
         np.greater(self._times_spread, ZERO, self._young)
         np.logical_and(self._young, self._fresh_spread, self._fresh_deviations)
-        np.copyto(self._one_each, self._fresh)
+        np.copyto(self._one_each, self._taken)
         np.add(self._counts, self._one_each, self._counts)
 
     def _square(self) -> None:
@@ -138,8 +138,8 @@ class Averages:
     def _move(self) -> None:
         """Move what runs by weight × (value − running) where the value is fresh."""
         values, steps = self._values, self._steps
-        np.logical_not(self._fresh, self._fresh)
-        self._fresh.take(_COUNT_OF, 0, self._stale, "clip")
+        np.logical_not(self._taken, self._taken)
+        self._taken.take(_COUNT_OF, 0, self._stale, "clip")
         np.copyto(values, self._running, where=self._stale)
         np.maximum(self._counts, ONE, out=self._weights)
         np.reciprocal(self._weights, self._weights)

@@ -38,7 +38,8 @@ ROUND: tuple[str, ...] = (
     *(f"absent {name}" for name in AVERAGES),
 )
 TABLE: tuple[str, ...] = (*STATE, *BASE, "zero", "one", "log 2", *ROUND)
-assert len(set(TABLE)) == len(TABLE)
+_AT = {name: row for row, name in enumerate(TABLE)}
+assert len(_AT) == len(TABLE)
 _LN2 = float(np.log(2.0))
 _LARGEST = number(1e30)  # of what is a measurement: squares and quotients must stay finite
 _RESERVOIR = number(7.0)  # its position on the window ladder
@@ -57,18 +58,17 @@ def new_table(n: int) -> Array:
 
 def part(table: Array, first: str, last: str | None = None) -> Array:
     """The rows of a table from `first` to `last`, shape (rows, n); without `last` one row, shape (n,)."""
-    start = TABLE.index(first)
-    rows: Array = table[start] if last is None else table[start : TABLE.index(last) + 1]
+    rows: Array = table[_AT[first]] if last is None else table[_AT[first] : _AT[last] + 1]
     return rows
 
 
 class Round:
     """The rows of a table that a round fills by itself: what its signals say, in logarithms and quotients.
 
-    now: what has averages, shape (quantities, n). fresh: where that is finite and not an aged gradient's.
+    `fresh`, shape (QUANTITIES, n), is filled too: which quantities are finite and not an aged gradient's.
     """
 
-    def __init__(self, table: Array) -> None:
+    def __init__(self, table: Array, fresh: NDArray[np.bool_]) -> None:
         n = table.shape[1]
         self._signals = x = np.empty((len(INPUTS), n))
         self._sizes, self._usable = np.empty_like(x), np.empty(x.shape, dtype=bool)
@@ -94,14 +94,15 @@ class Round:
         self._measured = rows("window", "old_new_gap")
         self._flags = rows(_FLAGS[0], _FLAGS[-1])
         self._decision, self._last = rows("window", "batch_size"), rows("last window", "last batch_size")
-        self.now = rows(QUANTITIES[0], QUANTITIES[-1])
 
         self._finite = np.empty(self._measured.shape, dtype=bool)
+        self._may_be_missing = self._finite[len(LAST) :]
         self._is_known, self._is_finite = self._finite[: len(LAST)], self._finite[-len(QUANTITIES) :]
         self._is = np.empty(self._flags.shape, dtype=bool)
         self._has_happened, self._has_risen, self._is_missing = self._is[:2], self._is[2], self._is[3:]
         self._may_be_fresh = np.ones((2, n), dtype=bool)  # what does not age, and what does
-        self._aged, self.fresh = np.empty(n, dtype=bool), np.empty(self.now.shape, dtype=bool)
+        self._may_be_fresh_gradient = self._may_be_fresh[1]
+        self._aged, self._fresh = np.empty(n, dtype=bool), fresh
 
     def read(self, inputs: Array) -> None:
         """Take over signals of shape (inputs, n); what is not a finite number below 1e30 becomes NaN."""
@@ -144,12 +145,12 @@ class Round:
         np.isfinite(self._measured, self._finite)
         np.greater(self._happened, ZERO, self._has_happened)
         np.greater(self._nonfinite, self._last_nonfinite, self._has_risen)
-        np.logical_not(self._finite[len(LAST) :], self._is_missing)
+        np.logical_not(self._may_be_missing, self._is_missing)
         np.copyto(self._flags, self._is)
         np.greater(self._x["gradient_age"], ZERO, self._aged)
-        np.logical_not(self._aged, self._may_be_fresh[1])
-        self._may_be_fresh.take(_AGES, 0, self.fresh, "clip")
-        np.logical_and(self.fresh, self._is_finite, self.fresh)
+        np.logical_not(self._aged, self._may_be_fresh_gradient)
+        self._may_be_fresh.take(_AGES, 0, self._fresh, "clip")
+        np.logical_and(self._fresh, self._is_finite, self._fresh)
 
     def remember(self) -> None:
         """The decision in force becomes the last one, as far as it is known, and a round is over."""
@@ -261,12 +262,13 @@ def _rank(name: str) -> int:
 _ORDER = sorted(FORMULAS, key=_rank)
 _DIVIDED = slice(0, sum(_rank(name) in (0, 1) for name in _ORDER))
 _REDUCED = slice(sum(_rank(name) == 0 for name in _ORDER), sum(_rank(name) in (0, 1, 2) for name in _ORDER))
-_TERM = np.array([TABLE.index(FORMULAS[name].term) for name in _ORDER])
-_MINUS = np.array([TABLE.index(FORMULAS[name].minus) for name in _ORDER[_REDUCED]])
-_PER = np.array([TABLE.index(FORMULAS[name].per) for name in _ORDER[_DIVIDED]])
+_TERM = np.array([_AT[FORMULAS[name].term] for name in _ORDER])
+_MINUS = np.array([_AT[FORMULAS[name].minus] for name in _ORDER[_REDUCED]])
+_PER = np.array([_AT[FORMULAS[name].per] for name in _ORDER[_DIVIDED]])
 _SCALES = [FEATURE_SPEC[FEATURE_NAMES.index(name)] for name in _ORDER]
 _CENTRE = np.array([[feature.centre] for feature in _SCALES])
 _PER_UNIT = np.array([[1.0 / feature.unit] for feature in _SCALES])
+_COMPUTED = np.array([_ORDER.index(name) for name in FEATURE_NAMES])  # where a feature stands in that order
 _NEUTRAL = np.array(0.0, dtype=np.float32)
 
 
@@ -282,8 +284,7 @@ class Formulas:
         self._centre, self._per_unit = np.repeat(_CENTRE, n, axis=1), np.repeat(_PER_UNIT, n, axis=1)
         self._highest = np.full(shape, FEATURE_CLIP, dtype=np.float32)
         self._lowest = -self._highest
-        computed = np.array([_ORDER.index(name) for name in FEATURE_NAMES])
-        self._where = computed * n + np.arange(n)[:, None]  # in `values`, shape (n, features)
+        self._where = _COMPUTED * n + np.arange(n)[:, None]  # in `values`, shape (n, features)
 
     def of(self, table: Array) -> NDArray[np.float32]:
         """Centred, scaled, clipped, and 0 where not finite."""

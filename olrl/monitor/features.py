@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from olrl.control.decision import Base
-from olrl.monitor.averages import AVERAGES, KEPT, ONE, SPREADS, ZERO, Averages, number
+from olrl.monitor.averages import AVERAGES, KEPT, ONE, QUANTITIES, SPREADS, ZERO, Averages, number
 from olrl.monitor.feature_spec import FEATURE_SPEC, SPEC_VERSION
 from olrl.monitor.feature_values import (
     BASE,
@@ -105,14 +105,15 @@ class FeatureExtractor:
         self._state = part(table, STATE[0], STATE[-1])
         self._base = part(table, BASE[0], BASE[-1])  # log lr, log batch size, position of the window
         self._inputs = np.empty((len(INPUTS), n))
-        self._round, self._formulas = Round(table), Formulas(n)
         self._averages = Averages(
             kept=part(table, KEPT[0], KEPT[-1]),
+            now=part(table, QUANTITIES[0], QUANTITIES[-1]),
             deviations=part(table, f"{SPREADS[0]} deviation", f"{SPREADS[-1]} deviation"),
             spreads=part(table, f"{SPREADS[0]} spread", f"{SPREADS[-1]} spread"),
             averages=part(table, AVERAGES[0], AVERAGES[-1]),
             absent=part(table, f"absent {AVERAGES[0]}", f"absent {AVERAGES[-1]}"),
         )
+        self._round, self._formulas = Round(table, self._averages.fresh), Formulas(n)
         self._low, self._cusums = part(table, "low"), part(table, "rise", "fall")
         self._log_spread = part(table, "log loss spread")
         self._one, self._other, self._pushes = np.empty(n), np.empty(n), np.empty((2, n))
@@ -173,7 +174,7 @@ class FeatureExtractor:
         with np.errstate(all="ignore"):
             self._round.read(inputs)
             self._round.transform()
-            self._averages.take_in(self._round.now, self._round.fresh)
+            self._averages.take_in()
             self._follow_low()
             self._push()
             np.log(self._averages.spreads[0], self._log_spread)
