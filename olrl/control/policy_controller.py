@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from olrl.control.controller import Controller
 from olrl.control.decision import Base, Decision
-from olrl.monitor.feature_values import ROW
+from olrl.monitor.feature_table import ROW
 from olrl.monitor.features import FeatureExtractor, stack_signals
 from olrl.monitor.signals import Signals
 

@@ -121,8 +121,8 @@ class Averages:
 
     def _count(self) -> None:
         """One more of what is fresh; a first value deviates from nothing."""
-        np.greater(self._times_spread, ZERO, self._young)
-        np.logical_and(self._young, self._fresh_spread, self._fresh_deviations)
+        np.greater(self._times_spread, ZERO, self._fresh_deviations)
+        np.logical_and(self._fresh_deviations, self._fresh_spread, self._fresh_deviations)
         np.copyto(self._one_each, self._taken)
         np.add(self._counts, self._one_each, self._counts)
 
@@ -130,7 +130,6 @@ class Averages:
         """Squared deviations, bounded once the usual one is known."""
         np.multiply(self._squares, _USUAL2, self._wide)
         np.add(self._wide, _FLOOR2, self._bounds)
-        np.less_equal(self._times_deviated, _SPREAD_FROM, self._young)
         np.copyto(self._bounds, _INFINITE, where=self._young)
         np.multiply(self.deviations, self.deviations, self._squared)
         np.minimum(self._squared, self._bounds, out=self._squared)

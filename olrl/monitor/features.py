@@ -12,17 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from olrl.control.decision import Base
 from olrl.monitor.averages import AVERAGES, KEPT, ONE, QUANTITIES, SPREADS, ZERO, Averages, number
 from olrl.monitor.feature_spec import FEATURE_SPEC, SPEC_VERSION
-from olrl.monitor.feature_values import (
-    BASE,
-    INPUTS,
-    ROW,
-    STATE,
-    Formulas,
-    Round,
-    new_table,
-    part,
-    window_position,
-)
+from olrl.monitor.feature_table import BASE, INPUTS, ROW, STATE, Round, new_table, part, window_position
+from olrl.monitor.feature_values import Formulas
 from olrl.monitor.signals import Signals
 
 Array = NDArray[np.float64]
@@ -35,29 +26,28 @@ _SAVED_AVERAGES = (
     *("grad_norm over 30", "grad_cos over 4", "grad_cos over 20"),
 )
 _SAVED_QUANTITIES = tuple(dict.fromkeys(name.split(" over ")[0] for name in _SAVED_AVERAGES))
-_SAVED = np.array(
-    [
-        STATE.index(name)
-        for name in (
-            *(f"mean of {name}" for name in _SAVED_AVERAGES),
-            *(f"count of {name}" for name in _SAVED_QUANTITIES),
-            *(f"square of {name}" for name in SPREADS),
-            *(f"count of {name} deviations" for name in SPREADS),
-            *(
-                "low",
-                "rise",
-                "fall",
-                "last lr",
-                "last batch_size",
-                "last window",
-                "last nonfinite",
-                "rounds seen",
-            ),
-        )
-    ]
+_SAVED_REST = (
+    "low",
+    "rise",
+    "fall",
+    "last lr",
+    "last batch_size",
+    "last window",
+    "last nonfinite",
+    "rounds seen",
 )
-_LEAK, _KEPT, _ALLOWED = number(0.005), number(0.95), number(0.5)
-_FALLEN, _RISEN, _MOST = number(-6.0), number(6.0), number(20.0)
+_SAVED_NAMES = (
+    *(f"mean of {name}" for name in _SAVED_AVERAGES),
+    *(f"count of {name}" for name in _SAVED_QUANTITIES),
+    *(f"square of {name}" for name in SPREADS),
+    *(f"count of {name} deviations" for name in SPREADS),
+    *_SAVED_REST,
+)
+_SAVED = np.array([STATE.index(name) for name in _SAVED_NAMES])
+assert sorted(_SAVED_NAMES) == sorted(STATE)
+_LEAK = number(0.005)  # of the leaky minimum
+# The CUSUMs of surprise: its bounds, what remains of them in a round, what does not count, and their bound.
+_FALLEN, _RISEN, _REMAINS, _ALLOWED, _MOST = (number(value) for value in (-6.0, 6.0, 0.95, 0.5, 20.0))
 _BUT_ALARMS = attrgetter(*INPUTS[1:])
 
 
@@ -85,8 +75,8 @@ class FeatureExtractor:
 
     `base_lr`, `base_batch_size` and `base_window` are numbers or arrays of shape (n,). What is not a
     finite number below 1e30 counts as missing; a missing signal gives features of 0 and a mask of 1, and
-    whatever comes in, what comes out is finite and within ±5. One learner takes about 0.1 ms a round, 128
-    take about 0.15 ms.
+    whatever comes in, what comes out is finite and within ±5. One learner takes about 0.04 ms a round, 256
+    take about 0.12 ms: more than a hundred operations on arrays of a few rows.
 
     >>> features = FeatureExtractor(1, base_lr=1e-3, base_batch_size=8, base_window=4)
     >>> signals = Signals(loss_nats=2.0, lr=2e-3, batch_size=8, window=4)
@@ -171,6 +161,8 @@ class FeatureExtractor:
         feature reads are ignored; or one array as `stack_signals` makes it.
         """
         inputs = signals if isinstance(signals, np.ndarray) else self._stacked(signals)
+        if inputs.shape != self._inputs.shape:
+            raise ValueError(f"stacked signals must be of shape {self._inputs.shape}, not {inputs.shape}")
         with np.errstate(all="ignore"):
             self._round.read(inputs)
             self._round.transform()
@@ -207,7 +199,7 @@ class FeatureExtractor:
         np.maximum(push, _FALLEN, out=surprise)
         np.minimum(surprise, _RISEN, out=self._pushes[0])
         np.negative(self._pushes[0], self._pushes[1])
-        np.multiply(cusums, _KEPT, cusums)
+        np.multiply(cusums, _REMAINS, cusums)
         np.add(cusums, self._pushes, cusums)
         np.subtract(cusums, _ALLOWED, cusums)
         np.maximum(cusums, ZERO, out=cusums)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from olrl.control.decision import Base
 from olrl.monitor.feature_spec import FEATURE_NAMES, FEATURE_SPEC, check_spec, spec
-from olrl.monitor.feature_values import INPUTS
+from olrl.monitor.feature_table import INPUTS
 from olrl.monitor.features import FeatureExtractor, batch_signals, stack_signals
 from olrl.monitor.signals import Signals
 from tests.monitor.literal_features import LiteralFeatures
@@ -102,6 +102,8 @@ def test_signals_in_one_array_are_the_same_signals() -> None:
     for _ in range(3):
         expected = named.update(batch_signals(signals))
         np.testing.assert_array_equal(stacked.update(stack_signals(signals)), expected)
+    with pytest.raises(ValueError, match="shape"):
+        stacked.update(stack_signals(signals).T)
 
 
 def test_an_impossible_round_does_not_spoil_the_ones_after() -> None:
