@@ -37,9 +37,8 @@ class TokenHistograms:
 
     def __init__(self) -> None:
         self._seen = 0
-        self._totals = np.zeros(
-            (_KEPT + 1, BUCKETS)
-        )  # after k chunks in row k % _KEPT; in the last one nothing
+        # After k chunks in row k % _KEPT; the last row stays nothing, as it was before the first one.
+        self._totals = np.zeros((_KEPT + 1, BUCKETS))
         self._shares, self._terms = np.empty((8, BUCKETS)), np.empty((8, BUCKETS))
         self._recent: float | None = None
 
