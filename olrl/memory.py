@@ -9,7 +9,8 @@ from olrl.control.decision import WINDOWS
 from olrl.draws import uniforms
 
 MAX_WINDOW = max(WINDOWS)
-_RESERVOIR_STREAM = 1  # keys of admission to the reservoir, apart from those of draws
+_DRAWS = 64  # in a round of the default budget at most so many
+RESERVOIR_STREAM = 1  # keys of admission to the reservoir, apart from those of draws
 
 
 class Memory:
@@ -46,7 +47,10 @@ class Memory:
         self.chunk_size = chunk_size
         self.chunks_seen = 0
         self._ring = np.zeros((MAX_WINDOW, chunk_size, *example_shape), dtype=dtype)
+        self._recent = self._ring.reshape(-1, *example_shape)  # the same, an example a row
         self._reservoir = np.zeros((reservoir_size, *example_shape), dtype=dtype)
+        self._key: tuple[int, ...] = ()
+        self._rows = np.zeros(0, dtype=np.int64)  # the draws of a round, named by the key
 
     def __len__(self) -> int:
         """Chunks in the sliding window."""
@@ -68,23 +72,37 @@ class Memory:
 
     def _admit(self, examples: NDArray[Any], *, first: int) -> None:
         slots = admission_slots(self.seed, first + np.arange(len(examples)), size=len(self._reservoir))
-        # In order: a later example may displace an earlier one.
-        for slot, example in zip(slots, examples, strict=True):
-            if slot < len(self._reservoir):
-                self._reservoir[slot] = example
+        kept = slots < len(self._reservoir)
+        self._reservoir[slots[kept]] = examples[kept]  # in order: of equal slots the last one stays
 
     def draw(self, *, round_: int, window: int, start: int, count: int) -> NDArray[Any]:
         """Examples number `start` … `start + count - 1` of the round's draws, shape (count, *example_shape)."""
         if not self.chunks_seen:
             raise ValueError("nothing to draw: the memory is empty, add a chunk first")
-        luck = uniforms(self.seed, round_, start + np.arange(count))
+        drawn = self._drawn(round_, window, start + count)[start : start + count]
+        examples: NDArray[Any] = (self._reservoir if window == 0 else self._recent).take(drawn, axis=0)
+        return examples
+
+    def _drawn(self, round_: int, window: int, count: int) -> NDArray[np.int64]:
+        """Which examples the round's draws from the first on are, at least `count`: rows of reservoir or ring.
+
+        A loop asks batch by batch, and one batch would cost as much as all of them: so they are made at once,
+        about 15 µs, and kept until another round, window or chunk.
+        """
+        key = (round_, window, self.chunks_seen, self.seed)
+        if key != self._key or len(self._rows) < count:
+            luck = uniforms(self.seed, round_, np.arange(max(count, _DRAWS)))
+            self._key, self._rows = key, self._places(luck, window)
+        return self._rows
+
+    def _places(self, luck: NDArray[np.float64], window: int) -> NDArray[np.int64]:
+        """Rows of the reservoir (window 0) or of the ring that uniform numbers in [0, 1) mean."""
         if window == 0:
-            sampled: NDArray[Any] = self._reservoir[np.floor(luck * self.reservoir_size).astype(np.int64)]
-            return sampled
-        back = np.floor(luck * min(window, len(self)) * self.chunk_size).astype(np.int64)
+            return (luck * self.reservoir_size).astype(np.int64)
+        back = (luck * min(window, len(self)) * self.chunk_size).astype(np.int64)
         age, within = np.divmod(back, self.chunk_size)
-        recent: NDArray[Any] = self._ring[(self.chunks_seen - 1 - age) % MAX_WINDOW, within]
-        return recent
+        rows: NDArray[np.int64] = (self.chunks_seen - 1 - age) % MAX_WINDOW * self.chunk_size + within
+        return rows
 
     def oldest(self, window: int) -> NDArray[Any]:
         """The oldest chunk of a window, shape (C, *example_shape); for the reservoir its first C examples."""
@@ -116,5 +134,5 @@ class Memory:
 
 def admission_slots(seed: ArrayLike, numbers: NDArray[np.int64], *, size: int) -> NDArray[np.int64]:
     """Where in a reservoir of `size` the examples of these numbers (from 0) go; from `size` on: nowhere."""
-    slots = np.floor(uniforms(seed, _RESERVOIR_STREAM << 62, numbers) * (numbers + 1)).astype(np.int64)
+    slots = np.floor(uniforms(seed, RESERVOIR_STREAM << 62, numbers) * (numbers + 1)).astype(np.int64)
     return np.where(numbers < size, numbers, slots)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from olrl.draws import uniforms
-from olrl.memory import Memory
+from olrl.memory import Memory, admission_slots
 
 
 def filled(chunks: int, *, chunk_size: int = 4, reservoir_size: int = 8, seed: int = 0) -> Memory:
@@ -36,6 +36,40 @@ def test_draws_do_not_depend_on_how_they_are_cut_into_batches() -> None:
     np.testing.assert_array_equal(whole, np.concatenate(parts))
 
 
+def test_draws_are_those_of_the_moment_whatever_was_drawn_before() -> None:
+    memory = filled(3)
+    for chunks in range(3, 9):
+        for round_, window, start, count in [
+            (1, 4, 0, 3),
+            (1, 4, 70, 9),
+            (1, 0, 2, 5),
+            (2, 4, 1, 3),
+            (1, 4, 2, 3),
+        ]:
+            drawn = memory.draw(round_=round_, window=window, start=start, count=count)
+            fresh = filled(chunks).draw(round_=round_, window=window, start=start, count=count)
+            np.testing.assert_array_equal(drawn, fresh)
+        memory.add(np.full((4, 2), chunks, dtype=np.int32))
+    loaded, other = filled(2), filled(4)
+    loaded.draw(round_=1, window=4, start=0, count=3)
+    loaded.load_state_dict(other.state_dict())
+    for memory in (loaded, other):
+        drawn = memory.draw(round_=1, window=4, start=0, count=30)
+        np.testing.assert_array_equal(drawn, filled(4).draw(round_=1, window=4, start=0, count=30))
+
+
+def test_of_the_places_of_a_chunk_in_the_reservoir_the_last_one_counts() -> None:
+    assert np.sum(admission_slots(0, np.arange(200), size=3) < 3) > 3
+    memory = Memory(chunk_size=200, example_shape=(), dtype=np.int64, reservoir_size=3, seed=0)
+    held = np.zeros(3, dtype=np.int64)
+    for first in (0, 200):
+        memory.add(np.arange(first, first + 200))
+        for number, slot in enumerate(admission_slots(0, np.arange(first, first + 200), size=3), first):
+            if slot < 3:
+                held[slot] = number
+    np.testing.assert_array_equal(memory.state_dict()["reservoir"], held)
+
+
 def test_the_reservoir_is_a_uniform_sample_of_everything() -> None:
     counts = np.zeros(40)
     for seed in range(400):
@@ -60,6 +94,37 @@ def test_wrong_shapes_and_empty_memories_are_refused_in_a_sentence() -> None:
         memory.draw(round_=0, window=1, start=0, count=1)
     with pytest.raises(ValueError, match="shape"):
         memory.add(np.zeros((3, 2), dtype=np.int32))
+
+
+def literal_uniform(seed: int, round_: int, index: int) -> float:
+    """A hash of the key by SplitMix64, as it is defined."""
+    word, golden = 2**64, 0x9E3779B97F4A7C15
+    z = golden
+    for part in (seed, round_, index):
+        z = (z + part * golden) % word
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) % word
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) % word
+        z = z ^ (z >> 31)
+    return (z >> 11) / 2**53
+
+
+_word = st.integers(0, 2**64 - 1)
+
+
+@given(
+    seed=_word, rounds=st.lists(_word, min_size=1, max_size=4), index=st.lists(_word, min_size=1, max_size=4)
+)
+def test_keyed_uniforms_are_the_hash_of_their_key(seed: int, rounds: list[int], index: list[int]) -> None:
+    expected = [[literal_uniform(seed, round_, k) for k in index] for round_ in rounds]
+    words = np.array(index, dtype=np.uint64)
+    assert [uniforms(seed, round_, words).tolist() for round_ in rounds] == expected
+    of_arrays = uniforms([seed], np.array(rounds, dtype=np.uint64)[:, None], words)
+    assert of_arrays.tolist() == expected
+    assert uniforms(np.uint64(seed), rounds[0], index[0]).tolist() == [expected[0][0]]
+
+
+def test_a_key_may_be_negative() -> None:
+    assert uniforms(-1, 2, -3) == uniforms(2**64 - 1, 2, 2**64 - 3)
 
 
 def test_keyed_uniforms_are_uniform_and_independent_across_keys() -> None:

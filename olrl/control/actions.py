@@ -6,27 +6,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from olrl.control.coding import CODING_VERSION, ActionCoding, ActionState, batch_size
+from olrl.control.coding import CODING_VERSION, ActionCoding, ActionState, batch_size, within
 from olrl.control.decision import BATCH_SIZES, MAX_LR_NOTCHES, WINDOWS
 
 _BATCH_SIZES = np.array(BATCH_SIZES)
+_STAY = np.array(1)  # of a head that moves
+_ZERO, _OPPOSED, _ALIGNED = np.array(0.0), np.array(-1.0), np.array(1.0)
+_LN2 = np.log(2.0)
+_SHORTEST, _FARTHEST = np.array(0), np.array(len(WINDOWS) - 1)
+# By base batch size, from 0: notches down and up as far as the batch size still changes.
+_SIZES = np.arange(1, BATCH_SIZES[-1] + 1)
+_FEWEST_NOTCHES = np.concatenate([[0.0], -np.ceil(np.log2(_SIZES))])
+_MOST_NOTCHES = np.concatenate([[0.0], np.ceil(np.log2(BATCH_SIZES[-1] / _SIZES))])
 
 
-def _move_batch(state: ActionState, by: NDArray[np.int64]) -> None:
-    """Notches down or up, as far as the batch size still changes, so that a move can always be undone."""
-    low = -np.ceil(np.log2(state.base_batch_size))
-    high = np.ceil(np.log2(BATCH_SIZES[-1] / state.base_batch_size))
-    np.clip(state.batch_notches + by, low, high, out=state.batch_notches)
+def _move_batch(state: ActionState, by: NDArray[np.float64]) -> None:
+    """Notches down or up, within bounds at which the batch size still changes: a move can always be undone."""
+    low, high = _FEWEST_NOTCHES.take(state.base_batch_size), _MOST_NOTCHES.take(state.base_batch_size)
+    state.batch_notches = within(state.batch_notches + by, low, high)
 
 
 def _move_window(state: ActionState, by: NDArray[np.int64]) -> None:
-    np.clip(state.window + by, 0, len(WINDOWS) - 1, out=state.window)
+    state.window = within(state.window + by, _SHORTEST, _FARTHEST)
 
 
 def _put(state: ActionState, batch: NDArray[np.int64], window: NDArray[np.int64]) -> None:
     """Batch size and window at these positions of their ladders."""
-    state.batch_notches[:] = np.log2(_BATCH_SIZES[batch] / state.base_batch_size)
-    state.window[:] = window
+    state.batch_notches = np.log2(_BATCH_SIZES.take(batch) / state.base_batch_size)
+    state.window = window
 
 
 def _positions(state: ActionState) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -47,11 +54,13 @@ class Moves(ActionCoding):
     nvec = (3, 3, 3, 2)
 
     def _move(
-        self, state: ActionState, actions: NDArray[np.int64], signals: Mapping[str, NDArray[np.float64]]
+        self, state: ActionState, heads: NDArray[np.int64], signals: Mapping[str, NDArray[np.float64]]
     ) -> None:
-        state.lr_notches += actions[:, 0] - 1
-        _move_batch(state, actions[:, 1] - 1)
-        _move_window(state, actions[:, 2] - 1)
+        steps = heads - _STAY
+        turns = steps.astype(np.float64)
+        state.lr_notches = state.lr_notches + turns[0]
+        _move_batch(state, turns[1])
+        _move_window(state, steps[2])
 
     def stay(self, state: ActionState) -> NDArray[np.int64]:
         """All ones."""
@@ -73,10 +82,10 @@ class Positions(ActionCoding):
     nvec = (3, len(BATCH_SIZES), len(WINDOWS), 2)
 
     def _move(
-        self, state: ActionState, actions: NDArray[np.int64], signals: Mapping[str, NDArray[np.float64]]
+        self, state: ActionState, heads: NDArray[np.int64], signals: Mapping[str, NDArray[np.float64]]
     ) -> None:
-        state.lr_notches += actions[:, 0] - 1
-        _put(state, actions[:, 1], actions[:, 2])
+        state.lr_notches = state.lr_notches + (heads[0] - _STAY)
+        _put(state, heads[1], heads[2])
 
     def stay(self, state: ActionState) -> NDArray[np.int64]:
         """The middle move and the positions in force."""
@@ -91,6 +100,8 @@ class _OnHypergradient(ActionCoding):
     (`gradient_age` 0 or not given).
     """
 
+    reads = ("grad_cos", "gradient_age")
+
     def __init__(self, *, beta: float = 1.0, notch: float = 1.0) -> None:
         if not 0 <= beta <= 10:
             raise ValueError(f"beta must be from 0 to 10, not {beta!r}")
@@ -104,9 +115,10 @@ class _OnHypergradient(ActionCoding):
     def _move_rate(
         self, state: ActionState, moves: NDArray[np.int64], signals: Mapping[str, NDArray[np.float64]]
     ) -> None:
-        cosine = np.clip(np.nan_to_num(signals.get("grad_cos", np.zeros(1)), posinf=0.0, neginf=0.0), -1, 1)
-        new = ~(np.asarray(signals.get("gradient_age", 0.0)) > 0)
-        state.lr_notches += self.beta * cosine * new / np.log(2.0) + self.notch * (moves - 1)
+        cosine = np.asarray(signals.get("grad_cos", _ZERO))
+        aged = np.asarray(signals.get("gradient_age", _ZERO)) > _ZERO
+        step = np.where(np.isfinite(cosine) & ~aged, within(cosine, _OPPOSED, _ALIGNED), _ZERO)
+        state.lr_notches = state.lr_notches + (self.beta * step / _LN2 + self.notch * (moves - _STAY))
 
     def settings(self) -> dict[str, float]:
         """`beta` and `notch`."""
@@ -120,10 +132,10 @@ class Residual(_OnHypergradient):
     nvec = (3, len(BATCH_SIZES), len(WINDOWS), 2)
 
     def _move(
-        self, state: ActionState, actions: NDArray[np.int64], signals: Mapping[str, NDArray[np.float64]]
+        self, state: ActionState, heads: NDArray[np.int64], signals: Mapping[str, NDArray[np.float64]]
     ) -> None:
-        self._move_rate(state, actions[:, 0], signals)
-        _put(state, actions[:, 1], actions[:, 2])
+        self._move_rate(state, heads[0], signals)
+        _put(state, heads[1], heads[2])
 
     def stay(self, state: ActionState) -> NDArray[np.int64]:
         """No move beside the hypergradient step, and the positions in force."""
@@ -143,11 +155,12 @@ class ResidualMoves(_OnHypergradient):
         super().__init__(beta=beta, notch=notch)
 
     def _move(
-        self, state: ActionState, actions: NDArray[np.int64], signals: Mapping[str, NDArray[np.float64]]
+        self, state: ActionState, heads: NDArray[np.int64], signals: Mapping[str, NDArray[np.float64]]
     ) -> None:
-        self._move_rate(state, actions[:, 0], signals)
-        _move_batch(state, actions[:, 1] - 1)
-        _move_window(state, actions[:, 2] - 1)
+        self._move_rate(state, heads[0], signals)
+        steps = heads - _STAY
+        _move_batch(state, steps[1].astype(np.float64))
+        _move_window(state, steps[2])
 
     def stay(self, state: ActionState) -> NDArray[np.int64]:
         """All ones: no move beside the hypergradient step."""
@@ -161,10 +174,10 @@ class Anchored(ActionCoding):
     nvec = (2 * MAX_LR_NOTCHES + 1, len(BATCH_SIZES), len(WINDOWS), 2)
 
     def _move(
-        self, state: ActionState, actions: NDArray[np.int64], signals: Mapping[str, NDArray[np.float64]]
+        self, state: ActionState, heads: NDArray[np.int64], signals: Mapping[str, NDArray[np.float64]]
     ) -> None:
-        state.lr_notches[:] = actions[:, 0] - MAX_LR_NOTCHES
-        _put(state, actions[:, 1], actions[:, 2])
+        state.lr_notches = (heads[0] - MAX_LR_NOTCHES).astype(np.float64)
+        _put(state, heads[1], heads[2])
 
     def stay(self, state: ActionState) -> NDArray[np.int64]:
         """The positions in force."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from olrl.control.controller import Controller
 from olrl.control.decision import Base, Decision
-from olrl.monitor.features import FeatureExtractor, batch_signals
+from olrl.monitor.feature_table import ROW
+from olrl.monitor.features import FeatureExtractor, stack_signals
 from olrl.monitor.signals import Signals
 
 if TYPE_CHECKING:
@@ -35,12 +36,13 @@ class PolicyController(Controller):
 
     def decide(self, signals: Signals) -> Decision:
         """The policy's decision for this round, inside the bounds of its action coding."""
-        if self.price is not None:
-            signals = replace(signals, price=self.price)
         self._follow(signals)
-        batch = batch_signals([signals])
-        actions = self.policy.act(self._features.update(batch))
-        decisions = self.policy.coding.apply(self._state, actions, batch)
+        inputs = stack_signals([signals])
+        if self.price is not None:
+            inputs[ROW["price"]] = self.price
+        actions = self.policy.act(self._features.update(inputs))
+        coding = self.policy.coding
+        decisions = coding.apply(self._state, actions, {name: inputs[ROW[name]] for name in coding.reads})
         self._last = decisions.single(weight_decay=self.base.weight_decay)
         return self._last
 

@@ -50,9 +50,9 @@ class LoopMonitor:
         self, chunk: Chunk, new: NDArray[np.float64], old: NDArray[np.float64], *, in_force: Decision
     ) -> Signals:
         """Signals of a new chunk: its losses `new`, shape (C,), and those of probes from the window, (P,)."""
-        finite = bool(np.isfinite(new).all())
-        loss = float(new.mean()) if finite else None
-        self._nonfinite += not finite
+        total = float(np.add.reduce(new))
+        loss = total / len(new) if math.isfinite(total) else None
+        self._nonfinite += loss is None
         shift, shift_last, recent_shift = None, None, None
         if self._histograms is not None:
             shift, shift_last = self._histograms.shift(chunk.tokens[:, 1:], window=in_force.window)
@@ -60,27 +60,28 @@ class LoopMonitor:
         alarms = self._detectors.update(loss, recent_shift)
         self._rounds_since_alarm = 0 if alarms else self._rounds_since_alarm + (self._rounds > 0)
         self._rounds += 1
+        report = self._report
         measured: dict[str, Any] = {
             "loss_nats": loss,
-            "loss_bpb": None if loss is None else bits_per_byte(new, chunk),
-            "loss_std": float(new.std()) if finite else None,
-            "old_new_gap": float(old.mean()) - loss
-            if loss is not None and len(old) and np.isfinite(old).all()
-            else None,
+            "loss_bpb": None if loss is None else bits_per_byte(total, chunk),
+            "loss_std": None if loss is None else spread(new, loss),
+            "old_new_gap": None if loss is None else gap(old, loss),
             "hist_shift": shift,
             "hist_shift_last": shift_last,
             "alarms": alarms,
             "rounds_since_alarm": self._rounds_since_alarm,
-            "train_loss_nats": self._report.train_loss_nats,
-            "grad_norm": self._report.grad_norm,
-            "grad_snr": self._report.grad_snr,
-            "grad_cos": self._report.grad_cos,
+            "train_loss_nats": report.train_loss_nats,
+            "grad_norm": report.grad_norm,
+            "grad_snr": report.grad_snr,
+            "grad_cos": report.grad_cos,
             "gradient_age": self._gradient_age,
-            "update_ratio": self._report.update_ratio,
+            "update_ratio": report.update_ratio,
             "updates": self._updates,
             "spent": self._spent,
             "nonfinite": self._nonfinite,
         }
+        for name in self.masked:
+            measured.pop(name, None)
         return Signals(
             lr=in_force.lr,
             batch_size=in_force.batch_size,
@@ -88,7 +89,7 @@ class LoopMonitor:
             budget=self.cost.budget,
             update_cost=self.cost.update_cost,
             price=self.price,
-            **{name: value for name, value in measured.items() if name not in self.masked},
+            **measured,
         )
 
     def trained(self, decision: Decision, report: UpdateReport, spent: float) -> None:
@@ -129,13 +130,26 @@ class LoopMonitor:
         self._rounds = state["rounds"]
 
 
-def bits_per_byte(losses: NDArray[np.float64], chunk: Chunk) -> float:
-    """Per-sequence losses (nats per token) as bits per byte of the text predicted.
+# Sums by `np.add.reduce`, not by methods of arrays: these are Python underneath and take several µs each.
+def spread(losses: NDArray[np.float64], mean: float) -> float:
+    """The standard deviation of losses around their mean, as `losses.std()` has it."""
+    deviations = losses - mean
+    return math.sqrt(float(np.add.reduce(deviations * deviations)) / len(losses))
+
+
+def gap(old: NDArray[np.float64], loss: float) -> float | None:
+    """How much higher the losses on probes from the past are on average; `None` without probes."""
+    total = float(np.add.reduce(old))
+    return total / len(old) - loss if len(old) and math.isfinite(total) else None
+
+
+def bits_per_byte(total: float, chunk: Chunk) -> float:
+    """The sum over sequences of their losses (nats per token) as bits per byte of the text predicted.
 
     >>> tokens = np.zeros((1, 5), dtype=np.int32)  # four predicted tokens of two bytes each
-    >>> bits_per_byte(np.array([2 * math.log(2)]), Chunk(tokens=tokens, n_bytes=np.array([8], dtype=np.int32)))
+    >>> bits_per_byte(2 * math.log(2), Chunk(tokens=tokens, n_bytes=np.array([8], dtype=np.int32)))
     1.0
     """
-    nats = float(losses.sum()) * (chunk.tokens.shape[1] - 1)
-    bits: float = nats / (math.log(2) * float(chunk.n_bytes.sum()))
+    nats = total * (chunk.tokens.shape[1] - 1)
+    bits: float = nats / (math.log(2) * float(np.add.reduce(chunk.n_bytes)))
     return bits

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from olrl.control.actions import ACTION_CODINGS, action_coding, coding_from_spec
 from olrl.control.coding import ActionCoding
 from olrl.control.decision import WINDOWS, Base
+from tests.control.literal_codings import LiteralCoding
 
 CODINGS = [coding() for coding in ACTION_CODINGS.values()]
 codings = pytest.mark.parametrize("coding", CODINGS, ids=lambda coding: coding.name)
@@ -34,6 +36,23 @@ def test_decisions_stay_in_their_bounds(coding: ActionCoding, base: Base, seed: 
         assert decision.lr <= base.lr * 64 * (1 + 1e-12)
         assert 1 <= decision.batch_size <= 64
         assert decision.window in WINDOWS
+
+
+@codings
+def test_decisions_are_those_of_the_rules_written_out_for_one_learner(coding: ActionCoding) -> None:
+    rng = np.random.default_rng(5)
+    some = [Base(lr=10.0**-k, batch_size=(1, 3, 12, 24, 64)[k], window=WINDOWS[k]) for k in range(5)]
+    state, literal = coding.start_at(some), [LiteralCoding(coding.name, base) for base in some]
+    for _ in range(60):
+        actions = sampled(coding, rng, 5)
+        cosines = rng.choice([np.nan, np.inf, -2.0, -0.4, 0.1, 0.9], 5)
+        ages = rng.choice([np.nan, 0.0, 1.0], 5)
+        decisions = coding.apply(state, actions, {"grad_cos": cosines, "gradient_age": ages})
+        for k, one in enumerate(literal):
+            expected = one.apply(actions[k].tolist(), float(cosines[k]), float(ages[k]))
+            found = decisions.single(k)
+            assert found.lr == pytest.approx(expected.lr, rel=1e-12)
+            assert replace(found, lr=expected.lr) == expected
 
 
 @codings

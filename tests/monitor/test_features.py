@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from olrl.control.decision import Base
 from olrl.monitor.feature_spec import FEATURE_NAMES, FEATURE_SPEC, check_spec, spec
-from olrl.monitor.feature_values import INPUTS
-from olrl.monitor.features import FeatureExtractor, batch_signals
+from olrl.monitor.feature_table import INPUTS
+from olrl.monitor.features import FeatureExtractor, batch_signals, stack_signals
 from olrl.monitor.signals import Signals
+from tests.monitor.literal_features import LiteralFeatures
 
 BASE = Base(lr=1e-3, batch_size=8, window=4)
 COLUMN = {name: column for column, name in enumerate(FEATURE_NAMES)}
@@ -63,6 +64,46 @@ def test_whatever_comes_in_features_are_finite_and_bounded(rounds: list[dict[str
         assert np.isfinite(observation).all()
         assert (np.abs(observation) <= 5).all()
     json.dumps(features.state_dict(), allow_nan=False)
+
+
+def check_against_the_literal_one(rounds: list[dict[str, NDArray[Any]]], n: int) -> None:
+    fast, literal = extractor(n), LiteralFeatures(n, BASE)
+    for row in rounds:
+        observation, expected = fast.update(row), literal.scaled(row)
+        unclipped = fast._formulas._values.take(fast._formulas._where).T
+        assert (np.isfinite(unclipped) == np.isfinite(expected)).all()
+        known = np.isfinite(expected)
+        np.testing.assert_allclose(unclipped[known], expected[known], rtol=1e-12, atol=1e-12)
+        clipped = np.clip(np.where(known, expected, 0.0), -5, 5).T.astype(np.float32)
+        np.testing.assert_array_equal(observation, clipped)
+    mine, theirs = fast.state_dict(), literal.state_dict()
+    np.testing.assert_allclose(mine["state"], theirs["state"], rtol=1e-12, atol=1e-12)
+    assert {**mine, "state": 0} == {**theirs, "state": 0}
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.1, 0.6])
+@pytest.mark.parametrize("n", [1, 7])
+def test_features_are_those_of_the_formulas_written_out(n: int, missing: float) -> None:
+    check_against_the_literal_one(measured(n, 200, seed=n, missing=missing), n)
+
+
+@given(
+    st.lists(st.dictionaries(st.sampled_from(INPUTS), anything | st.floats(-3, 70)), min_size=1, max_size=12)
+)
+def test_so_they_are_of_absurd_signals(rounds: list[dict[str, float | None]]) -> None:
+    check_against_the_literal_one(
+        [{name: np.array([np.nan if x is None else x]) for name, x in row.items()} for row in rounds], 1
+    )
+
+
+def test_signals_in_one_array_are_the_same_signals() -> None:
+    signals = [Signals(loss_nats=2.0, alarms=("adwin",), lr=2e-3, batch_size=k, window=0) for k in (1, 2)]
+    named, stacked = extractor(2), extractor(2)
+    for _ in range(3):
+        expected = named.update(batch_signals(signals))
+        np.testing.assert_array_equal(stacked.update(stack_signals(signals)), expected)
+    with pytest.raises(ValueError, match="shape"):
+        stacked.update(stack_signals(signals).T)
 
 
 def test_an_impossible_round_does_not_spoil_the_ones_after() -> None:
