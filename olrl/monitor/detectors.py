@@ -133,7 +133,7 @@ class DetectorBank:
     `page-hinkley-tokens` for rises of the token shift (`TokenHistograms.recent_shift`) by about half. A
     detector is silent in rounds that lack its measurement, and starts anew after its alarm.
 
-    An update takes about 20 µs with all of them. The implementations but for `kswin` are river's, imported when a
+    An update takes about 15 µs with all of them. The implementations but for `kswin` are river's, imported when a
     bank is built.
 
     >>> bank = DetectorBank(("page-hinkley", "page-hinkley-tokens"))
