@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .compiled import compiled
+from .normal_rows import draw_rows
+
 Range = tuple[float, float]
 
 
@@ -97,12 +100,23 @@ def _add_walk(
     direction: NDArray[np.float64],
     quiet: slice,
 ) -> None:
-    scale = log_uniform(rng, ranges.walk) * (rng.random() < 0.5)
-    steps = scale * direction * rng.standard_normal(path.optima.shape)
+    scale = log_uniform(rng, ranges.walk) * direction
+    if rng.random() < 0.5:
+        return
+    steps = draw_rows(rng, *path.optima.shape)
+    steps *= scale
     steps[quiet] = 0.0
-    path.optima[...] += steps.cumsum(axis=0)
-    path.move_variance[...] += (scale * direction) ** 2
+    _accumulate(steps, path.optima)
+    path.move_variance[...] = scale**2
     path.move_variance[quiet] = 0.0
+
+
+@compiled
+def _accumulate(steps: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+    """Cumulative sums over rounds."""
+    for t in range(len(steps)):
+        for j in range(steps.shape[1]):
+            out[t, j] = steps[t, j] + (out[t - 1, j] if t else 0.0)
 
 
 def _add_events(
@@ -113,27 +127,48 @@ def _add_events(
     quiet: slice,
 ) -> None:
     """Moves to another place: at once or over several rounds, to a new place or back to one of a few."""
-    rounds = len(path.optima)
+    rounds, d = path.optima.shape
     rate = log_uniform(rng, ranges.event_rate) * (rng.random() >= ranges.eventless)
     scale = path.jump / np.sqrt(2.0) * direction  # so that two places are a jump apart
-    recurring, gradual = rng.choice([0.0, 0.5, 1.0], size=2)
+    recurring, gradual = rng.integers(3, size=2).tolist()  # of two
     spread = log_uniform(rng, ranges.level)
     scales = np.append(scale, spread)  # a place is an optimum and, last, its log floor
-    places = scales * rng.standard_normal((_count(rng, ranges.places), len(scales)))
-    place, at = 0, np.tile(places[0], (rounds, 1))
-    for start in _times(rng, rate, rounds, least=3):
-        if quiet.start <= start < quiet.stop:
-            continue
+    places = scales * rng.standard_normal((_count(rng, ranges.places), d + 1))
+    starts = [start for start in _times(rng, rate, rounds, least=3) if not quiet.start <= start < quiet.stop]
+    place, durations, visited = 0, [1], [places[0].copy()]
+    for start in starts:
         place = (place + int(rng.integers(1, len(places)))) % len(places)
-        if rng.random() >= recurring:
-            places[place] = scales * rng.standard_normal(len(scales))
-        steps = _count(rng, ranges.gradual_rounds) if rng.random() < gradual / 2 else 1
-        share = np.clip((np.arange(rounds - start) + 1.0) / steps, 0.0, 1.0)[:, None]
-        at[start:] += share * (places[place] - at[start:])
+        if rng.random() >= recurring / 2:
+            places[place] = scales * rng.standard_normal(d + 1)
+        steps = _count(rng, ranges.gradual_rounds) if rng.random() < gradual / 4 else 1
         path.move_variance[start : start + steps] += 2 * (scale / steps) ** 2
         path.segment[start:] += 1
-    path.optima[...] += at[:, :-1]
-    path.log_floor[...] = at[:, -1] - 0.5 * spread**2  # a mean factor of 1
+        durations.append(steps)
+        visited.append(places[place].copy())
+    _visit(path.optima, path.log_floor, np.array([0, *starts]), np.array(durations), np.stack(visited))
+    path.log_floor[...] -= 0.5 * spread**2  # a mean factor of 1
+
+
+@compiled
+def _visit(
+    optima: NDArray[np.float64],
+    log_floor: NDArray[np.float64],
+    starts: NDArray[np.int64],
+    durations: NDArray[np.int64],
+    places: NDArray[np.float64],
+) -> None:
+    """Add a way from place to place, shape (visits, d + 1), to optima and log floors; a visit ends a move."""
+    rounds, d = optima.shape
+    left, at = places[0].copy(), places[0].copy()
+    for k, place in enumerate(places):
+        left[:] = at
+        for t in range(starts[k], starts[k + 1] if k + 1 < len(starts) else rounds):
+            share = min((t - starts[k] + 1) / durations[k], 1.0)
+            for j in range(d + 1):
+                at[j] = left[j] + share * (place[j] - left[j])
+            for j in range(d):
+                optima[t, j] += at[j]
+            log_floor[t] = at[d]
 
 
 def _add_bursts(rng: np.random.Generator, ranges: DriftRandomisation, path: DriftPath) -> None:
@@ -168,7 +203,8 @@ def log_uniform(rng: np.random.Generator, bounds: Range) -> float:
     2.0
     """
     low, high = bounds
-    return float(np.clip(np.exp(rng.uniform(np.log(low), np.log(high))), low, high))
+    between: float = low * (high / low) ** rng.random()
+    return min(max(between, low), high)
 
 
 def check_ranges(settings: object, *, beside: tuple[str, ...] = ()) -> None:

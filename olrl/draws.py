@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio: SplitMix64's increment
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio: SplitMix64's increment
 
 
 def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -29,9 +29,9 @@ def uniforms(seed: ArrayLike, round_: ArrayLike, index: ArrayLike) -> NDArray[np
     (True, False)
     """
     with np.errstate(over="ignore"):  # arithmetic modulo 2**64 is meant
-        z = _mix(_words(seed) * _GOLDEN + _GOLDEN)
-        z = _mix(z + _words(round_) * _GOLDEN)
-        z = _mix(z + _words(index) * _GOLDEN)
+        z = _mix(_words(seed) * GOLDEN + GOLDEN)
+        z = _mix(z + _words(round_) * GOLDEN)
+        z = _mix(z + _words(index) * GOLDEN)
     return (z >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 

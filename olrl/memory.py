@@ -9,7 +9,7 @@ from olrl.control.decision import WINDOWS
 from olrl.draws import uniforms
 
 MAX_WINDOW = max(WINDOWS)
-_RESERVOIR_STREAM = 1  # keys of admission to the reservoir, apart from those of draws
+RESERVOIR_STREAM = 1  # keys of admission to the reservoir, apart from those of draws
 
 
 class Memory:
@@ -116,5 +116,5 @@ class Memory:
 
 def admission_slots(seed: ArrayLike, numbers: NDArray[np.int64], *, size: int) -> NDArray[np.int64]:
     """Where in a reservoir of `size` the examples of these numbers (from 0) go; from `size` on: nowhere."""
-    slots = np.floor(uniforms(seed, _RESERVOIR_STREAM << 62, numbers) * (numbers + 1)).astype(np.int64)
+    slots = np.floor(uniforms(seed, RESERVOIR_STREAM << 62, numbers) * (numbers + 1)).astype(np.int64)
     return np.where(numbers < size, numbers, slots)

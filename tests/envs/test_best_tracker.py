@@ -39,7 +39,7 @@ def _tracked(problem: QuadraticProblem) -> float:
 
     Each coordinate's state is the optimum of the domain and the offset of the document at hand.
     """
-    root, rng, documents = np.sqrt(problem.curvature), problem.noise_generator(), problem.documents
+    root, documents = np.sqrt(problem.curvature), problem.documents
     d = problem.dimension
     mean, covariance = np.zeros((d, 2)), np.zeros((d, 2, 2))
     mean[:, 0] = problem.start * root
@@ -48,7 +48,7 @@ def _tracked(problem: QuadraticProblem) -> float:
     last, excess = 0, []
     sees = np.ones(2)
     for t, numbers in enumerate(documents.number):
-        targets = problem.examples(rng, t, 1)[0, :, :-1] * root
+        targets = problem.examples(t)[:, :-1] * root
         if t:
             covariance[:, 0, 0] += problem.path.move_variance[t]
             guess = mean[:, 0] + mean[:, 1] * (numbers == last).mean()
