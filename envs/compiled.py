@@ -21,3 +21,8 @@ def compiled(function: _Function) -> _Function:
     """
     fast = njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
     return cast(_Function, fast(function))
+
+
+def inlined(function: _Function) -> _Function:
+    """A part of a compiled function, put in place of its calls."""
+    return cast(_Function, njit(inline="always", error_model="numpy")(function))

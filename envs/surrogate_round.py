@@ -14,7 +14,7 @@ from olrl.draws import GOLDEN
 from olrl.learners.quadratic import BETA1, BETA2, EPS, LOST
 from olrl.memory import MAX_WINDOW, RESERVOIR_STREAM
 
-from .compiled import compiled
+from .compiled import compiled, inlined
 from .normal_rows import PLACES, TABLE
 from .quadratic_problem import BUDGET, CHUNK, NOISE_STREAM, PROBES, RESERVOIR
 from .surrogate_state import RING, ROW, Array, Ints, Learners, Memories, Streams, Surrogates
@@ -32,28 +32,33 @@ _COS, _RATIO = ROW["grad_cos"], ROW["update_ratio"]
 @compiled
 def play(state: Surrogates, which: Ints) -> None:
     """Train the surrogates in `which` on their chunks, under the decisions in force, and observe the next ones."""
-    slots = np.empty(_MOST_DRAWS, dtype=np.int64)
-    losses = np.empty(CHUNK + PROBES)
+    slots, losses, scratch = np.empty(_MOST_DRAWS, dtype=np.int64), np.empty(CHUNK + PROBES), _scratch(state)
     for i in which:
-        _train(state, i, slots)
+        _train(state, i, slots, scratch)
         state.t[i] += 1
-        _observe(state, i, losses)
+        _observe(state, i, losses, scratch)
 
 
 @compiled
 def begin(state: Surrogates, which: Ints) -> None:
     """Observe the first chunks of new problems."""
-    losses = np.empty(CHUNK + PROBES)
+    losses, scratch = np.empty(CHUNK + PROBES), _scratch(state)
     for i in which:
-        _observe(state, i, losses)
+        _observe(state, i, losses, scratch)
 
 
-@compiled
-def _observe(state: Surrogates, i: int, losses: Array) -> None:
+@inlined
+def _scratch(state: Surrogates) -> Array:
+    """Vectors to compute with: memory is dear to ask for in a loop."""
+    return np.empty((6, state.learners.parameters.shape[1]))
+
+
+@inlined
+def _observe(state: Surrogates, i: int, losses: Array, scratch: Array) -> None:
     """Score the next chunk, under the learner and its reference, and measure."""
     streams, memories, learners = state.streams, state.memories, state.learners
     chunk = _chunk_of(streams, i)
-    _draw_chunk(streams, i, state.t[i], chunk)
+    _draw_chunk(streams, i, state.t[i], chunk, scratch[0])
     _score(learners, i, chunk, losses[:CHUNK])
     probes = memories.chunks[i] > 0
     if probes:
@@ -64,7 +69,7 @@ def _observe(state: Surrogates, i: int, losses: Array) -> None:
     state.reference_nats[i] = losses[:CHUNK].mean()
 
 
-@compiled
+@inlined
 def _measure(signals: Array, i: int, new: Array, old: Array, probes: bool) -> None:
     """Signals of the losses on a new chunk and on probes."""
     loss = new.mean()
@@ -77,8 +82,8 @@ def _measure(signals: Array, i: int, new: Array, old: Array, probes: bool) -> No
     signals[_GAP, i] = gap if probes and math.isfinite(gap) else np.nan
 
 
-@compiled
-def _train(state: Surrogates, i: int, slots: Ints) -> None:
+@inlined
+def _train(state: Surrogates, i: int, slots: Ints, scratch: Array) -> None:
     """Remember the chunk observed last, and take all steps of the learner and of its reference."""
     streams, memories, learners, signals = state.streams, state.memories, state.learners, state.signals
     _remember(memories, i, _chunk_of(streams, i))
@@ -91,7 +96,7 @@ def _train(state: Surrogates, i: int, slots: Ints) -> None:
         if count == 0:
             continue
         _draw(memories, i, learners.window[who], key, slots[:count])
-        report = update(learners, who, held, slots[:count])
+        report = update(learners, who, held, slots[:count], scratch)
         if who == i:
             updates, nonfinite, train_loss, norm, snr, cos, ratio = report
             signals[_UPDATES, i] = updates
@@ -104,21 +109,21 @@ def _train(state: Surrogates, i: int, slots: Ints) -> None:
 # The stream, as `QuadraticProblem.examples` --------------------------------------------------------------------
 
 
-@compiled
+@inlined
 def _chunk_of(streams: Streams, i: int) -> Examples:
     width = streams.width[i]
     chunk: Examples = streams.chunk[i][: CHUNK * width].reshape((CHUNK, width))
     return chunk
 
 
-@compiled
-def _draw_chunk(streams: Streams, i: int, t: int, chunk: Examples) -> None:
+@inlined
+def _draw_chunk(streams: Streams, i: int, t: int, chunk: Examples, centre: Array) -> None:
     """Targets and floors of chunk t."""
     d = chunk.shape[1] - 1
     key = _key(streams.seed[i], _NOISE_STREAM | np.uint64(t))
     std = streams.noise_std[i, t]
     optimum, root, size = streams.optima[i, t], streams.inverse_root[i], streams.size[i]
-    centre, last = np.empty(d), -1
+    last = -1
     for e in range(CHUNK):
         number = streams.number[i, t, e]
         if number != last:
@@ -141,7 +146,7 @@ def _draw_chunk(streams: Streams, i: int, t: int, chunk: Examples) -> None:
 # The memory, as `Memory` ---------------------------------------------------------------------------------------
 
 
-@compiled
+@inlined
 def _held(memories: Memories, i: int) -> Examples:
     """All examples in a memory, shape (slots, d + 1)."""
     width = memories.width[i]
@@ -149,7 +154,7 @@ def _held(memories: Memories, i: int) -> Examples:
     return held
 
 
-@compiled
+@inlined
 def _remember(memories: Memories, i: int, chunk: Examples) -> None:
     held, chunks = _held(memories, i), memories.chunks[i]
     ring = chunks % MAX_WINDOW * CHUNK
@@ -165,7 +170,7 @@ def _remember(memories: Memories, i: int, chunk: Examples) -> None:
     memories.chunks[i] = chunks + 1
 
 
-@compiled
+@inlined
 def _draw(memories: Memories, i: int, window: int, key: np.uint64, slots: Ints) -> None:
     """Where the first examples of a round's draws are held."""
     seen = memories.chunks[i]
@@ -180,7 +185,7 @@ def _draw(memories: Memories, i: int, window: int, key: np.uint64, slots: Ints) 
         slots[k] = (seen - 1 - back // CHUNK) % MAX_WINDOW * CHUNK + back % CHUNK
 
 
-@compiled
+@inlined
 def _oldest(memories: Memories, i: int, window: int) -> int:
     """Where the oldest chunk of a window begins; for the reservoir its first example."""
     seen = memories.chunks[i]
@@ -190,7 +195,7 @@ def _oldest(memories: Memories, i: int, window: int) -> int:
 # The learner, as `QuadraticLearner` ----------------------------------------------------------------------------
 
 
-@compiled
+@inlined
 def _score(learners: Learners, i: int, examples: Examples, losses: Array) -> None:
     """Loss of each example; infinite when lost."""
     d = learners.dimension[i]
@@ -206,24 +211,32 @@ def _score(learners: Learners, i: int, examples: Examples, losses: Array) -> Non
 
 @compiled
 def update(
-    learners: Learners, i: int, held: Examples, slots: Ints
+    learners: Learners, i: int, held: Examples, slots: Ints, scratch: Array
 ) -> tuple[int, int, float, float, float, float, float]:
     """One step for each batch of the examples drawn; a step that is not finite is not taken.
 
     Returns the fields of `UpdateReport`: updates, nonfinite, train_loss_nats, grad_norm, grad_snr, grad_cos and
     update_ratio, NaN where missing.
     """
-    d, size, sgd = learners.dimension[i], learners.batch_size[i], learners.sgd[i]
+    d, size, sgd, lr = learners.dimension[i], learners.batch_size[i], learners.sgd[i], learners.lr[i]
     parameters, h = learners.parameters[i], learners.curvature[i]
-    start, gradient, earlier = parameters[:d].copy(), np.empty(d), np.empty(d)
-    total, square, half = np.empty(d), np.empty(d), np.empty(d)
+    moments1, moments2 = learners.first[i], learners.second[i]
+    power1, power2 = learners.powers[i]
+    start, gradient, earlier = scratch[0][:d], scratch[1][:d], scratch[2][:d]
+    total, square, half = scratch[3][:d], scratch[4][:d], scratch[5][:d]
+    share, bulk_noise = 1.0 / size, learners.bulk_noise[i]
     middle, taken, nonfinite, losses = size // 2, 0, 0, 0.0
     norm, snr, cos, of_bulk = np.nan, np.nan, np.nan, 0.0
+    for j in range(d):
+        start[j] = parameters[j]
     for first in range(0, len(slots), size):
-        total[:], square[:], floor = 0.0, 0.0, 0.0
+        floor = 0.0
+        for j in range(d):
+            total[j] = square[j] = 0.0
         for e in range(size):
-            if e == middle:
-                half[:] = total
+            if e == middle and taken == 0:
+                for j in range(d):
+                    half[j] = total[j]
             row = held[slots[first + e]]
             for j in range(d):
                 error = parameters[j] - row[j]
@@ -232,12 +245,12 @@ def update(
             floor += row[d]
         loss, length = 0.0, 0.0
         for j in range(d):
-            gradient[j] = h[j] * total[j] / size
+            gradient[j] = h[j] * total[j] * share
             loss += h[j] * square[j]
             length += gradient[j] * gradient[j]
-        loss = (floor + 0.5 * loss) / size
-        bulk = learners.bulk_noise[i] * (floor / size) ** 2
-        length = math.sqrt(length + bulk / size)
+        loss = (floor + 0.5 * loss) * share
+        bulk = bulk_noise * (floor * share) ** 2
+        length = math.sqrt(length + bulk * share)
         if not (loss < LOST and length < np.inf):
             nonfinite += 1
             continue
@@ -247,13 +260,21 @@ def update(
                 for j in range(d):
                     half[j], total[j] = h[j] * half[j] / middle, h[j] * (total[j] - half[j]) / (size - middle)
                 snr = _snr(half, total, 1.0 / middle + 1.0 / (size - middle), bulk)
-            earlier[:] = gradient
+            for j in range(d):
+                earlier[j] = gradient[j]
         elif taken == 1 and size == 1:
             snr = _snr(earlier, gradient, 2.0, of_bulk)
         losses += loss
         taken += 1
-        _step(learners, i, gradient, sgd)
+        if sgd:
+            for j in range(d):
+                parameters[j] -= lr * gradient[j]
+        else:
+            power1 *= BETA1
+            power2 *= BETA2
+            _step(parameters, moments1, moments2, gradient, lr / (1.0 - power1), 1.0 / (1.0 - power2))
     train_loss, ratio = np.nan, np.nan
+    learners.powers[i, 0], learners.powers[i, 1] = power1, power2
     if taken:
         move, length, weights = learners.last_move[i], 0.0, 0.0
         for j in range(d):
@@ -268,25 +289,16 @@ def update(
     return taken, nonfinite, train_loss, norm, snr, cos, ratio
 
 
-@compiled
-def _step(learners: Learners, i: int, gradient: Array, sgd: bool) -> None:
-    """A step of SGD or AdamW without weight decay."""
-    parameters, lr = learners.parameters[i], learners.lr[i]
-    learners.taken[i] += 1
-    if sgd:
-        for j in range(len(gradient)):
-            parameters[j] -= lr * gradient[j]
-        return
-    first, second = learners.first[i], learners.second[i]
-    steps = learners.taken[i]
-    rate, unbias = lr / (1 - BETA1**steps), 1.0 / (1 - BETA2**steps)
+@inlined
+def _step(parameters: Array, first: Array, second: Array, gradient: Array, lr: float, unbias: float) -> None:
+    """A step of AdamW without weight decay; `lr` and `unbias` hold the corrections for the zeros at the start."""
     for j in range(len(gradient)):
         first[j] = BETA1 * first[j] + (1 - BETA1) * gradient[j]
         second[j] = BETA2 * second[j] + (1 - BETA2) * gradient[j] * gradient[j]
-        parameters[j] -= rate * first[j] / (math.sqrt(second[j] * unbias) + EPS)
+        parameters[j] -= lr * first[j] / (math.sqrt(second[j] * unbias) + EPS)
 
 
-@compiled
+@inlined
 def _moved(learners: Learners, i: int, steps: int, gradient: float) -> float:
     """Squared norm of a round's move in the bulk: `Bulk.moved`."""
     moved: float = learners.lr[i] ** 2 * steps
@@ -297,7 +309,7 @@ def _moved(learners: Learners, i: int, steps: int, gradient: float) -> float:
     return moved
 
 
-@compiled
+@inlined
 def _cosine(learners: Learners, i: int, gradient: Array, norm: float) -> float:
     """Cosine of minus the gradient with the last move; NaN without one."""
     if not learners.moved[i]:

@@ -76,7 +76,7 @@ class Learners(NamedTuple):
     bulk_size: Array
     bulk_noise: Array
     sgd: NDArray[np.bool_]
-    taken: Ints  # steps in all
+    powers: Array  # (2n, 2): AdamW's decays to the power of the steps taken
     lr: Array
     batch_size: Ints
     window: Ints
@@ -165,7 +165,7 @@ def _empty_learners(n: int, dimension: int) -> Learners:
         bulk_size=numbers(),
         bulk_noise=numbers(),
         sgd=np.zeros(n, dtype=bool),
-        taken=counts(),
+        powers=np.ones((n, 2)),
         lr=numbers(),
         batch_size=counts(),
         window=counts(),
@@ -213,7 +213,7 @@ def put_learner(learners: Learners, i: int, problem: QuadraticProblem) -> None:
     d = problem.dimension
     for vectors in (learners.first, learners.second, learners.last_move):
         vectors[i] = 0.0
-    learners.dimension[i], learners.taken[i], learners.moved[i] = d, 0, False
+    learners.dimension[i], learners.powers[i], learners.moved[i] = d, 1.0, False
     learners.parameters[i, :d], learners.curvature[i, :d] = problem.start, problem.curvature
     learners.bulk_size[i], learners.bulk_noise[i] = problem.bulk.size, problem.bulk.noise
     learners.last_bulk[i], learners.sgd[i] = 0.0, problem.optimizer == "sgd"
