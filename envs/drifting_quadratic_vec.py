@@ -20,7 +20,7 @@ from .quadratic_problem import BUDGET, QuadraticProblem, draw_problem
 from .reward import running_mean, worst_spent_fraction
 from .surrogate_alarms import raise_alarms
 from .surrogate_round import begin, play
-from .surrogate_state import ROW, SIGNALS, Array, Ints, Surrogates, empty_surrogates, put_problem
+from .surrogate_state import PARAMETERS, ROW, SIGNALS, Array, Ints, Surrogates, empty_surrogates, put_problem
 
 
 class DriftingQuadraticVecEnv(VecEnv):
@@ -53,6 +53,7 @@ class DriftingQuadraticVecEnv(VecEnv):
         self._single = single = DriftingQuadraticEnv(**settings)
         self.coding, self.reward, self.rounds = single.coding, single.reward, single.rounds
         self._state = empty_surrogates(n, dimension=single.randomisation.dimension[1], rounds=self.rounds)
+        self._tasks = self._state.tasks
         self._problems: list[QuadraticProblem | None] = [None] * n
         self._masked = np.zeros(self._state.signals.shape, dtype=bool)
         self._worst_spent, self._running = np.ones(n), np.zeros(n)
@@ -68,7 +69,7 @@ class DriftingQuadraticVecEnv(VecEnv):
     @property
     def reference_nats(self) -> Array:
         """Loss of each reference on the chunk observed last, nats."""
-        return self._state.reference_nats.copy()
+        return self._tasks["reference_nats"].copy()
 
     @property
     def excess_nats(self) -> Array:
@@ -76,8 +77,8 @@ class DriftingQuadraticVecEnv(VecEnv):
         excess = np.empty(self.num_envs)
         for i, problem in enumerate(self._problems):
             assert problem is not None, "reset() puts a problem into every place"
-            parameters = self._state.learners.parameters[i, : problem.dimension]
-            error = parameters - problem.optimum(int(self._state.t[i]))
+            parameters = self._state.vectors[i, PARAMETERS, : problem.dimension]
+            error = parameters - problem.optimum(int(self._tasks["t"][i]))
             excess[i] = 0.5 * (problem.curvature * error**2).sum()
         return excess
 
@@ -120,8 +121,8 @@ class DriftingQuadraticVecEnv(VecEnv):
         """Let the instances in `which` come to their next observation."""
         compiled_round(self._state, which)
         raise_alarms(self._state, which)
-        count = self._state.t[which] + 1
-        self._running[which] = running_mean(self._running[which], self._state.reference_nats[which], count)
+        count = self._tasks["t"][which] + 1
+        self._running[which] = running_mean(self._running[which], self._tasks["reference_nats"][which], count)
         shown = np.where(self._masked, np.nan, self._state.signals)
         self._signals = dict(zip(SIGNALS, shown, strict=True))
 
@@ -135,7 +136,7 @@ class DriftingQuadraticVecEnv(VecEnv):
         self._observe(self._all, play)
         observations = self._features.update(self._signals)
         rewards, terminated = self._judge()
-        truncated = (self._state.t >= self.rounds) & ~terminated
+        truncated = (self._tasks["t"] >= self.rounds) & ~terminated
         infos: list[dict[str, Any]] = [{"TimeLimit.truncated": bool(cut)} for cut in truncated]
         ended = terminated | truncated
         if ended.any():
@@ -156,13 +157,12 @@ class DriftingQuadraticVecEnv(VecEnv):
 
     def _decide(self, decisions: Decisions) -> None:
         """Put decisions in force; steps and their cost are those of `CostModel`."""
-        learners, steered = self._state.learners, slice(self.num_envs)
+        steered = self._state.learners[: self.num_envs]
         unit = self._signal("update_cost") + decisions.batch_size
         steps = np.maximum(1.0, np.floor(BUDGET / unit)) * decisions.update
-        learners.lr[steered], learners.batch_size[steered] = decisions.lr, decisions.batch_size
-        learners.window[steered], learners.steps[steered] = decisions.window, steps
+        steered["steps"] = steps
         for name in ("lr", "batch_size", "window"):
-            self._signal(name)[:] = getattr(decisions, name)
+            steered[name] = self._signal(name)[:] = getattr(decisions, name)
         self._signal("spent")[:] = steps * unit
 
     def _judge(self) -> tuple[Array, NDArray[np.bool_]]:
@@ -171,13 +171,13 @@ class DriftingQuadraticVecEnv(VecEnv):
         failed = self.reward.failed(loss=loss, running=self._running)
         rewards = self.reward.of(
             loss=loss,
-            reference=self._state.reference_nats,
+            reference=self._tasks["reference_nats"],
             running=self._running,
             price=price,
             spent_fraction=self._signal("spent") / BUDGET,
         )
         penalties = self.reward.of_failure(
-            rounds_left=self.rounds - self._state.t + 1,
+            rounds_left=self.rounds - self._tasks["t"] + 1,
             price=price,
             worst_spent_fraction=self._worst_spent,
         )

@@ -34,11 +34,6 @@ def rows_at(places: NDArray[np.int64], width: int) -> Array:
     return rows
 
 
-def draw_rows(rng: np.random.Generator, count: int, width: int) -> Array:
-    """Rows at places that a generator draws, shape (count, width)."""
-    return rows_at(rng.integers(PLACES, size=(count, 2)), width)
-
-
 def places_of(luck: Array) -> NDArray[np.int64]:
     """The pair of places, shape (..., 2), that a uniform number in [0, 1) stands for."""
     numbers = (luck * PLACES**2).astype(np.int64)

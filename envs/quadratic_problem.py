@@ -165,9 +165,8 @@ def draw_problem(seed: int, ranges: QuadraticRandomisation, *, rounds: int) -> Q
     """The task named by `seed`: `rounds` decisions, so `rounds + 1` chunks."""
     rng = np.random.default_rng(seed)
     d = round(log_uniform(rng, ranges.dimension))
-    curvature = log_uniform(rng, ranges.curvature) * np.geomspace(
-        1.0, 1.0 / log_uniform(rng, ranges.condition), d
-    )
+    largest, condition = log_uniform(rng, ranges.curvature), log_uniform(rng, ranges.condition)
+    curvature = largest * condition ** -(np.arange(d) / (d - 1))
     direction = curvature ** rng.uniform(0.0, 0.5)  # moves alike in whitened coordinates (0), or in θ (½)
     direction /= np.linalg.norm(direction)
     path = draw_path(rng, ranges.drift, rounds=rounds + 1, direction=direction)

@@ -21,7 +21,7 @@ _SGD_OCTAVES = np.arange(-11.0, 0.0)
 _ADAMW_OCTAVES = np.arange(-12.0, 2.0)  # of the rate times the root of the largest curvature
 # Octaves. Best rates of 48 tasks lay 0.2 above the estimate; more of it levels the costs of half and double.
 _CORRECTION = 0.4
-_LANES = 8
+_LANES = 8  # what a processor computes at once, at least
 _LUMP = 6  # rounds computed as one
 _THIN = 4  # lumps after which the part of documents is computed anew
 
@@ -64,13 +64,13 @@ def sensible_base(
     sgd = optimizer == "sgd"
     octaves = _SGD_OCTAVES if sgd else _ADAMW_OCTAVES
     unit = 1.0 / curvature[0] if sgd else 1.0 / np.sqrt(curvature[0])
-    rates = unit * np.exp2(octaves)[:, None] * (curvature if sgd else np.sqrt(curvature))
     losses = _losses(
-        _padded(rates),
-        _padded(start),
-        _padded(optima),
-        noise_std**2,
-        _padded(documents.variance),
+        unit * np.exp2(octaves),
+        curvature if sgd else np.sqrt(curvature),
+        start,
+        optima,
+        noise_std[::_LUMP] ** 2,
+        documents.variance,
         documents.ends,
         cost.updates(batch_size),
         batch_size,
@@ -82,16 +82,10 @@ def sensible_base(
     return Base(lr=float(unit * np.exp2(octave)), batch_size=batch_size, window=WINDOWS[best])
 
 
-def _padded(values: Array) -> Array:
-    """With zeros, which add nothing to a loss, up to a multiple of what a processor computes at once."""
-    padded = np.zeros((*values.shape[:-1], -(-values.shape[-1] // _LANES) * _LANES))
-    padded[..., : values.shape[-1]] = values
-    return padded
-
-
 @compiled
 def _losses(
     rates: Array,
+    scale: Array,
     start: Array,
     optima: Array,
     noise: Array,
@@ -104,12 +98,16 @@ def _losses(
 ) -> Array:
     """Twice the excess losses summed over the rounds, shape (windows, rates), infinite where not looked at.
 
-    `rates` has shape (rates, d), `offsets` (d,) is the variance of the documents' offsets, and they end after an
-    example with probability `ends`. Losses fall and then rise with the rate, so it is enough to walk downhill, for
-    each window from where the last one was best.
+    Rates are multiplied by `scale` (d,) for the coordinates, `noise` (lumps,) is the variance of a target in each,
+    `offsets` (d,) that of the documents' offsets, and these end after an example with probability `ends`. Losses
+    fall and then rise with the rate, so it is enough to walk downhill, for each window from where the last one was
+    best.
     """
     losses = np.full((len(WINDOWS), len(rates)), np.inf)
-    lag = np.empty(((len(optima) + _LUMP - 1) // _LUMP, len(start)))
+    width = (len(start) + _LANES - 1) // _LANES * _LANES  # coordinates of zeros add nothing to a loss
+    scale, start, offsets = _padded(scale, width), _padded(start, width), _padded(offsets, width)
+    now, lag = np.zeros((len(noise), width)), np.zeros((len(noise), width))
+    _window_means(optima, 1, now)
     in_time = 1.0 if sgd else _in_time(updates, (1.0 - ends) ** chunk)
     best = len(rates) // 2
     for w, window in enumerate(WINDOWS):
@@ -119,8 +117,9 @@ def _losses(
         while True:
             for k in range(max(best - 1, 0), min(best + 2, len(rates))):
                 if not looked[k]:
+                    rate = rates[k] * scale
                     loss = _loss(
-                        rates[k], start, optima, lag, noise, offsets, text, sample, updates, batch_size, sgd
+                        rate, start, now, lag, noise, offsets, text, sample, updates, batch_size, sgd
                     )
                     losses[w, k] = loss if np.isfinite(loss) else np.inf  # rates that blow up lose
                     looked[k] = True
@@ -135,10 +134,17 @@ def _losses(
 
 
 @compiled
+def _padded(vector: Array, width: int) -> Array:
+    padded = np.zeros(width)
+    padded[: len(vector)] = vector
+    return padded
+
+
+@compiled
 def _loss(
     rates: Array,
     start: Array,
-    optima: Array,
+    now: Array,
     lag: Array,
     noise: Array,
     offsets: Array,
@@ -148,19 +154,18 @@ def _loss(
     batch_size: int,
     sgd: bool,
 ) -> float:
-    """Twice the excess loss at one rate, of shape (d,), and window; `lag` (lumps, d) are the window's means."""
+    """Twice the excess loss at rates (d,), of a window whose means are `lag`; `now` are the optima, (lumps, d)."""
     d = len(start)
     at, variance, square, beside = start.copy(), np.zeros(d), np.zeros(d), np.empty(d)
     r, left, still, of_batch = np.empty(d), np.empty(d), np.empty(d), np.empty(d)
     memory = 1.0 - BETA2 ** (updates * _LUMP)  # of AdamW's mean square gradient
     loss = 0.0
     for n in range(len(lag)):
-        t = n * _LUMP
         grown = max(memory, 1.0 / (n + 1.0))
         for j in range(d):
             error = at[j] - lag[n, j]
-            of_batch[j] = (noise[t] + offsets[j] * (1.0 - text.level)) / batch_size
-            of_window = offsets[j] * text.level + noise[t] * sample.level
+            of_batch[j] = (noise[n] + offsets[j] * (1.0 - text.level)) / batch_size
+            of_window = offsets[j] * text.level + noise[n] * sample.level
             square[j] += grown * (error * error + variance[j] + of_batch[j] + of_window - square[j])
             r[j] = rates[j] if sgd else rates[j] / math.sqrt(square[j])
             left[j] = 1.0 - r[j]
@@ -168,9 +173,9 @@ def _loss(
         if n % _THIN == 0:
             for j in range(d):
                 of_text = offsets[j] * _tracked(text, still[j])
-                beside[j] = of_text + noise[t] * _tracked(sample, still[j])
+                beside[j] = of_text + noise[n] * _tracked(sample, still[j])
         for j in range(d):
-            apart = at[j] - optima[t, j]
+            apart = at[j] - now[n, j]
             loss += apart * apart + variance[j] + beside[j]
             decay = still[j] ** _LUMP
             at[j] = lag[n, j] + decay * (at[j] - lag[n, j])

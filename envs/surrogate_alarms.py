@@ -1,7 +1,6 @@
 """The drift alarms of many surrogates, compiled: what `DetectorBank` says of their losses.
 
-Page-Hinkley is river's (the test of Page, 1954), and `Innovations` the project's. As in `surrogate_round`, touch
-this file after a change to a constant that it imports.
+Page-Hinkley is river's (the test of Page, 1954), and `Innovations` the project's.
 """
 
 import math
@@ -33,7 +32,7 @@ def raise_alarms(state: Surrogates, which: Ints) -> None:
             for k in range(len(_THRESHOLDS)):
                 alarms += watch(detectors, i, k, surprise)
         signals[_ALARMS, i] = alarms
-        signals[_SINCE, i] = 0.0 if alarms else signals[_SINCE, i] + (state.t[i] > 0)
+        signals[_SINCE, i] = 0.0 if alarms else signals[_SINCE, i] + (state.tasks[i].t > 0)
 
 
 @compiled

@@ -18,7 +18,7 @@ def test_without_documents_the_excess_settles_where_theory_says() -> None:
     still = replace(
         problem,
         noise_std=np.full(2_001, 0.5),
-        path=replace(problem.path, move_variance=np.full((2_001, d), q)),
+        path=replace(problem.path, moved=np.full(2_001, d * q), direction=np.full(d, 1 / np.sqrt(d))),
     )
     r = 0.25 / CHUNK
     assert kalman_excess(still)[-1] == pytest.approx(0.5 * d * (q + np.sqrt(q * q + 4 * q * r)) / 2)

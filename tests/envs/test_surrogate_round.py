@@ -23,7 +23,7 @@ def test_learners_that_diverge_within_a_round_stop_where_the_literal_ones_stop()
     rng = np.random.default_rng(0)
     sizes = [1, 1, 2, 4, 1, 1, 1, 8, 1, 3]
     updates = [64, 60, 30, 16, 64, 2, 1, 8, 64, 20]
-    nonfinite = 0
+    nonfinite, scratch = 0, np.empty((6, 40))
     for _ in range(2):
         for i, p in enumerate(problems):
             held = np.empty((64, p.dimension + 1), dtype=np.float32)
@@ -31,8 +31,8 @@ def test_learners_that_diverge_within_a_round_stop_where_the_literal_ones_stop()
             held[:, -1] = rng.random(64)
             slots = rng.integers(64, size=updates[i] * sizes[i])
             lr = p.reference.lr * (1.0 if i % 2 else 1e6)
-            learners.lr[i], learners.batch_size[i] = lr, sizes[i]
-            taken, lost, *figures = update(learners, i, held, slots)
+            learners["lr"][i], learners["batch_size"][i] = lr, sizes[i]
+            taken, lost, *figures = update(learners[i], state.vectors[i], held, slots, scratch)
             chunks = np.split(held[slots], updates[i])
             expected = literal[i].update(iter(chunks), Decision(lr=lr, batch_size=sizes[i], window=1))
             assert (taken, lost) == (expected.updates, expected.nonfinite)
@@ -40,7 +40,5 @@ def test_learners_that_diverge_within_a_round_stop_where_the_literal_ones_stop()
             for name, figure in zip(FIGURES, figures, strict=True):
                 given = getattr(expected, name)
                 np.testing.assert_allclose(figure, np.nan if given is None else given, rtol=1e-6)
-            np.testing.assert_allclose(
-                learners.parameters[i, : p.dimension], literal[i].parameters, rtol=1e-6
-            )
+            np.testing.assert_allclose(state.vectors[i, 0, : p.dimension], literal[i].parameters, rtol=1e-6)
     assert nonfinite > 0
