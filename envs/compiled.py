@@ -15,7 +15,14 @@ import olrl
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 # Of the core, what constants are compiled in from.
-_CORE = ("control/decision", "draws", "learners/quadratic", "memory", "monitor/detectors", "monitor/innovations")
+_CORE = (
+    "control/decision",
+    "draws",
+    "learners/quadratic",
+    "memory",
+    "monitor/detectors",
+    "monitor/innovations",
+)
 
 
 def _version() -> str:

@@ -1,6 +1,7 @@
 """The surrogate, many at once: `DriftingQuadraticEnv` vectorised for training, and proven equal to it."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import gymnasium
@@ -52,6 +53,10 @@ class DriftingQuadraticVecEnv(VecEnv):
             raise ValueError("many surrogates at once are not rendered: make one DriftingQuadratic-v0")
         self._single = single = DriftingQuadraticEnv(**settings)
         self.coding, self.reward, self.rounds = single.coding, single.reward, single.rounds
+        if threads < 1:
+            raise ValueError(f"threads must be at least 1, not {threads!r}")
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self._state = empty_surrogates(n, dimension=single.randomisation.dimension[1], rounds=self.rounds)
         self._tasks = self._state.tasks
         self._problems: list[QuadraticProblem | None] = [None] * n
@@ -119,8 +124,15 @@ class DriftingQuadraticVecEnv(VecEnv):
 
     def _observe(self, which: Ints, compiled_round: Callable[[Surrogates, Ints], None]) -> None:
         """Let the instances in `which` come to their next observation."""
-        compiled_round(self._state, which)
-        raise_alarms(self._state, which)
+
+        def come(part: Ints) -> None:
+            compiled_round(self._state, part)
+            raise_alarms(self._state, part)
+
+        if self._pool is None:
+            come(which)
+        else:
+            list(self._pool.map(come, np.array_split(which, self._threads)))
         count = self._tasks["t"][which] + 1
         self._running[which] = running_mean(self._running[which], self._tasks["reference_nats"][which], count)
         shown = np.where(self._masked, np.nan, self._state.signals)
@@ -184,7 +196,9 @@ class DriftingQuadraticVecEnv(VecEnv):
         return np.where(failed, penalties, rewards), failed
 
     def close(self) -> None:
-        """Nothing to release."""
+        """End the threads."""
+        if self._pool is not None:
+            self._pool.shutdown()
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """An attribute that all instances share, once for each; AttributeError if there is none."""

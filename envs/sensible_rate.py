@@ -99,9 +99,9 @@ def _losses(
     """Twice the excess losses summed over the rounds, shape (windows, rates), infinite where not looked at.
 
     Rates are multiplied by `scale` (d,) for the coordinates, `noise` (lumps,) is the variance of a target in each,
-    `offsets` (d,) that of the documents' offsets, and these end after an example with probability `ends`. Losses
-    fall and then rise with the rate, so it is enough to walk downhill, for each window from where the last one was
-    best.
+    `offsets` (d,) that of the documents' offsets, and these end after an example with probability `ends`. Each
+    window's losses are walked downhill from where the last one was best. They may have a second valley, of rates
+    that follow documents instead of domains, but the lowest loss of all lay in the one found in 600 tasks of 600.
     """
     losses = np.full((len(WINDOWS), len(rates)), np.inf)
     width = (len(start) + _LANES - 1) // _LANES * _LANES  # coordinates of zeros add nothing to a loss

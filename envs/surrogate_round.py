@@ -31,7 +31,7 @@ from .surrogate_state import (
 )
 
 Examples = NDArray[np.float32]
-# `UpdateReport`, NaN where missing: updates, nonfinite, train_loss_nats, grad_norm, grad_snr, grad_cos, update_ratio.
+# An `UpdateReport`: updates, nonfinite, train_loss_nats, grad_norm, grad_snr, grad_cos, update_ratio; or NaN.
 Report = tuple[int, int, float, float, float, float, float]
 
 _MOST_DRAWS = int(BUDGET)  # examples that a round can train on
