@@ -1,11 +1,13 @@
 """The documents of a surrogate task: what distinguishes one text from the next within a domain."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .drift_path import Range, check_ranges, log_uniform
+from .normal_rows import PLACES, rows_at
 
 Array = NDArray[np.float64]
 
@@ -38,17 +40,24 @@ class Documents:
     """The documents of T rounds of C examples in d dimensions.
 
     `number`, shape (T, C), is the document that an example belongs to. Of each of the n documents, `offset`
-    (n, d) is the place of its optimum beside the domain's, `log_floor` (n,) the mean of its examples' log
-    floor and `spread` (n,) their standard deviation. `variance` (d,) is that of the offsets, and `ends` the
-    probability that a document ends after an example.
+    (n, d) is where its optimum lies beside the domain's: `size` (d,) times the normal row at its `places` (n, 2).
+    `log_floor` (n,) is the mean of its examples' log floor and `spread` (n,) their standard deviation. `variance`
+    (d,) is that of the offsets in whitened coordinates, and `ends` the probability that a document ends after an
+    example.
     """
 
     number: NDArray[np.int64]
-    offset: Array
+    places: NDArray[np.int64]
+    size: Array
     log_floor: Array
     spread: Array
     variance: Array
     ends: float
+
+    @cached_property
+    def offset(self) -> Array:
+        """Offsets of the documents' optima, in the coordinates of `size`, shape (n, d)."""
+        return self.size * rows_at(self.places, len(self.size))
 
     def shares(self, round_: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Documents of a round in order, and how many examples each has in it."""
@@ -75,7 +84,8 @@ def draw_documents(
     spread = examples * np.exp(unevenness * rng.standard_normal(n))
     return Documents(
         number=number,
-        offset=size * rng.standard_normal((n, len(direction))),
+        places=rng.integers(PLACES, size=(n, 2)),
+        size=size,
         log_floor=level * rng.standard_normal(n) - 0.5 * (level**2 + spread**2),  # a mean floor of 1
         spread=spread,
         variance=size**2,

@@ -5,6 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .compiled import compiled
+from .normal_rows import PLACES, TABLE
+
+Array = NDArray[np.float64]
+Ints = NDArray[np.int64]
 Range = tuple[float, float]
 
 
@@ -52,35 +57,42 @@ class DriftPath:
     """One drift over T rounds in d whitened coordinates.
 
     `optima` has shape (T, d). `log_floor`, shape (T,), is the logarithm of what multiplies the irreducible
-    loss, and `noise_factor`, shape (T,), multiplies the noise variance. `move_variance`,
-    shape (T, d), is the prior variance of the step into each round for someone who knows when the optimum
-    moves but not where to. `jump` is the distance of two places. `segment`, shape (T,), grows by one at each
-    event and at each end of a noise burst.
+    loss, and `noise_factor`, shape (T,), multiplies the noise variance. `moved`, shape (T,), is the prior mean
+    square step into each round for someone who knows when the optimum moves but not where to; `direction`, shape
+    (d,) and norm 1, shares it out. `jump` is the distance of two places. `segment`, shape (T,), grows by one at
+    each event and at each end of a noise burst.
     """
 
-    optima: NDArray[np.float64]
-    log_floor: NDArray[np.float64]
-    noise_factor: NDArray[np.float64]
-    move_variance: NDArray[np.float64]
-    segment: NDArray[np.int64]
+    optima: Array
+    log_floor: Array
+    noise_factor: Array
+    moved: Array
+    direction: Array
+    segment: Ints
     jump: float
+
+    @property
+    def move_variance(self) -> Array:
+        """Prior variance of the step into each round, shape (T, d)."""
+        return self.moved[:, None] * self.direction**2
 
 
 def draw_path(
-    rng: np.random.Generator, ranges: DriftRandomisation, *, rounds: int, direction: NDArray[np.float64]
+    rng: np.random.Generator, ranges: DriftRandomisation, *, rounds: int, direction: Array
 ) -> DriftPath:
     """A drift drawn from `ranges`; `direction`, shape (d,) and norm 1, scales each coordinate's moves."""
     path = DriftPath(
         optima=np.zeros((rounds, len(direction))),
         log_floor=np.zeros(rounds),
         noise_factor=np.ones(rounds),
-        move_variance=np.zeros((rounds, len(direction))),
+        moved=np.zeros(rounds),
+        direction=direction,
         segment=np.zeros(rounds, dtype=np.int64),
         jump=log_uniform(rng, ranges.jump),
     )
     quiet = _quiet_stretch(rng, ranges, rounds)
-    _add_walk(rng, ranges, path, direction, quiet)
-    _add_events(rng, ranges, path, direction, quiet)
+    _add_walk(rng, ranges, path, quiet)
+    _add_events(rng, ranges, path, quiet)
     _add_bursts(rng, ranges, path)
     return path
 
@@ -90,50 +102,97 @@ def _quiet_stretch(rng: np.random.Generator, ranges: DriftRandomisation, rounds:
     return slice(start, start + rounds // 3) if rng.random() < ranges.quiet else slice(0, 0)
 
 
-def _add_walk(
-    rng: np.random.Generator,
-    ranges: DriftRandomisation,
-    path: DriftPath,
-    direction: NDArray[np.float64],
-    quiet: slice,
-) -> None:
-    scale = log_uniform(rng, ranges.walk) * (rng.random() < 0.5)
-    steps = scale * direction * rng.standard_normal(path.optima.shape)
-    steps[quiet] = 0.0
-    path.optima[...] += steps.cumsum(axis=0)
-    path.move_variance[...] += (scale * direction) ** 2
-    path.move_variance[quiet] = 0.0
+def _add_walk(rng: np.random.Generator, ranges: DriftRandomisation, path: DriftPath, quiet: slice) -> None:
+    size = log_uniform(rng, ranges.walk)
+    if rng.random() < 0.5:
+        return
+    path.moved[...] = size**2
+    path.moved[quiet] = 0.0
+    _walk(
+        path.optima,
+        np.sqrt(path.moved),
+        path.direction,
+        rng.integers(PLACES, size=(len(path.moved), 2)),
+        TABLE,
+    )
 
 
-def _add_events(
-    rng: np.random.Generator,
-    ranges: DriftRandomisation,
-    path: DriftPath,
-    direction: NDArray[np.float64],
-    quiet: slice,
-) -> None:
+@compiled
+def _walk(optima: Array, sizes: Array, direction: Array, places: Ints, table: NDArray[np.float32]) -> None:
+    """Add a random walk to optima: steps of these root mean square sizes, along the normal rows at `places`."""
+    at = np.zeros(len(direction))
+    for t in range(len(optima)):
+        first, second = places[t]
+        for j in range(len(direction)):
+            at[j] += sizes[t] * direction[j] * (table[0, first + j] + table[1, second + j])
+            optima[t, j] += at[j]
+
+
+def _add_events(rng: np.random.Generator, ranges: DriftRandomisation, path: DriftPath, quiet: slice) -> None:
     """Moves to another place: at once or over several rounds, to a new place or back to one of a few."""
-    rounds = len(path.optima)
+    rounds, d = path.optima.shape
     rate = log_uniform(rng, ranges.event_rate) * (rng.random() >= ranges.eventless)
-    scale = path.jump / np.sqrt(2.0) * direction  # so that two places are a jump apart
-    recurring, gradual = rng.choice([0.0, 0.5, 1.0], size=2)
+    recurring, gradual = rng.integers(3, size=2).tolist()  # of two: never, by half, always
     spread = log_uniform(rng, ranges.level)
-    scales = np.append(scale, spread)  # a place is an optimum and, last, its log floor
-    places = scales * rng.standard_normal((_count(rng, ranges.places), len(scales)))
-    place, at = 0, np.tile(places[0], (rounds, 1))
-    for start in _times(rng, rate, rounds, least=3):
-        if quiet.start <= start < quiet.stop:
-            continue
-        place = (place + int(rng.integers(1, len(places)))) % len(places)
-        if rng.random() >= recurring:
-            places[place] = scales * rng.standard_normal(len(scales))
-        steps = _count(rng, ranges.gradual_rounds) if rng.random() < gradual / 2 else 1
-        share = np.clip((np.arange(rounds - start) + 1.0) / steps, 0.0, 1.0)[:, None]
-        at[start:] += share * (places[place] - at[start:])
-        path.move_variance[start : start + steps] += 2 * (scale / steps) ** 2
-        path.segment[start:] += 1
-    path.optima[...] += at[:, :-1]
-    path.log_floor[...] = at[:, -1] - 0.5 * spread**2  # a mean factor of 1
+    # A place is an optimum and, last, its log floor; two of them are a jump apart.
+    scales = np.append(path.jump / np.sqrt(2.0) * path.direction, spread)
+    starts = [start for start in _times(rng, rate, rounds, least=3) if not quiet.start <= start < quiet.stop]
+    count, n = _count(rng, ranges.places), len(starts)
+    _visit(
+        path.optima,
+        path.log_floor,
+        path.moved,
+        path.segment,
+        np.array([0, *starts]),
+        np.array(
+            [1, *(_count(rng, ranges.gradual_rounds) if rng.random() < gradual / 4 else 1 for _ in starts)]
+        ),
+        rng.integers(1, count, size=n + 1),
+        rng.random(n + 1) >= recurring / 2,
+        scales * rng.standard_normal((count, d + 1)),
+        scales * rng.standard_normal((n + 1, d + 1)),
+        path.jump,
+    )
+    path.log_floor[...] -= 0.5 * spread**2  # a mean factor of 1
+
+
+@compiled
+def _visit(
+    optima: Array,
+    log_floor: Array,
+    moved: Array,
+    segment: Ints,
+    starts: Ints,
+    durations: Ints,
+    hops: Ints,
+    new: NDArray[np.bool_],
+    places: Array,
+    new_places: Array,
+    jump: float,
+) -> None:
+    """Add a way from one of a few `places`, shape (places, d + 1), to another, to all that is kept round by round.
+
+    Visit k starts at `starts[k]`, ends the move to the one before, and arrives after `durations[k]` rounds. It is
+    `hops[k]` places further on, at a place that is `new` or has been there before; the first visit is at rest.
+    """
+    rounds, d = optima.shape
+    place, left, at = 0, places[0].copy(), places[0].copy()
+    for k in range(len(starts)):
+        start, end = starts[k], starts[k + 1] if k + 1 < len(starts) else rounds
+        if k > 0:
+            place = (place + hops[k]) % len(places)
+            if new[k]:
+                places[place] = new_places[k]
+            moved[start : start + durations[k]] += (jump / durations[k]) ** 2
+        left[:] = at
+        for t in range(start, end):
+            share = min((t - start + 1) / durations[k], 1.0)
+            for j in range(d + 1):
+                at[j] = left[j] + share * (places[place, j] - left[j])
+            for j in range(d):
+                optima[t, j] += at[j]
+            log_floor[t] = at[d]
+            segment[t] = k
 
 
 def _add_bursts(rng: np.random.Generator, ranges: DriftRandomisation, path: DriftPath) -> None:
@@ -168,7 +227,8 @@ def log_uniform(rng: np.random.Generator, bounds: Range) -> float:
     2.0
     """
     low, high = bounds
-    return float(np.clip(np.exp(rng.uniform(np.log(low), np.log(high))), low, high))
+    between: float = low * (high / low) ** rng.random()
+    return min(max(between, low), high)
 
 
 def check_ranges(settings: object, *, beside: tuple[str, ...] = ()) -> None:

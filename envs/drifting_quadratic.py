@@ -165,7 +165,6 @@ class QuadraticStream(Iterator[Chunk]):
     def __init__(self, problem: QuadraticProblem) -> None:
         self.position = 0
         self._problem = problem
-        self._noise = problem.noise_generator()
 
     def __next__(self) -> Chunk:
         t = self.position
@@ -173,7 +172,7 @@ class QuadraticStream(Iterator[Chunk]):
             raise StopIteration
         self.position += 1
         return Chunk(
-            tokens=self._problem.examples(self._noise, t, 1)[0],
+            tokens=self._problem.examples(t),
             n_bytes=np.ones(CHUNK, dtype=np.int32),
             index=t,
             source="quadratic",
@@ -182,12 +181,11 @@ class QuadraticStream(Iterator[Chunk]):
 
     def state_dict(self) -> dict[str, Any]:
         """Where the stream stands."""
-        return {"position": self.position, "noise": self._noise.bit_generator.state}
+        return {"position": self.position}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict()`."""
         self.position = state["position"]
-        self._noise.bit_generator.state = state["noise"]
 
 
 def _assemble(problem: QuadraticProblem, base: Base) -> tuple[QuadraticStream, OnlineLoop]:

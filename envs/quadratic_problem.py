@@ -8,20 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from olrl.control.decision import BATCH_SIZES, WINDOWS, Base
+from olrl.draws import uniforms
 from olrl.learners.cost import CostModel
 from olrl.learners.quadratic import Bulk
 
 from .documents import DocumentRandomisation, Documents, draw_documents
 from .drift_path import DriftPath, DriftRandomisation, Range, check_ranges, draw_path, log_uniform
 from .masks import draw_masks
+from .normal_rows import MAX_WIDTH, places_of, rows_at
 from .sensible_rate import sensible_base
 
 Array = NDArray[np.float64]
 
 CHUNK = 16  # examples in a chunk
 RESERVOIR = 1024  # examples in the reservoir
+NOISE_STREAM = 2  # keys of the noise, apart from those of draws from memory
 PROBES = 4  # examples of the oldest chunk scored beside each new one
-DETECTORS = ("adwin", "page-hinkley")  # KSWIN costs more than all the rest of a round here
+DETECTORS = ("page-hinkley", "page-hinkley-rise")  # simple recursions; the log says what the others would add
 BUDGET = 64.0  # cost units a round
 UNMEASURED = frozenset({"loss_bpb", "metric", "hist_shift", "hist_shift_last", "uncertainty"})
 
@@ -75,8 +78,8 @@ class QuadraticRandomisation:
             raise ValueError(f"update_cost must be a pair 0 <= low <= high, not {self.update_cost!r}")
         if not 0 <= self.lr_octaves <= 10:
             raise ValueError(f"lr_octaves must be from 0 to 10, not {self.lr_octaves!r}")
-        if self.dimension[0] < 2:
-            raise ValueError(f"dimension must be at least 2, not {self.dimension[0]!r}")
+        if self.dimension[0] < 2 or self.dimension[1] >= MAX_WIDTH:
+            raise ValueError(f"dimension must be from 2 to {MAX_WIDTH - 1}, not {self.dimension!r}")
         if self.condition[0] < 1:
             raise ValueError(f"condition must be at least 1, not {self.condition[0]!r}")
         check_ranges(self, beside=("update_cost", "lr_octaves", "documents", "drift"))
@@ -132,28 +135,16 @@ class QuadraticProblem:
         """Number of parameters d."""
         return len(self.start)
 
-    def examples(self, rng: np.random.Generator, first: int, count: int) -> NDArray[np.float32]:
-        """Targets and, last, floors of `count` chunks from `first` on, fewer at the end: (count, CHUNK, d + 1).
-
-        `rng` is `noise_generator()`; chunks come in order, each once.
-        """
-        rounds = slice(first, first + count)
-        number = self.documents.number[rounds]
-        rows = rng.standard_normal((*number.shape, self.dimension + 1))
-        targets, floors = rows[..., :-1], rows[..., -1]
-        targets *= (self.noise_std[rounds, None] / np.sqrt(self.curvature))[:, None]
-        targets += self.optima[rounds][:, None]
-        targets += self.documents.offset[number]
-        floors *= self.documents.spread[number]
-        floors += self.documents.log_floor[number]
-        floors += self.path.log_floor[rounds, None]
-        np.exp(floors, out=floors)
-        floors *= self.floor
-        return rows.astype(np.float32)
-
-    def noise_generator(self) -> np.random.Generator:
-        """A fresh generator of the noise."""
-        return np.random.default_rng(self.seed)
+    def examples(self, t: int) -> NDArray[np.float32]:
+        """Targets and, last, floors of chunk t, shape (CHUNK, d + 1)."""
+        documents, number = self.documents, self.documents.number[t]
+        luck = uniforms(self.seed, NOISE_STREAM << 62 | t, np.arange(CHUNK))
+        noise = rows_at(places_of(luck), self.dimension + 1)
+        targets = noise[:, :-1] * (self.noise_std[t] / np.sqrt(self.curvature))
+        targets += self.optima[t] + documents.offset[number]
+        log_floors = noise[:, -1] * documents.spread[number] + documents.log_floor[number]
+        floors = self.floor * np.exp(log_floors + self.path.log_floor[t])
+        return np.concatenate([targets, floors[:, None]], axis=1).astype(np.float32)
 
     def optimum(self, t: int) -> Array:
         """Where the loss on chunk t is lowest, expected over the noise, shape (d,)."""
@@ -174,9 +165,8 @@ def draw_problem(seed: int, ranges: QuadraticRandomisation, *, rounds: int) -> Q
     """The task named by `seed`: `rounds` decisions, so `rounds + 1` chunks."""
     rng = np.random.default_rng(seed)
     d = round(log_uniform(rng, ranges.dimension))
-    curvature = log_uniform(rng, ranges.curvature) * np.geomspace(
-        1.0, 1.0 / log_uniform(rng, ranges.condition), d
-    )
+    largest, condition = log_uniform(rng, ranges.curvature), log_uniform(rng, ranges.condition)
+    curvature = largest * condition ** -(np.arange(d) / (d - 1))
     direction = curvature ** rng.uniform(0.0, 0.5)  # moves alike in whitened coordinates (0), or in θ (½)
     direction /= np.linalg.norm(direction)
     path = draw_path(rng, ranges.drift, rounds=rounds + 1, direction=direction)
@@ -216,13 +206,13 @@ def draw_problem(seed: int, ranges: QuadraticRandomisation, *, rounds: int) -> Q
         optima=path.optima / scale + offset,
         noise_std=noise_std,
         floor=floor,
-        documents=replace(documents, offset=documents.offset / scale),
+        documents=replace(documents, size=documents.size / scale),
         optimizer=optimizer,
         bulk=Bulk(size=share * d, noise=share * gradient / floor**2),
         base=Base(
             lr=min(base_lr, 1.5 / curvature[0]) if optimizer == "sgd" else base_lr,
-            batch_size=int(rng.choice(BATCH_SIZES)),
-            window=int(rng.choice(WINDOWS)),
+            batch_size=BATCH_SIZES[rng.integers(len(BATCH_SIZES))],
+            window=WINDOWS[rng.integers(len(WINDOWS))],
         ),
         reference=reference,
         cost=cost,

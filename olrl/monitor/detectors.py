@@ -15,6 +15,22 @@ DETECTORS: tuple[str, ...] = ("adwin", "page-hinkley", "kswin", "page-hinkley-ri
 _SMALLEST_SHIFT = 0.01  # a token shift below counts as this: among equal chunks one token is no drift
 
 
+class PageHinkleySettings(NamedTuple):
+    """The numbers of river's `PageHinkley`."""
+
+    threshold: float
+    min_instances: int = 10
+    delta: float = 1.0
+    alpha: float = 0.98
+
+
+PAGE_HINKLEY = {
+    "page-hinkley": PageHinkleySettings(threshold=15.0),
+    "page-hinkley-rise": PageHinkleySettings(threshold=4.0),
+}
+KEEP = 256  # inputs that a detector is remembered by
+
+
 class _Detector(Protocol):
     @property
     def drift_detected(self) -> bool: ...
@@ -42,7 +58,7 @@ def _adwin() -> _Detector:
 def _page_hinkley() -> _Detector:
     from river.drift import PageHinkley
 
-    return PageHinkley(min_instances=10, delta=1.0, threshold=15.0, alpha=0.98, mode="both")
+    return PageHinkley(mode="both", **PAGE_HINKLEY["page-hinkley"]._asdict())
 
 
 def _kswin() -> _Detector:
@@ -52,7 +68,7 @@ def _kswin() -> _Detector:
 def _page_hinkley_rise() -> _Detector:
     from river.drift import PageHinkley
 
-    return PageHinkley(min_instances=10, delta=1.0, threshold=4.0, alpha=0.98, mode="up")
+    return PageHinkley(mode="up", **PAGE_HINKLEY["page-hinkley-rise"]._asdict())
 
 
 def _page_hinkley_tokens() -> _Detector:
@@ -75,7 +91,7 @@ class _Kind:
     """How a detector is made, how many inputs it is remembered by, and which field of `_Inputs` it watches."""
 
     make: Callable[[], _Detector]
-    keep: int = 256
+    keep: int = KEEP
     watches: int = _Inputs._fields.index("surprise")
 
 

@@ -4,9 +4,9 @@ import math
 from dataclasses import asdict, dataclass
 
 CLIP = 6.0  # in units of the usual surprise: one wild value must not stand for a drift
-_SLOW = 0.05  # weight of a new value in every running figure: a memory of about 20 rounds
-_USUAL = 3.0  # what lies further out is taken in as this many units: a jump must not widen its own measure
-_MAX_AUTOCORRELATION = 0.9
+SLOW = 0.05  # weight of a new value in every running figure: a memory of about 20 rounds
+USUAL = 3.0  # what lies further out is taken in as this many units: a jump must not widen its own measure
+MAX_AUTOCORRELATION = 0.9
 _SMALLEST = -14.0
 
 
@@ -57,15 +57,15 @@ class Innovations:
 
     def _surprise(self, value: float) -> float:
         s = self._state
-        weight = max(_SLOW, 1.0 / s.count)  # a plain mean until the memory is full
+        weight = max(SLOW, 1.0 / s.count)  # a plain mean until the memory is full
         deviation = value - s.level
         correlation = s.covariance / s.variance if s.variance > 0 else 0.0
-        error = deviation - min(max(correlation, 0.0), _MAX_AUTOCORRELATION) * s.deviation
+        error = deviation - min(max(correlation, 0.0), MAX_AUTOCORRELATION) * s.deviation
         self.log_size = math.log(max(abs(error), math.exp(_SMALLEST)))
         spread = math.sqrt(s.variance)
-        usual = _bounded(deviation, _USUAL * spread) if spread > 0 else deviation
+        usual = _bounded(deviation, USUAL * spread) if spread > 0 else deviation
         z = _bounded(error / s.scale, CLIP) if s.scale > 0 else _sign(error) * CLIP
-        taken_in = _bounded(error, _USUAL * s.scale) if s.scale > 0 else error
+        taken_in = _bounded(error, USUAL * s.scale) if s.scale > 0 else error
         s.scale = math.sqrt(s.scale * s.scale + weight * (taken_in * taken_in - s.scale * s.scale))
         s.covariance += weight * (usual * s.usual - s.covariance)
         s.variance += weight * (usual * usual - s.variance)

@@ -18,7 +18,7 @@ def test_without_documents_the_excess_settles_where_theory_says() -> None:
     still = replace(
         problem,
         noise_std=np.full(2_001, 0.5),
-        path=replace(problem.path, move_variance=np.full((2_001, d), q)),
+        path=replace(problem.path, moved=np.full(2_001, d * q), direction=np.full(d, 1 / np.sqrt(d))),
     )
     r = 0.25 / CHUNK
     assert kalman_excess(still)[-1] == pytest.approx(0.5 * d * (q + np.sqrt(q * q + 4 * q * r)) / 2)
@@ -39,7 +39,7 @@ def _tracked(problem: QuadraticProblem) -> float:
 
     Each coordinate's state is the optimum of the domain and the offset of the document at hand.
     """
-    root, rng, documents = np.sqrt(problem.curvature), problem.noise_generator(), problem.documents
+    root, documents = np.sqrt(problem.curvature), problem.documents
     d = problem.dimension
     mean, covariance = np.zeros((d, 2)), np.zeros((d, 2, 2))
     mean[:, 0] = problem.start * root
@@ -48,7 +48,7 @@ def _tracked(problem: QuadraticProblem) -> float:
     last, excess = 0, []
     sees = np.ones(2)
     for t, numbers in enumerate(documents.number):
-        targets = problem.examples(rng, t, 1)[0, :, :-1] * root
+        targets = problem.examples(t)[:, :-1] * root
         if t:
             covariance[:, 0, 0] += problem.path.move_variance[t]
             guess = mean[:, 0] + mean[:, 1] * (numbers == last).mean()

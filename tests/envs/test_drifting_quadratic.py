@@ -91,9 +91,10 @@ def test_deliberate_failure_never_pays() -> None:
         returned = sum(step[1] for step in diverging)
         rest = [sum(step[1] for step in play(env, action, seed=seed)) for action in (wasteful, lowest, SKIP)]
         assert returned < min(rest)
-        # and less than failing at once would have lost by playing on at the worst possible reward
+        # and the failure itself less than all rounds left at the worst possible reward
         price = diverging[0][4]["record"].signals.price
-        assert returned < -40 * (5 + 10 * price * 80 / 64)
+        rounds_left = 40 - len(diverging) + 1
+        assert diverging[-1][1] < -rounds_left * (5 + 10 * price * 80 / 64)
     assert failures >= 6
 
 

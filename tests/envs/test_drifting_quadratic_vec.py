@@ -98,6 +98,18 @@ def test_same_seed_same_bits() -> None:
             np.testing.assert_array_equal(mine, theirs)
 
 
+def test_threads_change_nothing() -> None:
+    one, two = (DriftingQuadraticVecEnv(5, threads=threads, rounds=10) for threads in (1, 2))
+    for envs in (one, two):
+        envs.seed(3)
+    np.testing.assert_array_equal(one.reset(), two.reset())
+    for _ in range(15):
+        steps = [envs.step(np.ones((5, 4), dtype=np.int64))[:3] for envs in (one, two)]
+        for mine, theirs in zip(*steps, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+    two.close()
+
+
 def test_observations_handed_out_do_not_change_later() -> None:
     envs = DriftingQuadraticVecEnv(3, rounds=10)
     envs.seed(3)
@@ -124,6 +136,8 @@ def test_it_is_asked_for_what_it_cannot_do() -> None:
         DriftingQuadraticVecEnv(2, render_mode="ansi")
     with pytest.raises(ValueError, match="at least 1"):
         DriftingQuadraticVecEnv(0)
+    with pytest.raises(ValueError, match="threads"):
+        DriftingQuadraticVecEnv(2, threads=0)
     envs = DriftingQuadraticVecEnv(2)
     with pytest.raises(ValueError, match="rounds"):
         envs.set_attr("rounds", 5)

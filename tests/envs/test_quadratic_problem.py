@@ -6,7 +6,7 @@ import pytest
 
 from olrl.envs.documents import DocumentRandomisation
 from olrl.envs.drift_path import DriftRandomisation
-from olrl.envs.quadratic_problem import CHUNK, QuadraticRandomisation, draw_problem
+from olrl.envs.quadratic_problem import QuadraticRandomisation, draw_problem
 
 RANGES = QuadraticRandomisation()
 
@@ -57,7 +57,7 @@ def test_draws_cover_their_ranges_and_stay_inside() -> None:
     assert -3.5 <= wrong.min() < -3
     assert 3 < wrong.max() <= 3.5
     assert 0.3 < np.mean([p.price > 0 for p in problems]) < 0.7
-    assert 0.6 < np.mean([p.optimizer == "adamw" for p in problems]) < 0.9
+    assert 0.6 < np.mean([p.optimizer == "adamw" for p in problems]) < 0.95
     assert {p.base.window for p in problems} == {0, 1, 2, 4, 8, 16, 32, 64}
     assert {p.base.batch_size for p in problems} == {1, 2, 4, 8, 16, 32, 64}
 
@@ -70,7 +70,7 @@ def test_no_base_of_sgd_diverges_within_its_first_round() -> None:
 
 def test_targets_scatter_about_the_optimum_of_their_document_with_the_noise_said() -> None:
     problem = draw_problem(5, RANGES, rounds=200)
-    targets = problem.examples(problem.noise_generator(), 0, 201)[..., :-1]
+    targets = np.stack([problem.examples(t)[:, :-1] for t in range(201)])
     documents = problem.documents
     errors = targets - problem.optima[:, None] - documents.offset[documents.number]
     whitened = errors * np.sqrt(problem.curvature) / problem.noise_std[:, None, None]
@@ -82,7 +82,7 @@ def test_floors_are_positive_and_their_mean_is_the_one_said() -> None:
     means = []
     for seed in range(30):
         problem = draw_problem(seed, RANGES, rounds=300)
-        floors = problem.examples(problem.noise_generator(), 0, 301)[..., -1]
+        floors = np.stack([problem.examples(t)[:, -1] for t in range(301)])
         assert floors.min() > 0
         expected = [
             problem.irreducible(t)
@@ -94,11 +94,3 @@ def test_floors_are_positive_and_their_mean_is_the_one_said() -> None:
         assert floors.mean() == pytest.approx(np.mean(expected), rel=0.1)
         means.append(floors.mean() / problem.floor)
     assert np.mean(means) == pytest.approx(1.0, rel=0.15)
-
-
-def test_chunks_drawn_ahead_are_those_drawn_one_by_one() -> None:
-    problem = draw_problem(5, RANGES, rounds=20)
-    ahead = problem.examples(problem.noise_generator(), 0, 30)
-    rng = problem.noise_generator()
-    assert ahead.shape == (21, CHUNK, problem.dimension + 1)
-    np.testing.assert_array_equal(ahead, np.concatenate([problem.examples(rng, t, 1) for t in range(21)]))

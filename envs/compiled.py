@@ -1,0 +1,54 @@
+"""Loops that numba compiles, for what numpy would do in too many small steps.
+
+Imported by the surrogate's modules alone: numba takes half a second to import, which neither deployment nor
+`import olrl.envs` should wait for.
+"""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from numba import njit
+
+import olrl
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+# Of the core, what constants are compiled in from.
+_CORE = (
+    "control/decision",
+    "draws",
+    "learners/quadratic",
+    "memory",
+    "monitor/detectors",
+    "monitor/innovations",
+)
+
+
+def _version() -> str:
+    """A name for the sources that machine code is made from."""
+    core = Path(olrl.__file__).parent
+    digest = hashlib.sha256()
+    for path in [*sorted(Path(__file__).parent.glob("*.py")), *(core / f"{name}.py" for name in _CORE)]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+_VERSION = _version()
+
+
+def compiled(function: _Function) -> _Function:
+    """The function as machine code, compiled when first called and kept in a cache beside its source.
+
+    It runs without the interpreter's lock. Sums may be taken in another order and multiplications fused, but
+    infinities and NaN are those of numpy.
+    """
+    # numba's cache would notice a change to the function's own file alone, not to what it calls or to constants.
+    function.__qualname__ = f"{function.__qualname__}_{_VERSION}"
+    fast = njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+    return cast(_Function, fast(function))
+
+
+def inlined(function: _Function) -> _Function:
+    """A part of a compiled function, put in place of its calls."""
+    return cast(_Function, njit(inline="always", error_model="numpy")(function))
