@@ -38,6 +38,7 @@ from olrl.streams.sources import open_source
 from olrl.tracking import TensorBoardTracker
 
 PACKAGES = ("olrl", "numpy", "torch", "transformers", "tokenizers", "river", "safetensors")
+STOP_LOOK_S = 0.2
 SIGNAL_POINTS = 2000  # TensorBoard's reader keeps 1,000 points a tag: more than twice that are not written
 
 
@@ -74,7 +75,7 @@ def run(config: RunConfig, *, on_round: Callable[[RoundRecord], None] | None = N
         dead_letter = stack.enter_context(DeadLetter(folder.dead_letter, keep_text=config.keep_rejected))
         try:
             with interrupt.immediate():
-                chunks = _chunks(config, loaded, dead_letter, stop=lambda: _over(folder, interrupt))
+                chunks = _chunks(config, loaded, dead_letter, stop=_Over(folder, interrupt))
         except BaseException:
             folder.discard()
             raise
@@ -175,8 +176,22 @@ def _chunks(
     return chain([first], chunks)
 
 
-def _over(folder: RunFolder, interrupt: Interrupt) -> bool:
-    return interrupt.requested is not None or folder.stop_requested
+class _Over:
+    """Whether the stream is to end, asked for each of its lines; looks for a file STOP five times a second.
+
+    A look costs more than reading a line does. After each round STOP is looked for in any case.
+    """
+
+    def __init__(self, folder: RunFolder, interrupt: Interrupt) -> None:
+        self._folder, self._interrupt = folder, interrupt
+        self._next_look_s = 0.0  # by time.monotonic()
+        self._stop = False
+
+    def __call__(self) -> bool:
+        if time.monotonic() >= self._next_look_s:
+            self._stop = self._folder.stop_requested
+            self._next_look_s = time.monotonic() + STOP_LOOK_S
+        return self._stop or self._interrupt.requested is not None
 
 
 def _signals_every(config: RunConfig) -> int:
