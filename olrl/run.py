@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 
-from olrl.analysis.records import RunRecords, read_run
+from olrl.analysis.overview import read_overview
+from olrl.analysis.records import RunRecords
 from olrl.analysis.report import sentence, write_report
-from olrl.analysis.summary import Summary, summarise
+from olrl.analysis.summary import Summary
 from olrl.assembly import LoopConfig, assemble_loop
 from olrl.control.controller import Controller
 from olrl.control.decision import Base, Decision
@@ -46,6 +47,7 @@ SIGNAL_POINTS = 2000  # TensorBoard's reader keeps 1,000 points a tag: more than
 class RunResult:
     """What a run left: its folder, its totals, why it ended, whether its model was saved.
 
+    `records` holds its rounds, of more than 4,096 those that the figure shows.
     `interrupted` is the signal that ended it (2 for Ctrl-C), None if none did.
     """
 
@@ -95,16 +97,17 @@ def run(config: RunConfig, *, on_round: Callable[[RoundRecord], None] | None = N
         tracker.config(description)
         _play(deployment, folder, tracker, on_round)
         _write_ending(folder, deployment.ended, dead_letter, seconds=time.monotonic() - started)
-        records = read_run(folder)
-        summary = summarise(records)
-        write_report(folder)
+        overview = read_overview(folder)
+        write_report(folder, overview)
         tracker.finish(
-            step=len(records) - 1, summary=sentence(records, summary), figure=folder.figure.read_bytes()
+            step=overview.summary.rounds - 1,
+            summary=sentence(overview.summary),
+            figure=folder.figure.read_bytes(),
         )
         return RunResult(
             folder=folder,
-            records=records,
-            summary=summary,
+            records=overview.kept,
+            summary=overview.summary,
             model_saved=_save_model(loaded, folder),
             interrupted=interrupt.requested,
         )

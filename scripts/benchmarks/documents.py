@@ -7,7 +7,7 @@ that no two are the same. The model is `pico` and is not trained: what is measur
 import json
 import time
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +44,14 @@ def _text_bytes(path: Path) -> int:
 
 
 class _Samples:
-    """Megabytes held and seconds since the first round, at the first round and after each tenth of the text."""
+    """Megabytes held, wall and processor seconds, at the first round and after each tenth of the text."""
 
     def __init__(self, n_bytes: int) -> None:
         self._every = n_bytes // SAMPLES
         self._bytes = 0
         self.rounds = 0
         self.started = time.perf_counter()
-        self.taken: list[tuple[float, float]] = []
+        self.taken: list[tuple[float, float, float]] = []
 
     def round(self, record: Any) -> None:
         """Called after each round of the run."""
@@ -60,8 +60,8 @@ class _Samples:
         self.rounds += 1
         self._bytes += record.n_bytes
         if self._bytes >= len(self.taken) * self._every:
-            self.taken.append((time.perf_counter() - self.started, now_mb()))
-            seconds, held = self.taken[-1]
+            self.taken.append((time.perf_counter() - self.started, time.process_time(), now_mb()))
+            seconds, _, held = self.taken[-1]
             print(f"round {self.rounds}: {seconds:.0f} s, {held:.0f} MB", flush=True)
 
 
@@ -81,7 +81,9 @@ def _never(setting: Setting) -> Iterator[Figure]:
     yield Figure(name="speed", value=n / whole, unit="documents/s")
     yield Figure(name="speed, rounds", value=samples.rounds / whole, unit="rounds/s")
     yield Figure(name="after the last full tenth: rest, report, model", value=whole - played, unit="s")
-    for k, (_, held) in enumerate(samples.taken):
+    for k, ((_, before, _), (_, after, _)) in enumerate(pairwise(samples.taken), start=1):
+        yield Figure(name=f"processor time of tenth {k}", value=after - before, unit="s")
+    for k, (_, _, held) in enumerate(samples.taken):
         yield Figure(name=f"memory after {k} tenths", value=held, unit="MB")
     yield Figure(name="memory at the end", value=now_mb(), unit="MB")
     yield Figure(name="peak memory", value=peak_mb(), unit="MB")
