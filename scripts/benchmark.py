@@ -7,8 +7,10 @@
 
 Each section runs in a fresh process with one thread. With `--against`, this version and the other (a checkout)
 take turns, A B A B …, measured by the same program in one run, so that a slow hour slows both; what the other
-lacks is reported as absent. A figure's value is wall time by time.perf_counter or made from it. `least` and
-`median` are over the repeats. Exits 1 where a part of this version failed.
+lacks is reported as absent. A figure's value is wall time by time.perf_counter or made from it, unless its name
+says processor time; memory is resident memory. `best` and `median` are over the repeats, and the ratios are this
+version's over the other's: on a machine that is used by others, that of the best is the one to believe. Exits 1
+where a part of this version failed.
 """
 
 import os

@@ -22,7 +22,7 @@ from .figures import Figure, Part, Section, Setting, need
 def _multiply_gflops(rows: int, inner: int, columns: int, setting: Setting) -> float:
     a, b = torch.randn(rows, inner), torch.randn(inner, columns)
     out = torch.empty(rows, columns)
-    taken = seconds(lambda: torch.mm(a, b, out=out), calls=setting.of(2000, 50), tries=setting.of(9, 2))
+    taken = seconds(lambda: torch.mm(a, b, out=out), calls=setting.of(5000, 50))
     return 2e-9 * rows * inner * columns / taken
 
 
@@ -65,7 +65,7 @@ def _model(name: str, setting: Setting) -> Iterator[Figure]:
         "learner's round": (forward + training, learner_round),
     }
     for what, (flops, call) in measured.items():
-        taken = seconds(call, calls=setting.of(10, 1), tries=setting.of(5, 1))
+        taken = seconds(call, calls=setting.of(60, 1))
         yield Figure(name=what, value=taken * 1e3, unit="ms")
         yield Figure(name=f"{what}: reached", value=flops / taken * 1e-9, unit="GFLOPS")
         yield Figure(name=f"{what}: share", value=flops / taken * 1e-9 / reachable, unit="of the rate")

@@ -5,20 +5,25 @@ from collections.abc import Callable, Mapping
 from statistics import median
 from typing import Any
 
+TRY_S = 1e-3
 
-def seconds(call: Callable[[], Any], *, calls: int, tries: int = 5) -> float:
-    """Wall seconds of one call: the least of `tries` means over `calls` calls, after one call to warm up.
 
-    The least is what the call takes where nothing else disturbs it.
+def seconds(call: Callable[[], Any], *, calls: int) -> float:
+    """Wall seconds of one call: the lower decile of many short tries, after one call to warm up.
+
+    About `calls` calls are made, in tries of at least a millisecond each. On a machine that others use too, some
+    of such short tries are undisturbed; a mean over long ones would mostly say how busy the machine was.
     """
+    started = time.perf_counter()
     call()
-    least = float("inf")
-    for _ in range(tries):
+    each = max(1, int(TRY_S / (time.perf_counter() - started)))
+    tries = []
+    for _ in range(max(1, -(-calls // each))):
         started = time.perf_counter()
-        for _ in range(calls):
+        for _ in range(each):
             call()
-        least = min(least, (time.perf_counter() - started) / calls)
-    return least
+        tries.append((time.perf_counter() - started) / each)
+    return sorted(tries)[len(tries) // 10]
 
 
 def alternating(

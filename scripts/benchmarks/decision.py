@@ -59,7 +59,7 @@ def _loop_parts(setting: Setting) -> Iterator[Figure]:
     loop = a_loop(loaded)
     assert loaded.base is not None, "pico ships its base"
     decision = loaded.base.decision()
-    for _ in range(setting.of(70, 3)):  # so that every window exists
+    for _ in range(setting.of(130, 3)):  # so that every window exists and every detector is at work
         loop.observe()
         loop.apply(decision)
     loop.observe()
@@ -79,7 +79,7 @@ def _loop_parts(setting: Setting) -> Iterator[Figure]:
 
 
 def _microseconds(name: str, call: Callable[[], Any], setting: Setting) -> Figure:
-    return Figure(name=name, value=seconds(call, calls=setting.of(500, 5)) * 1e6, unit="µs")
+    return Figure(name=name, value=seconds(call, calls=setting.of(4000, 5)) * 1e6, unit="µs")
 
 
 SECTION = Section(

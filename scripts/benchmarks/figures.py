@@ -38,6 +38,9 @@ class Absent(Exception):
     """The version measured lacks what a part is about; the message names it."""
 
 
+# Of these more is better, and the best repeat is the largest; of all others the least.
+RATES = ("GFLOPS", "of the rate", "steps/s", "rounds/s", "documents/s")
+
 Part = Callable[[Setting], Iterator[Figure]]
 
 

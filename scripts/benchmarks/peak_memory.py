@@ -1,6 +1,7 @@
 """Peak resident memory, each measured in a process of its own that does nothing else."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,34 @@ def _stream_lengths(setting: Setting) -> Iterator[Figure]:
         yield _peak(f"{n} documents", peak_of(_run, str(source), str(out)))
 
 
+def _read_back(folder: str) -> None:
+    need("olrl.analysis.report", "write_report")(need("olrl.run_folder", "RunFolder").open(Path(folder)))
+
+
+def _reports(setting: Setting) -> Iterator[Figure]:
+    for rounds in (50, 100) if setting.quick else (1_000, 10_000, 100_000):
+        folder = _long_run(setting.scratch / f"report-{rounds}", rounds)
+        yield _peak(f"{rounds} rounds", peak_of(_read_back, str(folder)))
+
+
+def _long_run(path: Path, rounds: int) -> Path:
+    """The folder of a run that never was, written once."""
+    if path.exists():
+        return path
+    folder = need("olrl.run_folder", "RunFolder").create(path)
+    asked = {"stream": "a.jsonl", "model": "pico", "controller": "base", "budget": 64.0}
+    folder.write_config({"kind": "run", "run": asked})
+    losses = np.random.default_rng(0).uniform(2.0, 4.0, rounds)
+    held = {"lr": 1e-3, "batch_size": 2, "window": 1, "update": True, "updates": 10, "spent": 60.0}
+    lines = need("olrl.run_folder", "JsonLines")
+    with closing(lines(folder.decisions)) as decisions, closing(lines(folder.stream)) as stream:
+        for k, loss in enumerate(losses.tolist()):
+            drift = ["adwin"] if k % 50 == 49 else []
+            decisions.write({"round": k, "loss_bpb": loss, **held, "guard": None, "drift": drift})
+            stream.write({"round": k, "source": "a.jsonl", "segment": 0, "n_bytes": 1024})
+    return path
+
+
 def _peak(name: str, megabytes: float) -> Figure:
     return Figure(name=name, value=megabytes, unit="MB")
 
@@ -75,5 +104,6 @@ SECTION = Section(
         "pico, batched": _language,
         "pico, one environment": _windows,
         "pico, a run by length of its stream": _stream_lengths,
+        "the report of a run by its rounds": _reports,
     },
 )

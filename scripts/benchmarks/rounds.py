@@ -85,7 +85,7 @@ class _Steered:
 
 
 def _model(name: str, setting: Setting) -> Iterator[Figure]:
-    blocks, length = setting.of(8, 1), setting.of(3 if name == models.LARGE else 12, 2)
+    blocks, length = setting.of(12 if name == models.LARGE else 40, 1), setting.of(2, 2)
     bare_model = models.load(name, setting.scratch)
     base = bare_model.base or Base(lr=1e-3)
     plain = bare.BareLearner(bare_model.model, base)

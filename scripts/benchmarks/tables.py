@@ -7,7 +7,7 @@ def markdown(result: dict[str, Any]) -> str:
     """Every section as tables, with the machine it was measured on."""
     machine = ", ".join(f"{name} {value}" for name, value in result["machine"].items())
     trees = result["trees"]
-    lines = [f"Medians of {result['repeats']} runs, wall time. {machine}."]
+    lines = [f"Median and best of {result['repeats']} runs. {machine}."]
     for section, parts in result["sections"].items():
         lines += ["", f"## {section}"]
         for part, told in parts.items():
@@ -24,12 +24,13 @@ def _table(told: dict[str, Any], trees: list[str]) -> list[str]:
     ]
     if not told["figures"]:
         return lines
-    two = len(trees) == 2
-    head = ["", "unit", *trees, *(["ratio"] if two else [])]
+    columns = [f"{tree}, {of}" for tree in trees for of in ("median", "best")]
+    ratios = ["ratio", "ratio_of_best"] if len(trees) == 2 else []
+    head = ["", "unit", *columns, *(name.replace("_", " ") for name in ratios)]
     rows = [head, ["---"] * len(head)]
     for name, figure in told["figures"].items():
-        values = [_number(figure[tree]["median"]) if tree in figure else "" for tree in trees]
-        rows.append([name, figure["unit"], *values, *([_number(figure.get("ratio"))] if two else [])])
+        values = [_number(figure.get(tree, {}).get(of)) for tree in trees for of in ("median", "best")]
+        rows.append([name, figure["unit"], *values, *(_number(figure.get(ratio)) for ratio in ratios)])
     return [*lines, *("| " + " | ".join(row) + " |" for row in rows)]
 
 

@@ -27,14 +27,14 @@ def _records(setting: Setting) -> list[RoundRecord]:
 
 def _written(setting: Setting) -> Iterator[Figure]:
     records = _records(setting)
-    times = setting.of(20, 2)
+    times = setting.of(8, 2)
     for name, tensorboard, lines in (
         ("decisions.jsonl and stream.jsonl", False, True),
         ("TensorBoard", True, False),
         ("all", True, True),
     ):
         least = float("inf")
-        for _ in range(setting.of(3, 1)):
+        for _ in range(setting.of(8, 1)):
             folder = setting.scratch / f"tracking-{time.time_ns()}-{next(_FOLDERS)}"
             write, close = writer(folder, tensorboard=tensorboard, lines=lines)
             started = time.perf_counter()

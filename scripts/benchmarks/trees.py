@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from .figures import RATES
 from .worker import WHOLE
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +35,7 @@ class Bench:
     options: tuple[str, ...] = field(default=())
 
     def section(self, name: str) -> Told:
-        """Figures of one section: for each tree the least, the median and all values, and the trees' ratio."""
+        """Figures of one section: for each tree the best, the median and all values, and the trees' ratios."""
         told: dict[str, list[Told]] = {tree.name: [] for tree in self.trees}
         for number in range(self.repeats):
             for tree in self.trees:
@@ -81,14 +82,17 @@ def _part(rows: dict[str, list[Told]]) -> Told:
 
 
 def _figure(name: str, rows: dict[str, list[Told]]) -> Told:
+    """Best, median and all values of a figure for each tree, and this version's over the other's."""
     figure: Told = {}
     for tree, repeats in rows.items():
-        values = [row["figures"][name]["value"] for row in repeats if name in row["figures"]]
-        if values:
-            unit = next(row["figures"][name]["unit"] for row in repeats if name in row["figures"])
+        there = [row["figures"][name] for row in repeats if name in row["figures"]]
+        if there:
+            values, unit = [told["value"] for told in there], there[0]["unit"]
+            best = max(values) if unit in RATES else min(values)
             figure["unit"] = unit
-            figure[tree] = {"least": min(values), "median": median(values), "values": values}
-    medians = [figure[tree]["median"] for tree in rows if tree in figure]
-    if len(rows) == 2 and len(medians) == 2 and medians[1]:
-        figure["ratio"] = medians[0] / medians[1]  # this version over the other, medians of one run
+            figure[tree] = {"best": best, "median": median(values), "values": values}
+    for ratio, of in (("ratio", "median"), ("ratio_of_best", "best")):
+        this, other = (figure.get(tree, {}).get(of) for tree in ("this", "other"))
+        if this is not None and other:
+            figure[ratio] = this / other
     return figure
