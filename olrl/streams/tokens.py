@@ -1,9 +1,12 @@
 """What turns text into token ids, with the bytes each token stands for."""
 
+from operator import itemgetter
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+_END = itemgetter(1)  # of a token's first and last character
 
 
 class Tokenizer(Protocol):
@@ -74,7 +77,7 @@ class HuggingFaceTokenizer:
         ids = np.array(found, dtype=np.int32)
         if not len(ids):
             return ids, ids.copy()
-        ends = np.maximum.accumulate(np.fromiter((end for _, end in offsets), dtype=np.int64, count=len(ids)))
+        ends = np.maximum.accumulate(np.fromiter(map(_END, offsets), dtype=np.int64, count=len(ids)))
         covered = ends if text.isascii() else _bytes_before(text)[ends]
         covered[-1] = len(text.encode("utf-8"))
         n_bytes = np.empty_like(ids)

@@ -9,6 +9,7 @@ MODULES = {
     "round": "rounds",
     "decision": "decision",
     "tracking": "tracking",
+    "reader": "reader",
     "environments": "environments",
     "ppo": "ppo",
     "memory": "peak_memory",
