@@ -3,9 +3,10 @@
 Operations are 2 a weight and scored token and 6 a weight and trained token; attention's own products, which
 are few at 64 tokens, are left out. Shares are of the rate at which torch multiplies matrices of the model's
 shapes on one thread: 256 tokens by its width by the 256 logits, and 128 tokens (a batch of two) by its width by
-three times that.
+three times that. All times here are processor time of the one thread.
 """
 
+import time
 from collections.abc import Iterator
 from functools import partial
 
@@ -22,7 +23,7 @@ from .figures import Figure, Part, Section, Setting, need
 def _multiply_gflops(rows: int, inner: int, columns: int, setting: Setting) -> float:
     a, b = torch.randn(rows, inner), torch.randn(inner, columns)
     out = torch.empty(rows, columns)
-    taken = seconds(lambda: torch.mm(a, b, out=out), calls=setting.of(5000, 50))
+    taken = seconds(lambda: torch.mm(a, b, out=out), calls=setting.of(5000, 50), clock=time.process_time)
     return 2e-9 * rows * inner * columns / taken
 
 
@@ -65,7 +66,7 @@ def _model(name: str, setting: Setting) -> Iterator[Figure]:
         "learner's round": (forward + training, learner_round),
     }
     for what, (flops, call) in measured.items():
-        taken = seconds(call, calls=setting.of(60, 1))
+        taken = seconds(call, calls=setting.of(60, 1), clock=time.process_time)
         yield Figure(name=what, value=taken * 1e3, unit="ms")
         yield Figure(name=f"{what}: reached", value=flops / taken * 1e-9, unit="GFLOPS")
         yield Figure(name=f"{what}: share", value=flops / taken * 1e-9 / reachable, unit="of the rate")

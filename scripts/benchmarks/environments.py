@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from statistics import median
 from typing import Any
 
 import gymnasium
@@ -13,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
-from .clock import alternating
+from .clock import seconds
 from .figures import Absent, Figure, Part, Section, Setting, need
 from .rounds import PLAIN_EPISODE, STAY
 
@@ -36,17 +35,21 @@ def moves(steps: int, instances: int, seed: int) -> NDArray[np.int64]:
     return drawn
 
 
-def steps_a_second(envs: VecEnv, steps: int, seed: int) -> float:
-    """Environment steps a second of all instances together, the first reset and two steps not counted."""
+def steps_a_second(envs: VecEnv, steps: int, seed: int) -> tuple[float, float]:
+    """Environment steps a wall second and a processor second of this process, of all instances together.
+
+    The first reset and two steps are not counted.
+    """
     envs.seed(seed)
     envs.reset()
     actions = moves(steps + 2, envs.num_envs, seed)
     for warming in actions[:2]:
         envs.step(warming)
-    started = time.perf_counter()
+    wall, processor = time.perf_counter(), time.process_time()
     for action in actions[2:]:
         envs.step(action)
-    return steps * envs.num_envs / (time.perf_counter() - started)
+    made = steps * envs.num_envs
+    return made / (time.perf_counter() - wall), made / (time.process_time() - processor)
 
 
 def _maker(name: str, **settings: Any) -> Callable[[], gymnasium.Env[Any, Any]]:
@@ -73,10 +76,12 @@ def _rates(
         except Absent:
             continue
         try:
-            rates[name] = steps_a_second(envs, steps, setting.seed)
+            rates[name], by_processor = steps_a_second(envs, steps, setting.seed)
         finally:
             envs.close()
         yield Figure(name=name, value=rates[name], unit="steps/s")
+        if not isinstance(envs, SubprocVecEnv):  # whose work is done elsewhere
+            yield Figure(name=f"{name}, by processor time", value=by_processor, unit="steps/s")
         if baseline in rates and name != baseline:
             yield Figure(name=f"{name} / {baseline}", value=rates[name] / rates[baseline], unit="ratio")
 
@@ -125,7 +130,7 @@ def _warm_references(maker: Callable[[], gymnasium.Env[Any, Any]]) -> None:
 def _round_at(
     model: str, setting: Setting, *, batch_size: int = 2, window: int = 1, threads: int = 1
 ) -> float:
-    """Milliseconds of a round under one decision that stays in force, median over rounds.
+    """Milliseconds of a round under one decision that stays in force, lower decile over rounds.
 
     Threads that wait for one another on a busy machine can take seconds for a round: the mean would say nothing.
     """
@@ -145,7 +150,7 @@ def _round_at(
         info = env.step(STAY)[-1]
         decision = info["record"].decision
         assert (decision.batch_size, decision.window) == (batch_size, window), "the moves lead there"
-        return median(alternating({"round": lambda: env.step(STAY)}, blocks=steps, length=1)["round"]) * 1e3
+        return seconds(lambda: env.step(STAY), calls=steps - 1) * 1e3
     finally:
         torch.set_num_threads(before)
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -108,19 +108,16 @@ def _model(name: str, setting: Setting) -> Iterator[Figure]:
         call()
     taken = alternating(calls, blocks=blocks, length=length)
     steered.close()
-    for what, values in taken.items():
-        yield Figure(name=what, value=median(values) * 1e3, unit="ms")
-    for what in ("environment", "deployed"):
-        yield Figure(name=f"{what} / bare", value=ratio(taken, what, "bare round"), unit="ratio")
-    whole = median(taken["deployed"])
+    for clock, by_call in taken.items():
+        for what, values in by_call.items():
+            yield Figure(name=f"{what}, {clock} time", value=median(values) * 1e3, unit="ms")
+        for what in ("environment", "deployed"):
+            share = ratio(by_call, what, "bare round")
+            yield Figure(name=f"{what} / bare, {clock} time", value=share, unit="ratio")
+    whole = median(taken["processor"]["deployed"])
     for what, values in steered.seconds.items():
         yield Figure(name=what, value=median(values) * 1e6, unit="µs")
         yield Figure(name=f"{what}: share of a deployed round", value=median(values) / whole, unit="share")
-
-
-def the_first(loaded: LoadedModel, n: int) -> list[Chunk]:
-    """The first chunks of builtin text."""
-    return list(islice(endless_chunks(loaded), n))
 
 
 SECTION = Section(
