@@ -132,7 +132,8 @@ def _round_at(
 ) -> float:
     """Milliseconds of a round under one decision that stays in force, lower decile over rounds.
 
-    Threads that wait for one another on a busy machine can take seconds for a round: the mean would say nothing.
+    Processor time of one thread, wall time of several. Threads that wait for one another on a busy machine can
+    take seconds for a round: the mean would say nothing.
     """
     steps = setting.of(15, 2)
     wanted, place = NOTCHES[batch_size] - NOTCHES[2], WINDOW_PLACES[window]
@@ -150,7 +151,8 @@ def _round_at(
         info = env.step(STAY)[-1]
         decision = info["record"].decision
         assert (decision.batch_size, decision.window) == (batch_size, window), "the moves lead there"
-        return seconds(lambda: env.step(STAY), calls=steps - 1) * 1e3
+        clock = time.process_time if threads == 1 else time.perf_counter
+        return seconds(lambda: env.step(STAY), calls=steps - 1, clock=clock) * 1e3
     finally:
         torch.set_num_threads(before)
 
@@ -159,14 +161,17 @@ def _scaling(model: str, setting: Setting) -> Iterator[Figure]:
     sizes, windows = ((1, 64), (1, 0)) if setting.quick else ((1, 2, 4, 8, 16, 32, 64), (1, 8, 64, 0))
     for batch_size in sizes:
         taken = _round_at(model, setting, batch_size=batch_size)
-        yield Figure(name=f"batch size {batch_size}", value=taken, unit="ms")
+        yield Figure(name=f"batch size {batch_size}, processor time", value=taken, unit="ms")
     for window in windows:
-        name = f"window {window or 'reservoir'}"
+        name = f"window {window or 'reservoir'}, processor time"
         yield Figure(name=name, value=_round_at(model, setting, window=window), unit="ms")
     for threads in (1, 2):
         for batch_size in (2, 16):
             taken = _round_at(model, setting, batch_size=batch_size, threads=threads)
-            yield Figure(name=f"{threads} threads, batch size {batch_size}", value=taken, unit="ms")
+            clock = "processor" if threads == 1 else "wall"
+            yield Figure(
+                name=f"{threads} threads, batch size {batch_size}, {clock} time", value=taken, unit="ms"
+            )
 
 
 _PARTS: dict[str, Part] = {"surrogate": _surrogate}
