@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 
-from olrl.analysis.records import RunRecords, read_run
+from olrl.analysis.overview import read_overview
+from olrl.analysis.records import RunRecords
 from olrl.analysis.report import sentence, write_report
-from olrl.analysis.summary import Summary, summarise
+from olrl.analysis.summary import Summary
 from olrl.assembly import LoopConfig, assemble_loop
 from olrl.control.controller import Controller
 from olrl.control.decision import Base, Decision
@@ -38,6 +39,7 @@ from olrl.streams.sources import open_source
 from olrl.tracking import TensorBoardTracker
 
 PACKAGES = ("olrl", "numpy", "torch", "transformers", "tokenizers", "river", "safetensors")
+STOP_LOOK_S = 0.2
 SIGNAL_POINTS = 2000  # TensorBoard's reader keeps 1,000 points a tag: more than twice that are not written
 
 
@@ -45,6 +47,7 @@ SIGNAL_POINTS = 2000  # TensorBoard's reader keeps 1,000 points a tag: more than
 class RunResult:
     """What a run left: its folder, its totals, why it ended, whether its model was saved.
 
+    `records` holds its rounds, of more than 4,096 those that the figure shows.
     `interrupted` is the signal that ended it (2 for Ctrl-C), None if none did.
     """
 
@@ -74,7 +77,7 @@ def run(config: RunConfig, *, on_round: Callable[[RoundRecord], None] | None = N
         dead_letter = stack.enter_context(DeadLetter(folder.dead_letter, keep_text=config.keep_rejected))
         try:
             with interrupt.immediate():
-                chunks = _chunks(config, loaded, dead_letter, stop=lambda: _over(folder, interrupt))
+                chunks = _chunks(config, loaded, dead_letter, stop=_Over(folder, interrupt))
         except BaseException:
             folder.discard()
             raise
@@ -94,16 +97,17 @@ def run(config: RunConfig, *, on_round: Callable[[RoundRecord], None] | None = N
         tracker.config(description)
         _play(deployment, folder, tracker, on_round)
         _write_ending(folder, deployment.ended, dead_letter, seconds=time.monotonic() - started)
-        records = read_run(folder)
-        summary = summarise(records)
-        write_report(folder)
+        overview = read_overview(folder)
+        write_report(folder, overview)
         tracker.finish(
-            step=len(records) - 1, summary=sentence(records, summary), figure=folder.figure.read_bytes()
+            step=overview.summary.rounds - 1,
+            summary=sentence(overview.summary),
+            figure=folder.figure.read_bytes(),
         )
         return RunResult(
             folder=folder,
-            records=records,
-            summary=summary,
+            records=overview.kept,
+            summary=overview.summary,
             model_saved=_save_model(loaded, folder),
             interrupted=interrupt.requested,
         )
@@ -175,8 +179,22 @@ def _chunks(
     return chain([first], chunks)
 
 
-def _over(folder: RunFolder, interrupt: Interrupt) -> bool:
-    return interrupt.requested is not None or folder.stop_requested
+class _Over:
+    """Whether the stream is to end, asked for each of its lines; looks for a file STOP five times a second.
+
+    A look costs more than reading a line does. After each round STOP is looked for in any case.
+    """
+
+    def __init__(self, folder: RunFolder, interrupt: Interrupt) -> None:
+        self._folder, self._interrupt = folder, interrupt
+        self._next_look_s = 0.0  # by time.monotonic()
+        self._stop = False
+
+    def __call__(self) -> bool:
+        if time.monotonic() >= self._next_look_s:
+            self._stop = self._folder.stop_requested
+            self._next_look_s = time.monotonic() + STOP_LOOK_S
+        return self._stop or self._interrupt.requested is not None
 
 
 def _signals_every(config: RunConfig) -> int:

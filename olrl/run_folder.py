@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -131,25 +132,45 @@ class JsonLines:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Rows of a file of JSON lines; a last line cut off by a kill is left out.
+    """All rows of a file of JSON lines, as `iterate_json_lines` gives them."""
+    return list(iterate_json_lines(path))
+
+
+def iterate_json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a file of JSON lines, one at a time; a last line cut off by a kill is left out.
 
     Raises ValueError for any other line that is no JSON object.
     """
-    rows: list[dict[str, Any]] = []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    for number, line in enumerate(lines, start=1):
-        if not line:
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            if number == len(lines):
-                break
-            raise ValueError(f"{path} line {number} is damaged: {error}") from error
-        if not isinstance(row, dict):
-            raise ValueError(f"{path} line {number} is no JSON object")
-        rows.append(row)
-    return rows
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                if not line.endswith(b"\n"):
+                    return
+                raise ValueError(f"{path} line {number} is damaged: {error}") from error
+            if not isinstance(row, dict):
+                raise ValueError(f"{path} line {number} is no JSON object")
+            yield row
+
+
+def count_json_lines(path: Path) -> int:
+    """How many rows `iterate_json_lines` gives if no line is damaged, counted without looking into them."""
+    count, line = 0, b""
+    with path.open("rb") as file:
+        for line in file:  # the last one is looked at below
+            count += bool(line.strip())
+    return count - (bool(line.strip()) and not line.endswith(b"\n") and not _is_json(line))
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
 
 
 def default_path(kind: str, name: str) -> Path:

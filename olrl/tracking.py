@@ -1,21 +1,19 @@
-"""What a run shows in TensorBoard, written with tensorboard's own writer (no PyTorch needed)."""
+"""What a run shows in TensorBoard (no PyTorch needed)."""
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.plugins.text.plugin_data_pb2 import TextPluginData
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from olrl.control.decision import WINDOWS, Decision
+from olrl.event_file import EventFile
 from olrl.loop import RoundRecord
 from olrl.monitor.signals import Signals
 
@@ -27,22 +25,21 @@ SIGNALS = tuple(f.name for f in fields(Signals) if f.name not in _KEPT_AS_THEY_A
 class EventWriter:
     """A TensorBoard event file: scalars of one step together, texts and pictures.
 
-    A step's scalars travel in one event: 40 of them cost about 0.1 ms together, where one event each would
-    cost 3.
+    A step's scalars travel in one event: 40 of them cost about 0.05 ms together, where one event each would
+    cost 0.5. An event is in the file when the call returns, and is no longer in memory.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._writer = EventFileWriter(str(folder), max_queue_size=1000, flush_secs=10)
+        self._file = EventFile(folder)
 
     def scalars(self, values: Mapping[str, float], *, step: int) -> None:
         """Write scalars by tag; those that are not finite are left out."""
-        finite = [
-            Summary.Value(tag=tag, simple_value=value)
-            for tag, value in values.items()
-            if math.isfinite(value)
-        ]
-        if finite:
-            self._add(Summary(value=finite), step)
+        summary = Summary()
+        for tag, value in values.items():
+            if math.isfinite(value):
+                summary.value.add(tag=tag, simple_value=value)
+        if summary.value:
+            self._file.add(summary, step=step)
 
     def text(self, tag: str, markdown: str, *, step: int) -> None:
         """Write a text, shown as Markdown."""
@@ -55,20 +52,17 @@ class EventWriter:
             tensor_shape=TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)]),
         )
         value = Summary.Value(tag=tag, metadata=SummaryMetadata(plugin_data=data), tensor=tensor)
-        self._add(Summary(value=[value]), step)
+        self._file.add(Summary(value=[value]), step=step)
 
     def image(self, tag: str, png: bytes, *, step: int) -> None:
         """Write a picture given as the bytes of a PNG file."""
         width, height = (int.from_bytes(png[k : k + 4], "big") for k in (16, 20))  # from the PNG's header
         image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
-        self._add(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+        self._file.add(Summary(value=[Summary.Value(tag=tag, image=image)]), step=step)
 
     def close(self) -> None:
-        """Flush and close the file."""
-        self._writer.close()
-
-    def _add(self, summary: Summary, step: int) -> None:
-        self._writer.add_event(Event(step=step, wall_time=time.time(), summary=summary))
+        """Close the file."""
+        self._file.close()
 
 
 class TensorBoardTracker:
@@ -131,7 +125,7 @@ class TensorBoardTracker:
         self._writer.image("figures/loss_and_decisions", figure, step=step)
 
     def close(self) -> None:
-        """Flush and close the event file."""
+        """Close the event file."""
         self._writer.close()
 
     def _loss(self, record: RoundRecord) -> dict[str, float]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from olrl.loop import RoundRecord
@@ -76,6 +77,19 @@ def test_the_same_seed_gives_the_same_bytes(
     assert first.folder.decisions.read_bytes() == second.folder.decisions.read_bytes()
     assert first.folder.decisions.read_bytes() != other.folder.decisions.read_bytes()
     assert len({row["lr"] for row in decisions(first)}) > 1
+
+
+def test_a_round_is_in_its_files_when_it_ends_so_that_a_kill_loses_none(tmp_path: Path, stream: Path) -> None:
+    out, seen = tmp_path / "run", []
+
+    def look() -> None:
+        files = [out / "decisions.jsonl", out / "stream.jsonl"]
+        seen.append([len(read_json_lines(path)) for path in files])
+        events = EventAccumulator(str(out)).Reload()
+        seen.append([point.step for point in events.Scalars("loss/bpb")])
+
+    run(quick(stream, out=out, rounds=4), on_round=at_round(2, look))
+    assert seen == [[3, 3], [0, 1, 2]]
 
 
 def test_a_line_has_the_fields_promised(tmp_path: Path, stream: Path) -> None:

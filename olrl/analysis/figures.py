@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
@@ -19,7 +20,8 @@ def figure_run(run: RunRecords, *, truth: bool = True) -> Figure:
 
     Drift alarms are vertical lines, the guard's interventions and losses that were not finite are marks in
     the loss panel, rounds without training are marks at its foot. With `truth`, the true segments of
-    streams that know them are shaded and named by their source.
+    streams that know them are shaded and named by their source. A long run is drawn from the rounds that an
+    `Overview` keeps of it.
     """
     figure, axes = style.panels((2.9, 1.15, 1.15, 1.35))
     loss, rate, batch, window = axes
@@ -109,8 +111,8 @@ def _segments(axes: list[Axes], run: RunRecords) -> None:
 
 def _loss(ax: Axes, run: RunRecords, rounds: NDArray[np.float64]) -> None:
     ax.plot(rounds, run.loss_bpb, color=style.SKY, linewidth=0.6, alpha=0.8, label="loss of each chunk")
-    over = smoothing(len(run))
-    smoothed = smooth(run.loss_bpb, rounds=over)
+    over = smoothing(int(run.round[-1] - run.round[0]) + 1)  # of all rounds, not only those kept
+    smoothed = smooth(run.loss_bpb, rounds=over) if run.smoothed_bpb is None else run.smoothed_bpb
     ax.plot(rounds, smoothed, color=style.BLUE, linewidth=1.7, label=f"smoothed ({over} rounds)")
     ax.set_ylabel("loss before training\n(bits per byte)", fontsize=9)
     foot = ax.get_xaxis_transform()
@@ -134,10 +136,19 @@ def _loss(ax: Axes, run: RunRecords, rounds: NDArray[np.float64]) -> None:
 
 
 def _alarms(axes: list[Axes], run: RunRecords, rounds: NDArray[np.float64]) -> None:
-    for ax in axes:
-        for n, k in enumerate(run.drift):
-            label = "drift alarm" if n == 0 else "_"
-            ax.axvline(rounds[k], color=style.VERMILION, linewidth=0.9, alpha=0.75, zorder=1, label=label)
+    if not run.drift:
+        return
+    for ax in axes:  # one collection an axis: a thousand lines of their own would take seconds to draw
+        lines = LineCollection(
+            [[(rounds[k], 0.0), (rounds[k], 1.0)] for k in run.drift],
+            colors=style.VERMILION,
+            linewidths=0.9,
+            alpha=0.75,
+            zorder=1,
+            transform=ax.get_xaxis_transform(),
+            label="drift alarm",
+        )
+        ax.add_collection(lines, autolim=False)
 
 
 def _proposed(run: RunRecords, knob: str) -> NDArray[np.float64]:

@@ -1,19 +1,23 @@
-"""A run read back from its folder, as columns."""
+"""A run read back from its folder, as columns: whole, or block by block."""
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from olrl.control.decision import WINDOWS
-from olrl.run_folder import RunFolder, read_json_lines
+from olrl.run_folder import RunFolder, count_json_lines, iterate_json_lines, read_json_lines
 
 UNIFORM_BPB = 8.0  # what a predictor that knows nothing pays: charged where a loss was not finite
+BLOCK_ROUNDS = 4096  # rows held at once where a run is read as a stream
 
 Floats = NDArray[np.float64]
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,9 +25,10 @@ class RunRecords:
     """Columns of a run's rounds, each of shape (n,), and its configuration.
 
     `loss_bpb` holds NaN where the loss was not finite. `window` is the value of the ladder (0: the
-    reservoir), `window_index` its place on the ladder. `guard` and `drift` hold, for the rounds that have
+    reservoir), `window_index` its place on the ladder. `guard` and `drift` hold, for the rows that have
     any, the guard's reason and the detectors that fired. `proposed` holds the decisions proposed in shadow,
-    else nothing. `ended` says why the run is over, None while it is not (or was killed).
+    else nothing. `ended` says why the run is over, None while it is not (or was killed). `smoothed_bpb` is
+    there where rows were left out, since it depends on all of them.
     """
 
     config: dict[str, Any]
@@ -43,6 +48,7 @@ class RunRecords:
     proposed: list[dict[str, Any]] = field(default_factory=list)
     dead_letters: dict[str, int] = field(default_factory=dict)
     ended: str | None = None
+    smoothed_bpb: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.round)
@@ -57,49 +63,100 @@ class RunRecords:
         """Loss with the uniform predictor's 8 bits a byte where it was not finite."""
         return np.where(np.isfinite(self.loss_bpb), self.loss_bpb, UNIFORM_BPB)
 
+    def take(self, rows: NDArray[np.int64]) -> "RunRecords":
+        """Only these rows."""
+        taken: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                taken[name] = value[rows]
+        for name in ("guard", "drift"):
+            there = getattr(self, name)
+            taken[name] = {new: there[old] for new, old in enumerate(rows.tolist()) if old in there}
+        taken["source"] = [self.source[row] for row in rows]
+        taken["proposed"] = [self.proposed[row] for row in rows] if self.proposed else []
+        return replace(self, **taken)
+
+
+def join(parts: Sequence[RunRecords]) -> RunRecords:
+    """Parts of one run, in order, as one; proposals are kept only if all of them have some."""
+    joined: dict[str, Any] = {}
+    for each in fields(RunRecords):
+        values = [getattr(part, each.name) for part in parts]
+        if isinstance(values[0], np.ndarray):
+            joined[each.name] = np.concatenate(values)
+        elif isinstance(values[0], list):
+            joined[each.name] = list(chain.from_iterable(values)) if all(values) else []
+    starts = np.cumsum([0, *map(len, parts)]).tolist()
+    for name in ("guard", "drift"):
+        joined[name] = {
+            start + row: value
+            for start, part in zip(starts, parts, strict=False)
+            for row, value in getattr(part, name).items()
+        }
+    return replace(parts[0], **joined)
+
 
 def read_run(folder: RunFolder) -> RunRecords:
-    """Read a run's files; ValueError when they are missing, damaged or of different length.
+    """All rounds of a run; ValueError when its files are missing, damaged or of different length.
 
-    A run that was killed is read up to its last whole round.
+    A run that was killed is read up to its last whole round. Holds some 200 bytes a round: `read_blocks` reads
+    a run of any length.
     """
+    return join(list(read_blocks(folder)))
+
+
+def read_blocks(folder: RunFolder) -> Iterator[RunRecords]:
+    """The rounds of a run in order, up to 4,096 at a time; raises as `read_run` does, at the latest at the end."""
+    _check_lengths(folder)
+    common = {"config": folder.read_config(), **_ending(folder)}
+    rounds = zip(iterate_json_lines(folder.decisions), iterate_json_lines(folder.stream), strict=False)
+    while block := list(islice(rounds, BLOCK_ROUNDS)):
+        try:
+            yield RunRecords(**common, **_columns([row for row, _ in block], [chunk for _, chunk in block]))
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"{folder.path}: a row of decisions.jsonl or stream.jsonl lacks {error}"
+            ) from error
+
+
+def count_rounds(folder: RunFolder) -> int:
+    """How many rounds `read_blocks` gives; does not look into the rows."""
+    return min(_lengths(folder))
+
+
+def _lengths(folder: RunFolder) -> tuple[int, int]:
     if not folder.decisions.is_file() or not folder.stream.is_file():
         raise ValueError(
             f"{folder.path} has no decisions.jsonl and stream.jsonl: no round has been run there"
         )
-    rows, arrived = read_json_lines(folder.decisions), read_json_lines(folder.stream)
-    n = min(len(rows), len(arrived))
-    if n == 0 or abs(len(rows) - len(arrived)) > 1:
-        raise ValueError(
-            f"{folder.path} holds {len(rows)} decisions and {len(arrived)} chunks: nothing to report"
-        )
-    try:
-        return _columns(folder, rows[:n], arrived[:n])
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{folder.path}: a row of decisions.jsonl or stream.jsonl lacks {error}") from error
+    return count_json_lines(folder.decisions), count_json_lines(folder.stream)
 
 
-def _columns(folder: RunFolder, rows: list[dict[str, Any]], arrived: list[dict[str, Any]]) -> RunRecords:
-    return RunRecords(
-        config=folder.read_config(),
-        round=np.array([r["round"] for r in rows], dtype=np.int64),
-        loss_bpb=np.array(
+def _check_lengths(folder: RunFolder) -> None:
+    rows, arrived = _lengths(folder)
+    if min(rows, arrived) == 0 or abs(rows - arrived) > 1:
+        raise ValueError(f"{folder.path} holds {rows} decisions and {arrived} chunks: nothing to report")
+
+
+def _columns(rows: list[Row], arrived: list[Row]) -> dict[str, Any]:
+    return {
+        "round": np.array([r["round"] for r in rows], dtype=np.int64),
+        "loss_bpb": np.array(
             [math.nan if r["loss_bpb"] is None else r["loss_bpb"] for r in rows], dtype=np.float64
         ),
-        lr=np.array([r["lr"] for r in rows], dtype=np.float64),
-        batch_size=np.array([r["batch_size"] for r in rows], dtype=np.float64),
-        window=np.array([r["window"] for r in rows], dtype=np.int64),
-        update=np.array([r["update"] for r in rows], dtype=np.bool_),
-        updates=np.array([r["updates"] for r in rows], dtype=np.int64),
-        spent=np.array([r["spent"] for r in rows], dtype=np.float64),
-        n_bytes=np.array([a["n_bytes"] for a in arrived], dtype=np.float64),
-        source=[str(a["source"]) for a in arrived],
-        segment=np.array([a["segment"] for a in arrived], dtype=np.int64),
-        guard={k: r["guard"] for k, r in enumerate(rows) if r["guard"] is not None},
-        drift={k: list(r["drift"]) for k, r in enumerate(rows) if r["drift"]},
-        proposed=[r["proposed"] for r in rows] if all("proposed" in r for r in rows) else [],
-        **_ending(folder),
-    )
+        "lr": np.array([r["lr"] for r in rows], dtype=np.float64),
+        "batch_size": np.array([r["batch_size"] for r in rows], dtype=np.float64),
+        "window": np.array([r["window"] for r in rows], dtype=np.int64),
+        "update": np.array([r["update"] for r in rows], dtype=np.bool_),
+        "updates": np.array([r["updates"] for r in rows], dtype=np.int64),
+        "spent": np.array([r["spent"] for r in rows], dtype=np.float64),
+        "n_bytes": np.array([a["n_bytes"] for a in arrived], dtype=np.float64),
+        "source": [str(a["source"]) for a in arrived],
+        "segment": np.array([a["segment"] for a in arrived], dtype=np.int64),
+        "guard": {k: r["guard"] for k, r in enumerate(rows) if r["guard"] is not None},
+        "drift": {k: list(r["drift"]) for k, r in enumerate(rows) if r["drift"]},
+        "proposed": [r["proposed"] for r in rows] if all("proposed" in r for r in rows) else [],
+    }
 
 
 def _ending(folder: RunFolder) -> dict[str, Any]:
@@ -107,7 +164,7 @@ def _ending(folder: RunFolder) -> dict[str, Any]:
     if folder.ending.is_file():
         ending = read_json_lines(folder.ending)[0]
         return {"ended": str(ending["ended"]), "dead_letters": dict(ending["dead_letters"])}
-    rejected = read_json_lines(folder.dead_letter) if folder.dead_letter.is_file() else []
+    rejected = iterate_json_lines(folder.dead_letter) if folder.dead_letter.is_file() else iter(())
     return {"dead_letters": dict(sorted(Counter(str(row["reason"]) for row in rejected).items()))}
 
 
@@ -120,15 +177,28 @@ def smoothing(rounds: int) -> int:
     return min(max(rounds // 50, 3), 200)
 
 
+class Smoother:
+    """Exponential moving average with that time constant, without the bias of its start; skips NaN."""
+
+    def __init__(self, *, rounds: int) -> None:
+        self._keep = math.exp(-1.0 / rounds)
+        self._total, self._weight = 0.0, 0.0
+
+    def add(self, values: Floats) -> Floats:
+        """The average after each of the next values, shape (n,)."""
+        out, keep = np.empty(len(values)), self._keep
+        for k, value in enumerate(values.tolist()):
+            if math.isfinite(value):
+                self._total = keep * self._total + (1 - keep) * value
+                self._weight = keep * self._weight + (1 - keep)
+            out[k] = self._total / self._weight if self._weight else math.nan
+        return out
+
+
 def smooth(values: Floats, *, rounds: int) -> Floats:
-    """Exponential moving average with that time constant, without the bias of its start; skips NaN.
+    """A whole series as `Smoother` smooths it.
 
     >>> smooth(np.array([1.0, 1.0, math.nan, 1.0]), rounds=10).tolist()
     [1.0, 1.0, 1.0, 1.0]
     """
-    out, total, weight, keep = np.empty(len(values)), 0.0, 0.0, math.exp(-1.0 / rounds)
-    for k, value in enumerate(values):
-        if math.isfinite(value):
-            total, weight = keep * total + (1 - keep) * value, keep * weight + (1 - keep)
-        out[k] = total / weight if weight else math.nan
-    return out
+    return Smoother(rounds=rounds).add(values)

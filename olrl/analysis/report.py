@@ -5,27 +5,29 @@ from pathlib import Path
 from typing import Any
 
 from olrl.analysis.figures import save_run_figure
-from olrl.analysis.records import RunRecords, read_run
-from olrl.analysis.summary import Summary, summarise
+from olrl.analysis.overview import Overview, read_overview
+from olrl.analysis.records import RunRecords
+from olrl.analysis.summary import Summary
 from olrl.run_folder import RunFolder
 
-MAX_EVENTS = 50  # rows of drift and guard events shown; all of them are in decisions.jsonl
 
+def write_report(folder: RunFolder, overview: Overview | None = None) -> Path:
+    """Make `report.md` and its figure anew from the other files of a run; ValueError if they are damaged.
 
-def write_report(folder: RunFolder) -> Path:
-    """Make `report.md` and its figure anew from the other files of a run; ValueError if they are damaged."""
-    run = read_run(folder)
-    save_run_figure(run, folder.figure)
-    folder.report.write_text(report(run), encoding="utf-8")
+    `overview` is that of the folder, where it was read already.
+    """
+    seen = overview or read_overview(folder)
+    save_run_figure(seen.kept, folder.figure)
+    folder.report.write_text(report(seen), encoding="utf-8")
     return folder.report
 
 
-def report(run: RunRecords) -> str:
+def report(overview: Overview) -> str:
     """The report as Markdown; holds names of sources and reasons, never text of the stream."""
-    summary = summarise(run)
+    run, summary = overview.kept, overview.summary
     parts = [
         f"# {_subject(run)}",
-        f"{sentence(run, summary)} {_ending(run)}",
+        f"{sentence(summary)} {_ending(run)}",
         "![Loss and decisions of each round](figures/loss_and_decisions.png)",
         "## Results",
         _results(summary),
@@ -37,7 +39,7 @@ def report(run: RunRecords) -> str:
         "## Decisions",
         _decisions(summary),
         "## Drift alarms and guard",
-        _events(run),
+        _events(overview),
         "## Rows that could not be used",
         _counts(summary.dead_letters, none="None: every row of the stream was used."),
         "## Configuration",
@@ -48,14 +50,14 @@ def report(run: RunRecords) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def sentence(run: RunRecords, summary: Summary) -> str:
+def sentence(summary: Summary) -> str:
     """What came of a run, in one sentence."""
     return (
         f"Over {summary.rounds:,} rounds ({summary.n_bytes:,} bytes) the prequential loss was "
         f"**{summary.loss_bpb:.4f} bits per byte** (first tenth {summary.first_bpb:.4f}, last tenth "
         f"{summary.last_bpb:.4f}), with {summary.updates:,} updates that cost {summary.spent:,.0f} of "
         f"{summary.budget:,.0f} units ({summary.spent_share:.0%} of the budget); drift alarms were raised in "
-        f"{summary.alarm_rounds} rounds and the guard intervened in {len(run.guard)}."
+        f"{summary.alarm_rounds} rounds and the guard intervened in {summary.guard_rounds}."
     )
 
 
@@ -103,13 +105,11 @@ def _decisions(summary: Summary) -> str:
     return _table(("knob", "lowest", "highest", "rounds in which it moved"), rows)
 
 
-def _events(run: RunRecords) -> str:
-    rows = [(int(run.round[k]), "drift alarm", ", ".join(names)) for k, names in run.drift.items()]
-    rows += [(int(run.round[k]), "guard", reason) for k, reason in run.guard.items()]
-    if not rows:
+def _events(overview: Overview) -> str:
+    if not overview.events:
         return "No alarm was raised and the guard never intervened."
-    shown = _table(("round", "event", "what"), sorted(rows)[:MAX_EVENTS])
-    left = len(rows) - MAX_EVENTS
+    shown = _table(("round", "event", "what"), list(overview.events))
+    left = overview.n_events - len(overview.events)
     return shown if left <= 0 else f"{shown}\n\n… and {left} more, in `decisions.jsonl`."
 
 

@@ -3,12 +3,17 @@
 import re
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from olrl.analysis.records import RunRecords
 from olrl.control.decision import WINDOWS
+
+KNOBS = ("lr", "batch_size", "window_index")
+MAX_SOURCES = 1000  # told apart; a folder may hold a million files
+OTHER_SOURCES = "(all other sources)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +35,7 @@ class Summary:
     charged 8 bits a byte. `first_bpb` and `last_bpb` are the same over the first and the last tenth of the
     rounds. `spent` and `budget` are cost units over the whole run. `ranges` holds each knob's lowest and
     highest value as text (the reservoir is the largest window), `moves` counts the rounds in which a knob
-    differs from the round before.
+    differs from the round before. Of more than 1,000 sources the later ones are counted as one.
     """
 
     rounds: int
@@ -52,38 +57,129 @@ class Summary:
     moves: dict[str, int]
 
     @property
+    def guard_rounds(self) -> int:
+        """Rounds in which the guard intervened."""
+        return sum(self.guard.values())
+
+    @property
     def spent_share(self) -> float:
         """Cost spent as a share of the whole budget; a round's single step may exceed its budget."""
         return self.spent / self.budget
 
 
 def summarise(run: RunRecords) -> Summary:
-    """The totals of a run."""
-    n, tenth = len(run), max(1, len(run) // 10)
-    knobs = {"lr": run.lr, "batch_size": run.batch_size, "window": run.window}
-    return Summary(
-        rounds=n,
-        n_bytes=int(run.n_bytes.sum()),
-        loss_bpb=_bits_per_byte(run, (run.round >= 1) | (n == 1)),
-        first_bpb=_bits_per_byte(run, np.arange(n) < tenth),
-        last_bpb=_bits_per_byte(run, np.arange(n) >= n - tenth),
-        nonfinite=int((~np.isfinite(run.loss_bpb)).sum()),
-        updates=int(run.updates.sum()),
-        skipped=int((~run.update).sum()),
-        spent=float(run.spent.sum()),
-        budget=float(run.config["run"]["budget"]) * n,
-        alarms=dict(sorted(Counter(name for names in run.drift.values() for name in names).items())),
-        alarm_rounds=len(run.drift),
-        guard=dict(sorted(Counter(map(_without_numbers, run.guard.values())).items())),
-        dead_letters=run.dead_letters,
-        sources=_sources(run),
-        ranges={
-            "lr": (f"{run.lr.min():.3g}", f"{run.lr.max():.3g}"),
-            "batch_size": (f"{run.batch_size.min():g}", f"{run.batch_size.max():g}"),
-            "window": (_window(run.window_index.min()), _window(run.window_index.max())),
-        },
-        moves={name: int((np.diff(values) != 0).sum()) for name, values in knobs.items()},
-    )
+    """The totals of a run of which all rounds are at hand."""
+    summariser = Summariser(rounds=len(run))
+    summariser.add(run)
+    return summariser.summary()
+
+
+class Summariser:
+    """Totals of a run of `rounds` rounds, taken in block by block; holds no more for a longer run."""
+
+    def __init__(self, *, rounds: int) -> None:
+        if rounds < 1:
+            raise ValueError(f"a run has at least 1 round, not {rounds!r}")
+        tenth = max(1, rounds // 10)
+        self._rounds = rounds
+        self._first, self._last = tenth, rounds - tenth
+        self._seen = 0
+        self._before: RunRecords | None = None  # the last round of the blocks so far
+        self._config: dict[str, Any] = {}
+        self._dead_letters: dict[str, int] = {}
+        self._sums: Counter[str] = Counter()
+        self._spent = 0.0
+        self._losses = {name: _Mean() for name in ("all", "first", "last")}
+        self._sources: dict[str, _Mean] = {}
+        self._alarms: Counter[str] = Counter()
+        self._guard: Counter[str] = Counter()
+        self._moves = dict.fromkeys(KNOBS, 0)
+        self._ranges: dict[str, tuple[float, float]] = {}
+
+    def add(self, block: RunRecords) -> None:
+        """Take in the next rounds."""
+        place = self._seen + np.arange(len(block))
+        self._losses["all"].add(block, (block.round >= 1) | (self._rounds == 1))
+        self._losses["first"].add(block, place < self._first)
+        self._losses["last"].add(block, place >= self._last)
+        self._sums += Counter(
+            n_bytes=int(block.n_bytes.sum()),
+            nonfinite=int((~np.isfinite(block.loss_bpb)).sum()),
+            updates=int(block.updates.sum()),
+            skipped=int((~block.update).sum()),
+            alarm_rounds=len(block.drift),
+        )
+        self._spent += float(block.spent.sum())
+        self._alarms.update(name for names in block.drift.values() for name in names)
+        self._guard.update(map(_without_numbers, block.guard.values()))
+        self._add_sources(block)
+        self._add_knobs(block)
+        self._config, self._dead_letters = block.config, block.dead_letters
+        self._before = block.take(np.array([len(block) - 1]))
+        self._seen += len(block)
+
+    def _add_sources(self, block: RunRecords) -> None:
+        names = np.array(block.source)
+        for name in dict.fromkeys(block.source):
+            known = name in self._sources or len(self._sources) < MAX_SOURCES
+            self._sources.setdefault(name if known else OTHER_SOURCES, _Mean()).add(block, names == name)
+
+    def _add_knobs(self, block: RunRecords) -> None:
+        for name in KNOBS:
+            values = getattr(block, name)
+            before = values[:1] if self._before is None else getattr(self._before, name)
+            self._moves[name] += int((np.diff(values, prepend=before) != 0).sum())
+            low, high = self._ranges.get(name, (values[0], values[0]))
+            self._ranges[name] = min(low, values.min()), max(high, values.max())
+
+    def summary(self) -> Summary:
+        """The totals; AssertionError unless all rounds were taken in."""
+        assert self._seen == self._rounds, f"{self._seen} of {self._rounds} rounds were taken in"
+        ranges = self._ranges
+        return Summary(
+            rounds=self._rounds,
+            n_bytes=self._sums["n_bytes"],
+            loss_bpb=self._losses["all"].value,
+            first_bpb=self._losses["first"].value,
+            last_bpb=self._losses["last"].value,
+            nonfinite=self._sums["nonfinite"],
+            updates=self._sums["updates"],
+            skipped=self._sums["skipped"],
+            spent=self._spent,
+            budget=float(self._config["run"]["budget"]) * self._rounds,
+            alarms=dict(sorted(self._alarms.items())),
+            alarm_rounds=self._sums["alarm_rounds"],
+            guard=dict(sorted(self._guard.items())),
+            dead_letters=self._dead_letters,
+            sources=tuple(
+                SourceSummary(source=name, rounds=mean.rounds, loss_bpb=mean.value)
+                for name, mean in self._sources.items()
+            ),
+            ranges={
+                "lr": (f"{ranges['lr'][0]:.3g}", f"{ranges['lr'][1]:.3g}"),
+                "batch_size": (f"{ranges['batch_size'][0]:g}", f"{ranges['batch_size'][1]:g}"),
+                "window": (_window(ranges["window_index"][0]), _window(ranges["window_index"][1])),
+            },
+            moves={name.removesuffix("_index"): count for name, count in self._moves.items()},
+        )
+
+
+class _Mean:
+    """Bits per byte over rounds, weighted by bytes."""
+
+    def __init__(self) -> None:
+        self.rounds = 0
+        self._bits = self._bytes = 0.0
+
+    def add(self, block: RunRecords, chosen: NDArray[np.bool_]) -> None:
+        weights = block.n_bytes[chosen]
+        self.rounds += len(weights)
+        self._bits += float((block.charged_bpb[chosen] * weights).sum())
+        self._bytes += float(weights.sum())
+
+    @property
+    def value(self) -> float:
+        return self._bits / self._bytes
 
 
 def _without_numbers(reason: str) -> str:
@@ -91,19 +187,5 @@ def _without_numbers(reason: str) -> str:
     return re.sub(r"\d[\d.,]*(e[-+]?\d+)?", "…", reason)
 
 
-def _window(place: np.int64) -> str:
+def _window(place: float) -> str:
     return str(WINDOWS[int(place)] or "reservoir")
-
-
-def _bits_per_byte(run: RunRecords, chosen: NDArray[np.bool_]) -> float:
-    return float(np.average(run.charged_bpb[chosen], weights=run.n_bytes[chosen]))
-
-
-def _sources(run: RunRecords) -> tuple[SourceSummary, ...]:
-    names = np.array(run.source)
-    return tuple(
-        SourceSummary(
-            source=name, rounds=int((names == name).sum()), loss_bpb=_bits_per_byte(run, names == name)
-        )
-        for name in dict.fromkeys(run.source)
-    )

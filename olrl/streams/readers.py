@@ -1,5 +1,6 @@
 """Documents from files, folders and standard input; what cannot be used goes to the dead letter."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,14 +182,26 @@ class Reader:
         )
 
 
-def text_files(folder: Path) -> list[Path]:
-    """The `.jsonl` and `.txt` files below a folder, sorted; none whose name or folder begins with a dot."""
-    files = (path for path in folder.rglob("*") if path.suffix in SUFFIXES and path.is_file())
-    return sorted(path for path in files if not _hidden(path.relative_to(folder)))
+def text_files(folder: Path) -> Iterator[Path]:
+    """The `.jsonl` and `.txt` files below a folder by sorted path; none whose name or folder begins with a dot.
+
+    Holds the names of one folder a level, not those of all files. Links to folders are not followed.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted((entry.name, _is_folder(entry)) for entry in entries if entry.name[:1] != ".")
+    except PermissionError:
+        return
+    for name, is_folder in names:
+        path = folder / name
+        if is_folder:
+            yield from text_files(path)
+        elif path.suffix in SUFFIXES and path.is_file():
+            yield path
 
 
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir(follow_symlinks=False)
 
 
 def _check_length(line: Line) -> None:

@@ -56,7 +56,7 @@ def open_source(
 
 def _path(path: Path, reader: Reader, follow: bool) -> Iterator[Document]:
     if path.is_dir():
-        if not text_files(path):
+        if next(text_files(path), None) is None:
             raise ValueError(f"folder {str(path)!r} holds no {' or '.join(SUFFIXES)} file")
         return reader.folder(path)
     if not path.exists():

@@ -1,7 +1,7 @@
 import shlex
 from pathlib import Path
 
-from olrl.analysis.records import read_run
+from olrl.analysis.overview import read_overview
 from olrl.analysis.report import command, report, write_report
 from olrl.run_config import RunConfig
 from tests.run_folders import make_run, row
@@ -21,13 +21,13 @@ def test_a_report_is_made_anew_from_the_other_files(tmp_path: Path) -> None:
 
 def test_a_cell_cannot_break_out_of_its_table(tmp_path: Path) -> None:
     arrived = [{"round": 0, "source": "a|b\n## c", "segment": 0, "n_bytes": 9}]
-    text = report(read_run(make_run(tmp_path / "run", [row(0, 2.0)], arrived)))
+    text = report(read_overview(make_run(tmp_path / "run", [row(0, 2.0)], arrived)))
     assert "| a\\|b ## c | 1 |" in text
 
 
 def test_many_events_are_cut_short_and_it_is_said(tmp_path: Path) -> None:
     rows = [row(k, 2.0, drift=["adwin"]) for k in range(60)]
-    assert "… and 10 more, in `decisions.jsonl`" in report(read_run(make_run(tmp_path / "run", rows)))
+    assert "… and 10 more, in `decisions.jsonl`" in report(read_overview(make_run(tmp_path / "run", rows)))
 
 
 def test_the_command_of_a_report_asks_for_the_same_run() -> None:

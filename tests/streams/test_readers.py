@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from olrl.streams.accept import accept_text
 from olrl.streams.dead_letter import DeadLetter
 from olrl.streams.document import Document
-from olrl.streams.readers import Reader, ReaderConfig
+from olrl.streams.readers import Reader, ReaderConfig, text_files
 
 
 def good(name: str) -> bytes:
@@ -154,6 +154,14 @@ class TestStandardInput:
 
     def test_object_without_text_makes_it_json_lines(self) -> None:
         assert read_stream(b'{"a": 1}\nplain\n' + good("b")) == ["good b"]
+
+
+def test_a_walk_gives_files_in_the_order_of_their_sorted_paths(tmp_path: Path) -> None:
+    for name in ("b/2.txt", "b/c/1.txt", "b.txt", "b-1.txt", "a/z.jsonl", "B.txt", "b/.git/x.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    everything = (path for path in tmp_path.rglob("*") if path.is_file() and ".git" not in path.parts)
+    assert list(text_files(tmp_path)) == sorted(everything)
 
 
 def test_folder_in_sorted_order_without_hidden_files(tmp_path: Path) -> None:

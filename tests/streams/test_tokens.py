@@ -82,3 +82,31 @@ def test_byte_tokenizer_is_exact(text: str) -> None:
     assert bytes(ids.tolist()).decode() == text
     assert n_bytes.tolist() == list(itertools.repeat(1, len(ids)))
     assert ids.dtype == n_bytes.dtype == np.int32
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+@given(text=st.text("the cat naïve€語😀 \n", max_size=40) | st.sampled_from(SAMPLE))
+def test_the_short_way_to_the_tokens_is_that_of_a_call(kind: str, text: str) -> None:
+    tokenizer = TOKENIZERS[kind]
+    assert tokenizer._plain
+    assert tokenizer._encode_plain(text) == tokenizer._encode_by_call(text)
+
+
+def test_a_limit_on_length_left_by_another_call_is_lifted() -> None:
+    inner = train("byte-level BPE")
+    inner.pad_token = "<end>"
+    tokenizer = HuggingFaceTokenizer(inner)
+    before, _ = tokenizer.encode(SAMPLE[0])
+    inner(SAMPLE[0], truncation=True, max_length=2, padding="max_length")
+    assert tokenizer.encode(SAMPLE[0])[0].tolist() == before.tolist()
+
+
+def test_a_class_that_encodes_in_its_own_way_is_called() -> None:
+    class Shouting(PreTrainedTokenizerFast):
+        def _encode_plus(self, text, **kwargs):  # type: ignore[no-untyped-def, override] # as transformers leaves it
+            return super()._encode_plus(text.upper(), **kwargs)
+
+    plain = train("byte-level BPE")
+    own = Shouting(tokenizer_object=plain.backend_tokenizer, eos_token="<end>")  # type: ignore[no-untyped-call] # theirs is untyped
+    shouted, _ = HuggingFaceTokenizer(own).encode("the cat")
+    assert shouted.tolist() == HuggingFaceTokenizer(plain).encode("THE CAT")[0].tolist()

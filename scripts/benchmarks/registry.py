@@ -1,0 +1,23 @@
+"""The sections by name; a section's module is imported when it is asked for."""
+
+import importlib
+
+from .figures import Section
+
+MODULES = {
+    "arithmetic": "arithmetic",
+    "round": "rounds",
+    "decision": "decision",
+    "tracking": "tracking",
+    "reader": "reader",
+    "environments": "environments",
+    "ppo": "ppo",
+    "memory": "peak_memory",
+    "documents": "documents",
+}
+
+
+def section(name: str) -> Section:
+    """A section by its name."""
+    found: Section = importlib.import_module(f"benchmarks.{MODULES[name]}").SECTION
+    return found
