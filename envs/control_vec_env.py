@@ -25,12 +25,9 @@ Signals = dict[str, Floats]
 class ControlVecEnv(VecEnv, ABC):
     """n environments like `single`, stepped as one; observations, actions and seeds are those of n `single`.
 
-    `info` is leaner: only `TimeLimit.truncated`, and `terminal_observation` at the end of an episode. Losses of
-    the chunks observed last are in `loss_nats` and `reference_nats`, arrays of shape (n,).
+    `info` is leaner: `TimeLimit.truncated`, `terminal_observation` at the end of an episode, and what an
+    environment adds.
     """
-
-    loss_nats: Floats
-    reference_nats: Floats
 
     def __init__(self, n: int, single: ControlEnv, *, rounds: int) -> None:
         if n < 1:
@@ -49,12 +46,12 @@ class ControlVecEnv(VecEnv, ABC):
         """Start the episodes of these seeds in the instances `which`, and return their bases."""
 
     @abstractmethod
-    def _observe(self, which: Ints) -> Signals:
-        """Score the next chunk of the instances in `which`, and measure; arrays of shape (len(which),)."""
+    def _observe(self, which: Ints, *, first: bool) -> Signals:
+        """Score the next chunk (or the first) of the instances in `which`, and measure: arrays (len(which),)."""
 
     @abstractmethod
     def _train(self, decisions: Decisions) -> None:
-        """Train all learners."""
+        """Train all learners, now or before they are next observed."""
 
     @abstractmethod
     def _judge(self) -> tuple[Floats, NDArray[np.bool_]]:
@@ -76,7 +73,7 @@ class ControlVecEnv(VecEnv, ABC):
         self._round[:] = 0
         self._standing = self.coding.start_at(bases)
         self._features = FeatureExtractor.for_bases(bases)
-        self._signals = self._observe(self._all)
+        self._signals = self._observe(self._all, first=True)
         return self._features.update(self._signals)
 
     def _draw_seeds(self, which: Ints, options: Sequence[dict[str, Any]]) -> list[int]:
@@ -95,7 +92,7 @@ class ControlVecEnv(VecEnv, ABC):
         """Train under the actions' decisions, observe the next chunks, and start anew where an episode ended."""
         self._train(self.coding.apply(self._standing, self._actions, self._signals))
         self._round += 1
-        self._signals = self._observe(self._all)
+        self._signals = self._observe(self._all, first=False)
         observations = self._features.update(self._signals)
         rewards, terminated = self._judge()
         truncated = (self._round >= self.rounds) & ~terminated
@@ -114,7 +111,7 @@ class ControlVecEnv(VecEnv, ABC):
         bases = self._begin(which, self._draw_seeds(which, [{}] * len(which)))
         self._round[which] = 0
         self._standing.put(which, self.coding.start_at(bases))
-        signals = self._observe(which)
+        signals = self._observe(which, first=True)
         for name, values in signals.items():
             self._signals[name][which] = values
         fresh = FeatureExtractor.for_bases(bases)

@@ -1,30 +1,24 @@
 """The surrogate, many at once: `DriftingQuadraticEnv` vectorised for training, and proven equal to it."""
 
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import gymnasium
 import numpy as np
-from gymnasium.utils import seeding
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv
-from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
 from olrl.control.coding import Decisions
 from olrl.control.decision import Base
-from olrl.monitor.features import FeatureExtractor
 
-from .control_env import Observation, draw_episode_seed
+from .control_vec_env import ControlVecEnv, Signals
 from .drifting_quadratic import DriftingQuadraticEnv
 from .quadratic_problem import BUDGET, QuadraticProblem, draw_problem
 from .reward import running_mean, worst_spent_fraction
 from .surrogate_alarms import raise_alarms
 from .surrogate_round import begin, play
-from .surrogate_state import PARAMETERS, ROW, SIGNALS, Array, Ints, Surrogates, empty_surrogates, put_problem
+from .surrogate_state import PARAMETERS, ROW, SIGNALS, Array, Ints, empty_surrogates, put_problem
 
 
-class DriftingQuadraticVecEnv(VecEnv):
+class DriftingQuadraticVecEnv(ControlVecEnv):
     """n `DriftingQuadraticEnv` as one stable-baselines3 `VecEnv`; keyword arguments are that environment's.
 
     Observations, rewards and ends of episodes are those of a `DummyVecEnv` of n of them under the same seeds
@@ -47,12 +41,8 @@ class DriftingQuadraticVecEnv(VecEnv):
     """
 
     def __init__(self, n: int, *, threads: int = 1, **settings: Any) -> None:
-        if n < 1:
-            raise ValueError(f"a vector environment has at least 1 instance, not {n!r}")
-        if settings.get("render_mode") is not None:
-            raise ValueError("many surrogates at once are not rendered: make one DriftingQuadratic-v0")
         self._single = single = DriftingQuadraticEnv(**settings)
-        self.coding, self.reward, self.rounds = single.coding, single.reward, single.rounds
+        super().__init__(n, single, rounds=single.rounds)
         if threads < 1:
             raise ValueError(f"threads must be at least 1, not {threads!r}")
         self._threads = threads
@@ -62,9 +52,6 @@ class DriftingQuadraticVecEnv(VecEnv):
         self._problems: list[QuadraticProblem | None] = [None] * n
         self._masked = np.zeros(self._state.signals.shape, dtype=bool)
         self._worst_spent, self._running = np.ones(n), np.zeros(n)
-        self._generators: list[np.random.Generator | None] = [None] * n
-        self._all = np.arange(n)
-        super().__init__(n, single.observation_space, single.action_space)
 
     @property
     def loss_nats(self) -> Array:
@@ -92,23 +79,9 @@ class DriftingQuadraticVecEnv(VecEnv):
         row: Array = self._state.signals[ROW[name]]
         return row
 
-    def reset(self) -> Observation:
-        """Start a new episode in each; seeds and options given before are used once."""
-        for i, seed in enumerate(self._seeds):
-            if seed is not None or self._generators[i] is None:
-                self._generators[i], _ = seeding.np_random(seed)
-        options = self._options
-        self._reset_seeds()
-        self._reset_options()
-        bases = self._begin(self._all, options)
-        self._standing = self.coding.start_at(bases)
-        self._features = FeatureExtractor.for_bases(bases)
-        self._observe(self._all, begin)
-        return self._features.update(self._signals)
-
-    def _begin(self, which: Ints, options: Sequence[dict[str, Any]]) -> list[Base]:
-        """Draw new episodes for the instances in `which` and return their bases."""
-        problems = [self._draw(int(i), given) for i, given in zip(which, options, strict=True)]
+    def _begin(self, which: Ints, episode_seeds: list[int]) -> list[Base]:
+        ranges = self._single.randomisation
+        problems = [draw_problem(seed, ranges, rounds=self.rounds) for seed in episode_seeds]
         for i, problem in zip(which, problems, strict=True):
             put_problem(self._state, i, problem)
             self._problems[i] = problem
@@ -117,13 +90,9 @@ class DriftingQuadraticVecEnv(VecEnv):
         self._running[which] = 0.0
         return [problem.base for problem in problems]
 
-    def _draw(self, instance: int, options: dict[str, Any]) -> QuadraticProblem:
-        rng = self._generators[instance]
-        assert rng is not None, "reset() seeds every generator"
-        return draw_problem(draw_episode_seed(rng, options), self._single.randomisation, rounds=self.rounds)
-
-    def _observe(self, which: Ints, compiled_round: Callable[[Surrogates, Ints], None]) -> None:
+    def _observe(self, which: Ints, *, first: bool) -> Signals:
         """Let the instances in `which` come to their next observation."""
+        compiled_round = begin if first else play
 
         def come(part: Ints) -> None:
             compiled_round(self._state, part)
@@ -135,40 +104,11 @@ class DriftingQuadraticVecEnv(VecEnv):
             list(self._pool.map(come, np.array_split(which, self._threads)))
         count = self._tasks["t"][which] + 1
         self._running[which] = running_mean(self._running[which], self._tasks["reference_nats"][which], count)
-        shown = np.where(self._masked, np.nan, self._state.signals)
-        self._signals = dict(zip(SIGNALS, shown, strict=True))
+        shown = np.where(self._masked[:, which], np.nan, self._state.signals[:, which])
+        return dict(zip(SIGNALS, shown, strict=True))
 
-    def step_async(self, actions: NDArray[np.int64]) -> None:
-        """Keep the actions, shape (n, 4), for `step_wait`."""
-        self._actions = actions
-
-    def step_wait(self) -> VecEnvStepReturn:
-        """Train under the actions' decisions, observe the next chunks, and start anew where an episode ended."""
-        self._decide(self.coding.apply(self._standing, self._actions, self._signals))
-        self._observe(self._all, play)
-        observations = self._features.update(self._signals)
-        rewards, terminated = self._judge()
-        truncated = (self._tasks["t"] >= self.rounds) & ~terminated
-        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": bool(cut)} for cut in truncated]
-        ended = terminated | truncated
-        if ended.any():
-            (which,) = np.nonzero(ended)
-            for i in which:
-                infos[i]["terminal_observation"] = observations[i].copy()
-            observations[which] = self._begin_again(which)
-        return observations, rewards.astype(np.float32), ended, infos
-
-    def _begin_again(self, which: Ints) -> Observation:
-        bases = self._begin(which, [{}] * len(which))
-        self._standing.put(which, self.coding.start_at(bases))
-        self._observe(which, begin)
-        fresh = FeatureExtractor.for_bases(bases)
-        observations = fresh.update({name: values[which] for name, values in self._signals.items()})
-        self._features.put(which, fresh)
-        return observations
-
-    def _decide(self, decisions: Decisions) -> None:
-        """Put decisions in force; steps and their cost are those of `CostModel`."""
+    def _train(self, decisions: Decisions) -> None:
+        """Put decisions in force; `play` trains. Steps and their cost are those of `CostModel`."""
         steered = self._state.learners[: self.num_envs]
         unit = self._signal("update_cost") + decisions.batch_size
         steps = np.maximum(1.0, np.floor(BUDGET / unit)) * decisions.update
@@ -189,7 +129,7 @@ class DriftingQuadraticVecEnv(VecEnv):
             spent_fraction=self._signal("spent") / BUDGET,
         )
         penalties = self.reward.of_failure(
-            rounds_left=self.rounds - self._tasks["t"] + 1,
+            rounds_left=self.rounds - self._round + 1,
             price=price,
             worst_spent_fraction=self._worst_spent,
         )
@@ -199,23 +139,3 @@ class DriftingQuadraticVecEnv(VecEnv):
         """End the threads."""
         if self._pool is not None:
             self._pool.shutdown()
-
-    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """An attribute that all instances share, once for each; AttributeError if there is none."""
-        return [getattr(self._single, attr_name)] * len(list(self._get_indices(indices)))
-
-    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Refused: the instances share their settings, so make another vector environment."""
-        raise ValueError(f"{attr_name!r} is shared by all instances: make another {type(self).__name__}")
-
-    def env_method(
-        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
-    ) -> list[Any]:
-        """Refused: there is no environment behind an instance."""
-        raise ValueError(f"there is no environment behind an instance to call {method_name!r} on")
-
-    def env_is_wrapped(
-        self, wrapper_class: type[gymnasium.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
-    ) -> list[bool]:
-        """False for each: nothing wraps an instance."""
-        return [False] * len(list(self._get_indices(indices)))

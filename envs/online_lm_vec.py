@@ -70,7 +70,7 @@ class OnlineLMVecEnv(ControlVecEnv):
         self._running[which] = 0.0
         return [task.base for task in tasks]
 
-    def _observe(self, which: Ints) -> Signals:
+    def _observe(self, which: Ints, *, first: bool) -> Signals:
         loops = [self._loops[i] for i in which]
         examples = [loop.next_examples() for loop in loops]
         losses = self._score(which, [rows for rows in examples if rows is not None])

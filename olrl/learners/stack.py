@@ -44,9 +44,9 @@ class LearnerStack:
 
     What `CausalLMLearner` does for one, to rounding; rates, batch sizes, numbers of updates and decays differ
     from learner to learner. All start from the weights that `model` has when the stack is made; the model
-    itself is put into evaluation mode and else left alone. Learners run in blocks of `pass_size` sequences (`Schedule`): the products of a block are
-    one call, its weights stay in the cache from the first to the last step of a round, and it shrinks as
-    learners finish.
+    itself is put into evaluation mode and else left alone. Learners run in blocks of `pass_size` sequences
+    (`Schedule`): the products of a block are one call, its weights stay in the cache from the first to the last
+    step of a round, and it shrinks as learners finish.
 
     Holds four vectors of the model's size for each learner: weights, two moments, last move.
     """

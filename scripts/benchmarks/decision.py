@@ -12,7 +12,7 @@ from olrl.monitor.signals import Signals
 from . import models
 from .clock import seconds
 from .figures import Figure, Section, Setting
-from .rounds import a_loop
+from .rounds import a_loop, endless_chunks
 
 
 def _recorded(setting: Setting) -> list[Signals]:
@@ -62,17 +62,17 @@ def _loop_parts(setting: Setting) -> Iterator[Figure]:
     for _ in range(setting.of(130, 3)):  # so that every window exists and every detector is at work
         loop.observe()
         loop.apply(decision)
-    loop.observe()
-    assert loop._seen is not None, "a round was observed"
-    chunk = loop._seen[0]
+    chunk = next(endless_chunks(loaded))
     losses = loop.learner.score(chunk.tokens)
-    draw = loop.memory.draw
+    owner: Any = getattr(loop, "rounds", loop)  # earlier versions had no `Rounds`
+    memory = owner.memory
+    draw = memory.draw
     calls: dict[str, Callable[[], Any]] = {
         "monitor.measure": lambda: loop.monitor.measure(chunk, losses, losses[:4], in_force=decision),
         "memory.draw, 2 of window 1": lambda: draw(round_=1, window=1, start=0, count=2),
         "memory.draw, 16 of window 64": lambda: draw(round_=1, window=64, start=0, count=16),
         "memory.draw, 16 of the reservoir": lambda: draw(round_=1, window=0, start=0, count=16),
-        "memory.add": lambda: loop.memory.add(chunk.tokens),
+        "memory.add": lambda: memory.add(chunk.tokens),
     }
     for name, call in calls.items():
         yield _microseconds(name, call, setting)

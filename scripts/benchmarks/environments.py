@@ -80,7 +80,7 @@ def _rates(
         finally:
             envs.close()
         yield Figure(name=name, value=rates[name], unit="steps/s")
-        if not isinstance(envs, SubprocVecEnv):  # whose work is done elsewhere
+        if "processes" not in name:  # whose work is done elsewhere
             yield Figure(name=f"{name}, by processor time", value=by_processor, unit="steps/s")
         if baseline in rates and name != baseline:
             yield Figure(name=f"{name} / {baseline}", value=rates[name] / rates[baseline], unit="ratio")
@@ -103,6 +103,16 @@ def _batched_language(n: int, **settings: Any) -> VecEnv:
     return made
 
 
+def _batched_processes(n: int, **settings: Any) -> VecEnv:
+    """As training has them: a stack a core."""
+    maker = need("olrl.agents.ppo.environments", "make_stack")
+    processes = need("olrl.envs.processes", "VecEnvProcesses")
+    context = need("olrl.agents.warm_processes", "warm_context")()
+    sizes = [len(part) for part in np.array_split(np.arange(n), cores())]
+    made: VecEnv = processes([partial(maker, size, **settings) for size in sizes], context=context)
+    return made
+
+
 def _language(model: str, setting: Setting) -> Iterator[Figure]:
     rounds = setting.of(60, 6)
     settings = {"model": model, "rounds": rounds, "n_streams": STREAMS}
@@ -115,7 +125,11 @@ def _language(model: str, setting: Setting) -> Iterator[Figure]:
     }
     sizes = (1, 4) if setting.quick else (1, 4, 16, 64, 256)
     for n in sizes:
-        ways[f"batched, {n}"] = (partial(_batched_language, n, **settings), max(3, min(steps, 512 // n)))
+        often = max(3, min(steps, 512 // n))
+        ways[f"batched, {n}"] = (partial(_batched_language, n, **settings), often)
+        if n >= cores():
+            parts = partial(_batched_processes, n, **settings)
+            ways[f"batched, {n} in {cores()} processes"] = (parts, often)
     yield from _rates(ways, baseline=processes, setting=setting)
     need("olrl.envs.online_lm_vec", "OnlineLMVecEnv")  # so that its absence is said
 
@@ -175,6 +189,6 @@ def _scaling(model: str, setting: Setting) -> Iterator[Figure]:
 
 
 _PARTS: dict[str, Part] = {"surrogate": _surrogate}
-_PARTS |= {model: partial(_language, model) for model in ("pico", "nano")}
+_PARTS |= {model: partial(_language, model) for model in ("femto", "pico", "nano")}
 _PARTS |= {f"{model}, a round by decision": partial(_scaling, model) for model in ("pico", "nano")}
 SECTION = Section(name="environments", about="steps a second of the environments", parts=_PARTS)
