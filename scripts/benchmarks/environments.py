@@ -179,7 +179,7 @@ def _scaling(model: str, setting: Setting) -> Iterator[Figure]:
     for window in windows:
         name = f"window {window or 'reservoir'}, processor time"
         yield Figure(name=name, value=_round_at(model, setting, window=window), unit="ms")
-    for threads in (1, 2):
+    for threads in (1,) if setting.quick else (1, 2):  # two threads on a busy machine may take minutes
         for batch_size in (2, 16):
             taken = _round_at(model, setting, batch_size=batch_size, threads=threads)
             clock = "processor" if threads == 1 else "wall"
