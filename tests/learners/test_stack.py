@@ -8,6 +8,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from olrl.control.decision import Decision
 from olrl.learners.causal_lm import CausalLMLearner
+from olrl.learners.compiled_log_bilinear_network import CompiledLogBilinearNetwork
 from olrl.learners.learner import UpdateReport
 from olrl.learners.library_network import LibraryNetwork, VmappedNetwork
 from olrl.learners.llama_network import LlamaNetwork
@@ -105,7 +106,8 @@ def test_losses_and_gradients_are_the_librarys(name: str, n: int) -> None:
 
 def test_networks_are_written_out_where_they_can_be() -> None:
     assert isinstance(network_of(llama()), LlamaNetwork)
-    assert isinstance(network_of(log_bilinear()), LogBilinearNetwork)
+    assert isinstance(network_of(log_bilinear()), CompiledLogBilinearNetwork)
+    assert isinstance(network_of(log_bilinear().to("meta")), LogBilinearNetwork)
     assert isinstance(network_of(llama(kv_heads=1)), LibraryNetwork)
     assert isinstance(network_of(gpt2(), learners=2), VmappedNetwork)
     half = llama()

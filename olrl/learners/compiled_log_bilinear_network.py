@@ -1,0 +1,46 @@
+"""The log-bilinear model and its gradient, compiled for the CPU."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from olrl.learners.log_bilinear_network import LogBilinearNetwork
+from olrl.learners.network import Network, Tokens
+
+
+class CompiledLogBilinearNetwork(Network):
+    """What `LogBilinearNetwork` computes, to rounding, learner by learner in compiled loops: five times as fast.
+
+    A sequence's loss and gradient are the same to the bit whatever is computed beside them. Sequences of scale
+    0 cost no gradient, but their losses are computed. Making the first one imports numba, and the first call of
+    each kind compiles or reads what an earlier run compiled.
+    """
+
+    pass_size = 256
+    sequences_at_once = 8
+
+    def __init__(self, config: Any) -> None:
+        from olrl.learners import log_bilinear_kernels  # numba takes a second to import
+
+        self._context = int(config.context)
+        self._kernels = log_bilinear_kernels
+
+    @staticmethod
+    def computes(model: torch.nn.Module) -> bool:
+        """Whether this is the function that `model` computes, on the weights it trains, where it is."""
+        on_cpu = all(p.device.type == "cpu" and p.dtype == torch.float32 for p in model.parameters())
+        return on_cpu and LogBilinearNetwork.computes(model)
+
+    def losses(self, weights: Tensor, tokens: Tokens) -> Tensor:
+        """Loss of each sequence, shape (n, B)."""
+        losses = torch.empty(tokens.shape[:2])
+        self._kernels.losses_of(weights.numpy(), tokens.numpy(), self._context, losses.numpy())
+        return losses
+
+    def add_gradients(self, weights: Tensor, tokens: Tokens, *, to: Tensor, scale: Tensor) -> Tensor:
+        """Forward and backward, sequence by sequence."""
+        losses = torch.empty(tokens.shape[:2])
+        arrays = (weights.numpy(), tokens.numpy(), self._context, scale.numpy(), to.numpy(), losses.numpy())
+        self._kernels.add_gradients_of(*arrays)
+        return losses
