@@ -1,11 +1,13 @@
 """Functions compiled for the CPU at hand."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -17,16 +19,20 @@ def compiled(function: Function) -> Function:
     NaN and infinity keep their meaning. Whatever compiled functions call belongs in their own file: numba looks
     at the age of that file alone to tell whether what it kept is still true.
     """
-    settings = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract"}}
+    settings: dict[str, Any] = {
+        "nogil": True,
+        "error_model": "numpy",
+        "fastmath": {"reassoc", "contract"},
+    }
     try:
-        made: Function = numba.njit(cache=True, **settings)(function)
+        made: Any = numba.njit(function, cache=True, **settings)
     except RuntimeError:  # nowhere to keep it, as in a read-only installation without a home
-        made = numba.njit(**settings)(function)
-    return made
+        made = numba.njit(function, **settings)
+    compiled_function: Function = made
+    return compiled_function
 
 
-@intrinsic  # type: ignore[untyped-decorator] # numba leaves it untyped
-def add_16(_: Any, to: Any, i: Any, source: Any, j: Any) -> Any:
+def _add_16(_: Any, to: Any, i: Any, source: Any, j: Any) -> Any:
     """For compiled functions: to[i : i + 16] += source[j : j + 16], of one-dimensional float32 arrays.
 
     One vector sum. Numba unrolls a loop of so few turns and leaves sixteen sums of single numbers, six times
@@ -46,3 +52,6 @@ def add_16(_: Any, to: Any, i: Any, source: Any, j: Any) -> Any:
         return context.get_dummy_value()
 
     return numba.types.void(to, i, source, j), build
+
+
+add_16: Callable[[NDArray[np.float32], int, NDArray[np.float32], int], None] = cast(Any, intrinsic(_add_16))

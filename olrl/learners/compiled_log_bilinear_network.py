@@ -2,11 +2,18 @@
 
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from olrl.learners.log_bilinear_network import LogBilinearNetwork
 from olrl.learners.network import Network, Tokens
+from olrl.learners.optimizer import OptimizerConfig
+from olrl.learners.stacked_optimizer import Moments
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 class CompiledLogBilinearNetwork(Network):
@@ -21,10 +28,10 @@ class CompiledLogBilinearNetwork(Network):
     sequences_at_once = 8
 
     def __init__(self, config: Any) -> None:
-        from olrl.learners import log_bilinear_kernels  # numba takes a second to import
+        from olrl.learners import kernels  # numba takes a second to import
 
         self._context = int(config.context)
-        self._kernels = log_bilinear_kernels
+        self._kernels = kernels
 
     @staticmethod
     def computes(model: torch.nn.Module) -> bool:
@@ -44,3 +51,43 @@ class CompiledLogBilinearNetwork(Network):
         arrays = (weights.numpy(), tokens.numpy(), self._context, scale.numpy(), to.numpy(), losses.numpy())
         self._kernels.add_gradients_of(*arrays)
         return losses
+
+    def train_round(
+        self,
+        values: Tensor,
+        moments: Moments,
+        last_move: Tensor,
+        which: Ints,
+        tokens: Tokens,
+        *,
+        batch_size: Ints,
+        updates: Ints,
+        lr: Floats,
+        weight_decay: Floats,
+        optimizer: OptimizerConfig,
+        counts: Ints,
+        figures: Floats,
+    ) -> None:
+        """A whole round of `LearnerStack.update` under AdamW, learner by learner, in place.
+
+        A learner's few hundred kilobytes stay in the cache from its first to its last step. `counts` (2, k)
+        and `figures` (5, k) are the fields of `StackReports`, in their order.
+        """
+        self._kernels.train_round(
+            values.numpy(),
+            moments.first.numpy(),
+            moments.second.numpy(),
+            moments.steps.numpy(),
+            last_move.numpy(),
+            which,
+            tokens.numpy(),
+            self._context,
+            batch_size,
+            updates,
+            lr,
+            weight_decay,
+            *optimizer.betas,
+            optimizer.eps,
+            counts,
+            figures,
+        )

@@ -1,4 +1,4 @@
-"""The log-bilinear model (`olrl.models.log_bilinear`) and its gradient written out in torch, for n learners at once.
+"""The log-bilinear model (`olrl.models.log_bilinear`) and its gradient written out, for n learners at once.
 
 For any device; on a CPU `CompiledLogBilinearNetwork` computes the same.
 """

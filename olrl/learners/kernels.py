@@ -1,4 +1,7 @@
-"""The log-bilinear model and its gradient for one learner, in loops that a compiler turns into vector code.
+"""Loops compiled for the CPU: the log-bilinear model and its gradient, AdamW, and a whole round of both.
+
+All in one file, since numba tells by a file's age whether what it compiled of it before is still true, and
+forgets to ask about files that this one calls.
 
 Tokens are taken 64 at a time, and all that is known of them lies in a few kilobytes as tiles (16, 64): a
 number's values for 64 tokens are neighbours, so that loops over tokens are loops over vectors.
@@ -12,12 +15,15 @@ from numpy.typing import NDArray
 from olrl.learners.compiled import add_16, compiled
 
 Floats = NDArray[np.float32]
-Tokens = NDArray[np.int64]
+Doubles = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Tokens = Ints  # a sequence, (L + 1,)
 Tile = Floats
 
 _N = 16  # nibbles, and numbers of a context vector
 _V = _N * _N
 _TILE = 64  # tokens
+_BLOCK = 128  # weights that AdamW looks at together
 _H, _GATED, _HIGH, _LOW, _D_H, _D_GATED, _ROWS, _SMALL = range(8)  # tiles
 _LARGEST, _HIGH_SUM, _LOW_SUM, _POWER = range(4)  # rows of the last
 
@@ -122,7 +128,8 @@ def _forward(weights: Floats, tokens: Tokens, context: int, first: int, tiles: F
         for t in range(m):
             total += largest[t]
             product *= sums[t]
-    return total + math.log(product)
+    loss: float = total + math.log(product)
+    return loss
 
 
 @compiled
@@ -187,16 +194,32 @@ def _backward(
 
 
 @compiled
+def _add_sequence(
+    weights: Floats, sequence: Tokens, context: int, scale: float, tiles: Floats, gradients: Floats
+) -> float:
+    """Loss of a sequence (L + 1,) of one learner; `scale` times its gradient is added to `gradients` (P,)."""
+    length = sequence.shape[0] - 1
+    each = np.float32(scale / length)
+    total: float = 0.0
+    for first in range(0, length, _TILE):
+        total += _forward(weights, sequence, context, first, tiles)
+        if each != _ZERO:
+            _backward(weights, sequence, context, first, each, tiles, gradients)
+    return total / length
+
+
+@compiled
+def _tiles() -> Floats:
+    return np.empty((_SMALL + 1, _N, _TILE), dtype=np.float32)
+
+
+@compiled
 def losses_of(weights: Floats, tokens: Tokens, context: int, losses: Floats) -> None:
     """Put the losses of sequences (n, B, L + 1) under weights (n, P) into `losses` (n, B)."""
-    tiles = np.empty((_SMALL + 1, _N, _TILE), dtype=np.float32)
-    length = tokens.shape[2] - 1
+    tiles = _tiles()
     for i in range(tokens.shape[0]):
         for b in range(tokens.shape[1]):
-            total = 0.0
-            for first in range(0, length, _TILE):
-                total += _forward(weights[i], tokens[i, b], context, first, tiles)
-            losses[i, b] = total / length
+            losses[i, b] = _add_sequence(weights[i], tokens[i, b], context, 0.0, tiles, weights[i])
 
 
 @compiled
@@ -204,14 +227,162 @@ def add_gradients_of(
     weights: Floats, tokens: Tokens, context: int, scale: Floats, gradients: Floats, losses: Floats
 ) -> None:
     """As `losses_of`, and add the gradient of Σ scale · loss, scale (n, B), to `gradients` (n, P)."""
-    tiles = np.empty((_SMALL + 1, _N, _TILE), dtype=np.float32)
-    length = tokens.shape[2] - 1
+    tiles = _tiles()
     for i in range(tokens.shape[0]):
         for b in range(tokens.shape[1]):
-            total = 0.0
-            for first in range(0, length, _TILE):
-                total += _forward(weights[i], tokens[i, b], context, first, tiles)
-                if scale[i, b] != 0.0:
-                    each = np.float32(scale[i, b] / length)
-                    _backward(weights[i], tokens[i, b], context, first, each, tiles, gradients[i])
-            losses[i, b] = total / length
+            losses[i, b] = _add_sequence(weights[i], tokens[i, b], context, scale[i, b], tiles, gradients[i])
+
+
+@compiled
+def _adamw_row(
+    values: Floats,
+    gradient: Floats,
+    first: Floats,
+    second: Floats,
+    step: float,
+    lr: float,
+    decay: float,
+    b1: float,
+    b2: float,
+    eps: float,
+) -> None:
+    root = math.sqrt(1.0 - b2**step)
+    rate = np.float32(lr * root / (1.0 - b1**step))
+    floor = np.float32(eps * root)
+    shrink = np.float32(1.0 - lr * decay)
+    to_first, keep, to_second = np.float32(1.0 - b1), np.float32(b2), np.float32(1.0 - b2)
+    for begin in range(0, len(values), _BLOCK):
+        w, g = values[begin : begin + _BLOCK], gradient[begin : begin + _BLOCK]
+        m, v = first[begin : begin + _BLOCK], second[begin : begin + _BLOCK]
+        if shrink != _ONE:
+            for k in range(len(w)):
+                w[k] *= shrink
+        busy = _ZERO
+        for k in range(len(w)):
+            busy += abs(g[k]) + abs(m[k]) + v[k]
+        if busy == _ZERO:
+            continue
+        for k in range(len(w)):
+            m[k] += to_first * (g[k] - m[k])
+            v[k] = keep * v[k] + to_second * g[k] * g[k]
+            w[k] -= rate * m[k] / (math.sqrt(v[k]) + floor)
+            g[k] = _ZERO
+
+
+@compiled
+def adamw(
+    values: Floats,
+    gradients: Floats,
+    first: Floats,
+    second: Floats,
+    steps: Doubles,
+    lr: Floats,
+    decay: Floats,
+    b1: float,
+    b2: float,
+    eps: float,
+) -> None:
+    """One step of each learner, values (n, P); `steps` (the one at hand counted), `lr` and `decay` (n, 1).
+
+    Puts the gradients to zero. Where a gradient and both moments are zero nothing moves and nothing is
+    computed: most context vectors of a text's bytes.
+    """
+    for i in range(values.shape[0]):
+        settings = (steps[i, 0], lr[i, 0], decay[i, 0], b1, b2, eps)
+        _adamw_row(values[i], gradients[i], first[i], second[i], *settings)
+
+
+@compiled
+def _dot(a: Floats, b: Floats) -> float:
+    total = _ZERO
+    for k in range(len(a)):
+        total += a[k] * b[k]
+    return float(total)
+
+
+@compiled
+def _snr(a: Floats, b: Floats, less: float, scale_a: float, scale_b: float, n_a: int, n_b: int) -> float:
+    """`gradient_noise.snr` of scale_a · a and scale_b · (b - less · a); NaN where there is no noise."""
+    minus, of_a, of_b = np.float32(less), np.float32(scale_a), np.float32(scale_b)
+    product = squares = _ZERO
+    for k in range(len(a)):
+        x, y = of_a * a[k], of_b * (b[k] - minus * a[k])
+        product += x * y
+        squares += (x - y) * (x - y)
+    noise = squares / (1.0 / n_a + 1.0 / n_b)
+    return float(product / noise) if noise > 0.0 else math.nan
+
+
+@compiled
+def train_round(
+    values: Floats,
+    first: Floats,
+    second: Floats,
+    steps: Doubles,
+    last_move: Floats,
+    which: Ints,
+    tokens: Tokens,
+    context: int,
+    batch_size: Ints,
+    updates: Ints,
+    lr: Doubles,
+    decay: Doubles,
+    b1: float,
+    b2: float,
+    eps: float,
+    counts: Ints,
+    figures: Doubles,
+) -> None:
+    """A round of the learners in `which`, one behind the other: each stays in the cache from first to last step.
+
+    What `CausalLMLearner.update` does, on rows of values, moments and last moves (n, P) and tokens
+    (k, most, L + 1). `counts` (2, k) become steps taken and refused; `figures` (5, k) become the mean loss, the
+    norm of the first gradient, its signal to noise, its cosine with the last move, and the length of the
+    round's move relative to the weights; those not known stay as they are.
+    """
+    tiles = _tiles()
+    gradient = np.zeros(values.shape[1], dtype=np.float32)
+    half, start = np.empty_like(gradient), np.empty_like(gradient)
+    for r in range(len(which)):
+        i, size = which[r], batch_size[r]
+        taken, loss_sum, snr, has_before = 0, 0.0, math.nan, False
+        start[:] = values[i]
+        for u in range(updates[r]):
+            middle = size // 2 if u == 0 else 0
+            loss = 0.0
+            for b in range(size):
+                if b == middle and middle > 0:
+                    half[:] = gradient
+                sequence = tokens[r, u * size + b]
+                loss += _add_sequence(values[i], sequence, context, 1.0 / size, tiles, gradient)
+            loss, norm = loss / size, math.sqrt(_dot(gradient, gradient))
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                counts[1, r] += 1
+                gradient[:] = _ZERO
+                continue
+            if taken == 0:
+                figures[1, r] = norm
+                length = math.sqrt(_dot(last_move[i], last_move[i])) * norm
+                if length > 0.0:
+                    figures[3, r] = -_dot(gradient, last_move[i]) / length
+            if math.isnan(snr):
+                if middle > 0:
+                    rest = size - middle
+                    snr = _snr(half, gradient, 1.0, size / middle, size / rest, middle, rest)
+                elif has_before:
+                    snr = _snr(half, gradient, 0.0, 1.0, 1.0, size, size)
+                half[:] = gradient  # from here on, the batch before
+                has_before = True
+            steps[i, 0] += 1.0
+            _adamw_row(values[i], gradient, first[i], second[i], steps[i, 0], lr[r], decay[r], b1, b2, eps)
+            taken += 1
+            loss_sum += loss
+        if taken == 0:
+            continue
+        counts[0, r] = taken
+        figures[0, r], figures[2, r] = loss_sum / taken, snr
+        for k in range(len(start)):
+            last_move[i, k] = values[i, k] - start[k]
+        length = math.sqrt(_dot(start, start))
+        if length > 0.0:
+            figures[4, r] = math.sqrt(_dot(last_move[i], last_move[i])) / length
