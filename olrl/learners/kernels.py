@@ -200,12 +200,13 @@ def _add_sequence(
     """Loss of a sequence (L + 1,) of one learner; `scale` times its gradient is added to `gradients` (P,)."""
     length = sequence.shape[0] - 1
     each = np.float32(scale / length)
-    total: float = 0.0
+    total = 0.0
     for first in range(0, length, _TILE):
         total += _forward(weights, sequence, context, first, tiles)
         if each != _ZERO:
             _backward(weights, sequence, context, first, each, tiles, gradients)
-    return total / length
+    loss: float = total / length
+    return loss
 
 
 @compiled

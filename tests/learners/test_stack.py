@@ -107,7 +107,9 @@ def test_losses_and_gradients_are_the_librarys(name: str, n: int) -> None:
 def test_networks_are_written_out_where_they_can_be() -> None:
     assert isinstance(network_of(llama()), LlamaNetwork)
     assert isinstance(network_of(log_bilinear()), CompiledLogBilinearNetwork)
-    assert isinstance(network_of(log_bilinear().to("meta")), LogBilinearNetwork)
+    elsewhere = log_bilinear()
+    torch.nn.Module.to(elsewhere, "meta")
+    assert isinstance(network_of(elsewhere), LogBilinearNetwork)
     assert isinstance(network_of(llama(kv_heads=1)), LibraryNetwork)
     assert isinstance(network_of(gpt2(), learners=2), VmappedNetwork)
     half = llama()
