@@ -103,7 +103,7 @@ class LearnerStack:
         tokens = self._tensor(examples)
         at_once = max(1, self.pass_size // examples.shape[1])
         parts = [
-            self._network.losses(self.values[which[first : first + at_once]], tokens[first : first + at_once])
+            self._network.losses(self._rows(which[first : first + at_once]), tokens[first : first + at_once])
             for first in range(0, len(which), at_once)
         ]
         losses: Floats = torch.cat(parts).double().cpu().numpy()
@@ -161,6 +161,11 @@ class LearnerStack:
             **settings,
         )
         return StackReports.of(counts, figures)
+
+    def _rows(self, which: Ints) -> Tensor:
+        """Weights of some learners, to read: no copy where they lie side by side."""
+        first, end = int(which[0]), int(which[0]) + len(which)
+        return self.values[first:end] if np.array_equal(which, np.arange(first, end)) else self.values[which]
 
     def _tensor(self, examples: NDArray[np.int32]) -> Tensor:
         return torch.from_numpy(examples.astype(np.int64)).to(self._device)

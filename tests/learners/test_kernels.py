@@ -13,7 +13,7 @@ from olrl.models.log_bilinear import LogBilinearConfig, LogBilinearForCausalLM
 
 
 def drawn(n: int, *, context: int, length: int, spread: float) -> tuple[Tensor, Tensor]:
-    """Random weights of n learners, and two and a half sequences of tokens for each."""
+    """Random weights of n learners, and three sequences of tokens for each."""
     generator = torch.Generator().manual_seed(length)
     size = sum(p.numel() for p in LogBilinearForCausalLM(LogBilinearConfig(context=context)).parameters())
     weights = spread * torch.randn(n, size, generator=generator)
