@@ -1,4 +1,7 @@
-"""The log-bilinear model (`olrl.models.log_bilinear`) and its gradient written out, for n learners at once."""
+"""The log-bilinear model (`olrl.models.log_bilinear`) and its gradient written out, for n learners at once.
+
+For any device; on a CPU `CompiledLogBilinearNetwork` computes the same.
+"""
 
 from typing import Any
 

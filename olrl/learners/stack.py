@@ -1,12 +1,14 @@
 """Many learners of one model, trained side by side: `CausalLMLearner`, stacked."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from olrl.learners.compiled_log_bilinear_network import CompiledLogBilinearNetwork
 from olrl.learners.gradient_noise import snr, snr_of_halves
 from olrl.learners.network import Scratch
 from olrl.learners.networks import network_of
@@ -34,9 +36,22 @@ class StackReports:
     @classmethod
     def empty(cls, k: int) -> "StackReports":
         """Reports of learners that did nothing."""
-        counts = {name: np.zeros(k, dtype=np.int64) for name in ("updates", "nonfinite")}
-        figures = [field.name for field in fields(cls) if field.name not in counts]
-        return cls(**counts, **{name: np.full(k, np.nan) for name in figures})  # type: ignore[arg-type] # by name
+        return cls.of(np.zeros((2, k), dtype=np.int64), np.full((5, k), np.nan))
+
+    @classmethod
+    def of(cls, counts: Ints, figures: Floats) -> "StackReports":
+        """Views of what the rows of `counts` (2, k) and `figures` (5, k) hold, in the order of the fields."""
+        updates, nonfinite = counts
+        loss, norm, snr, cosine, ratio = figures
+        return cls(
+            updates=updates,
+            nonfinite=nonfinite,
+            train_loss_nats=loss,
+            grad_norm=norm,
+            grad_snr=snr,
+            grad_cos=cosine,
+            update_ratio=ratio,
+        )
 
 
 class LearnerStack:
@@ -46,7 +61,8 @@ class LearnerStack:
     from learner to learner. All start from the weights that `model` has when the stack is made; the model
     itself is put into evaluation mode and else left alone. Learners run in blocks of `pass_size` sequences
     (`Schedule`): the products of a block are one call, its weights stay in the cache from the first to the last
-    step of a round, and it shrinks as learners finish.
+    step of a round, and it shrinks as learners finish. Log-bilinear models on a CPU, whose products are too small
+    for this to pay, are trained one by one in compiled code (`CompiledLogBilinearNetwork.train_round`).
 
     Holds four vectors of the model's size for each learner: weights, two moments, last move.
     """
@@ -87,7 +103,7 @@ class LearnerStack:
         tokens = self._tensor(examples)
         at_once = max(1, self.pass_size // examples.shape[1])
         parts = [
-            self._network.losses(self.values[which[first : first + at_once]], tokens[first : first + at_once])
+            self._network.losses(self._rows(which[first : first + at_once]), tokens[first : first + at_once])
             for first in range(0, len(which), at_once)
         ]
         losses: Floats = torch.cat(parts).double().cpu().numpy()
@@ -108,6 +124,16 @@ class LearnerStack:
         Row i of `examples`, shape (k, most, L + 1), holds its batches one after the other: `updates[i]` of
         `batch_size[i]` each; what lies behind them is not looked at.
         """
+        if isinstance(self._network, CompiledLogBilinearNetwork) and self._optimizer.config.name == "adamw":
+            return self._update_compiled(
+                self._network,
+                self._tensor(examples),
+                which,
+                batch_size=batch_size,
+                updates=updates,
+                lr=lr,
+                weight_decay=weight_decay,
+            )
         reports = StackReports.empty(len(which))
         schedule = Schedule.of(batch_size, updates, at_once=self._network.sequences_at_once)
         for block in schedule.blocks(self.pass_size):
@@ -118,6 +144,28 @@ class LearnerStack:
             run.train()
             run.report(reports, learners)
         return reports
+
+    def _update_compiled(
+        self, network: CompiledLogBilinearNetwork, tokens: Tensor, which: Ints, **settings: Any
+    ) -> StackReports:
+        counts, figures = np.zeros((2, len(which)), dtype=np.int64), np.full((5, len(which)), np.nan)
+        network.train_round(
+            self.values,
+            self._moments,
+            self._last_move,
+            which,
+            tokens,
+            optimizer=self._optimizer.config,
+            counts=counts,
+            figures=figures,
+            **settings,
+        )
+        return StackReports.of(counts, figures)
+
+    def _rows(self, which: Ints) -> Tensor:
+        """Weights of some learners, to read: no copy where they lie side by side."""
+        first, end = int(which[0]), int(which[0]) + len(which)
+        return self.values[first:end] if np.array_equal(which, np.arange(first, end)) else self.values[which]
 
     def _tensor(self, examples: NDArray[np.int32]) -> Tensor:
         return torch.from_numpy(examples.astype(np.int64)).to(self._device)
@@ -190,7 +238,10 @@ class _Block:
         self.lost[run] += ~finite
         self.loss_sum[run] += np.where(finite, loss, 0.0)
         self.loss[run] = 0.0
-        self.gradients[run] = 0.0
+        if not finite.all():  # of those that took a step, the optimizer has put it to zero
+            self.gradients[run] = 0.0
+            for i in run.start + np.flatnonzero(~finite):
+                self.half.pop(int(i), None)  # another batch's gradient is not the rest of it
 
     def _measure(self, part: slice, norm: Floats) -> None:
         """Figures of the first gradient that is finite, and of the noise in the first batch that tells."""

@@ -43,7 +43,11 @@ class Moments:
 
 
 class StackedOptimizer:
-    """One step of `torch.optim.AdamW` or `torch.optim.SGD` for each learner, in place."""
+    """One step of `torch.optim.AdamW` or `torch.optim.SGD` for each learner, in place.
+
+    On a CPU, AdamW of float32 weights is compiled (`olrl.learners.kernels`): one pass over the memory where
+    the same formulas in torch take seven.
+    """
 
     def __init__(self, config: OptimizerConfig) -> None:
         self.config = config
@@ -51,16 +55,38 @@ class StackedOptimizer:
 
     @torch.no_grad()
     def step(self, values: Tensor, gradients: Tensor, moments: Moments, lr: Tensor, decay: Tensor) -> None:
-        """Move `values`, shape (n, P), at rates and decays of shape (n, 1)."""
+        """Move `values`, shape (n, P), at rates and decays of shape (n, 1), and put `gradients` to zero."""
         moments.steps.add_(1.0)
         decaying = bool((decay > 0).any())
         if self.config.name == "sgd":
             # Torch's SGD lets the decay pass through the momentum, its AdamW does not.
             self._sgd(values, gradients.addcmul(values, decay) if decaying else gradients, moments, lr)
+            gradients.zero_()
+            return
+        if values.device.type == "cpu" and values.dtype == torch.float32:
+            self._compiled_adamw(values, gradients, moments, lr, decay)
             return
         if decaying:
             values.mul_(1.0 - lr * decay)
         self._adamw(values, gradients, moments, lr)
+        gradients.zero_()
+
+    def _compiled_adamw(
+        self, values: Tensor, gradients: Tensor, moments: Moments, lr: Tensor, decay: Tensor
+    ) -> None:
+        from olrl.learners.kernels import adamw  # numba takes a second to import
+
+        adamw(
+            values.numpy(),
+            gradients.numpy(),
+            moments.first.numpy(),
+            moments.second.numpy(),
+            moments.steps.numpy(),
+            lr.numpy(),
+            decay.numpy(),
+            *self.config.betas,
+            self.config.eps,
+        )
 
     def _adamw(self, values: Tensor, gradients: Tensor, moments: Moments, lr: Tensor) -> None:
         """Loshchilov and Hutter (2019); both bias corrections are folded into two numbers a learner."""

@@ -8,6 +8,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from olrl.control.decision import Decision
 from olrl.learners.causal_lm import CausalLMLearner
+from olrl.learners.compiled_log_bilinear_network import CompiledLogBilinearNetwork
 from olrl.learners.learner import UpdateReport
 from olrl.learners.library_network import LibraryNetwork, VmappedNetwork
 from olrl.learners.llama_network import LlamaNetwork
@@ -105,7 +106,10 @@ def test_losses_and_gradients_are_the_librarys(name: str, n: int) -> None:
 
 def test_networks_are_written_out_where_they_can_be() -> None:
     assert isinstance(network_of(llama()), LlamaNetwork)
-    assert isinstance(network_of(log_bilinear()), LogBilinearNetwork)
+    assert isinstance(network_of(log_bilinear()), CompiledLogBilinearNetwork)
+    elsewhere = log_bilinear()
+    torch.nn.Module.to(elsewhere, "meta")
+    assert isinstance(network_of(elsewhere), LogBilinearNetwork)
     assert isinstance(network_of(llama(kv_heads=1)), LibraryNetwork)
     assert isinstance(network_of(gpt2(), learners=2), VmappedNetwork)
     half = llama()
@@ -169,9 +173,10 @@ def test_a_stack_is_as_many_single_learners(name: str, optimizer: OptimizerConfi
         np.testing.assert_allclose(scores[i], learner.score(held_out[i]), atol=1e-5)
 
 
-def test_a_stack_of_others_changes_nothing_of_a_learners_own() -> None:
+@pytest.mark.parametrize("name", ["llama", "log-bilinear"])
+def test_a_stack_of_others_changes_nothing_of_a_learners_own(name: str) -> None:
     """Whoever shares the stack: references are kept in a cache, whatever was computed beside them."""
-    many, few = LearnerStack(llama(), 6), LearnerStack(llama(), 2)
+    many, few = LearnerStack(MODELS[name](), 6), LearnerStack(MODELS[name](), 2)
     rows = some_tokens(6, 8)
 
     def train(stack: LearnerStack, k: int) -> NDArray[np.float64]:
@@ -183,8 +188,9 @@ def test_a_stack_of_others_changes_nothing_of_a_learners_own() -> None:
     np.testing.assert_array_equal(train(many, 6)[:2], train(few, 2))
 
 
-def test_a_learner_that_is_lost_takes_no_step_and_no_one_else_with_it() -> None:
-    stack, sound = LearnerStack(llama(), 3), LearnerStack(llama(), 3)
+@pytest.mark.parametrize("name", ["llama", "log-bilinear"])
+def test_a_learner_that_is_lost_takes_no_step_and_no_one_else_with_it(name: str) -> None:
+    stack, sound = LearnerStack(MODELS[name](), 3), LearnerStack(MODELS[name](), 3)
     stack.values[1] = torch.nan
     settings = {"batch_size": np.full(3, 2), "updates": np.full(3, 3)}
     arguments = {**settings, "lr": np.full(3, 0.01), "weight_decay": np.zeros(3)}
