@@ -17,9 +17,21 @@ class StageResult:
     after: Validation
 
 
+@dataclass(frozen=True, kw_only=True)
+class Best:
+    """The leg (from 1) of a stage after which validation was best; its policy is kept."""
+
+    stage: str
+    leg: int
+    validation: Validation
+
+
 @dataclass(kw_only=True)
 class Progress:
-    """How far a run is: `leg` legs of stage number `stage` are done. JSON-able through `to_dict`."""
+    """How far a run is: `leg` legs of stage number `stage` are done. JSON-able through `to_dict`.
+
+    `latest` and `best` are of the legs that were judged.
+    """
 
     stage: int = 0
     leg: int = 0
@@ -27,6 +39,8 @@ class Progress:
     untrained: Validation | None = None
     results: list[StageResult] = field(default_factory=list)
     quantiles: list[list[float]] | None = None
+    latest: Validation | None = None
+    best: Best | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
@@ -35,6 +49,11 @@ class Progress:
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> "Progress":
         """From a checkpoint; ValueError, TypeError or KeyError if it is none of ours."""
-        untrained = None if row["untrained"] is None else Validation(**row["untrained"])
+        untrained, latest = (
+            None if row[name] is None else Validation(**row[name]) for name in ("untrained", "latest")
+        )
+        best = row["best"]
+        if best is not None:
+            best = Best(**{**best, "validation": Validation(**best["validation"])})
         results = [StageResult(**{**r, "after": Validation(**r["after"])}) for r in row["results"]]
-        return cls(**{**row, "untrained": untrained, "results": results})
+        return cls(**{**row, "untrained": untrained, "latest": latest, "best": best, "results": results})

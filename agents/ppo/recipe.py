@@ -70,8 +70,13 @@ class StageConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationConfig:
-    """On what the policy is judged before and after each stage: validation streams of a real language model."""
+    """On what the policy is judged: validation streams of a real language model.
 
+    Before the first stage and after each one, with `every_leg` after each leg too; the policy of the best leg is
+    kept.
+    """
+
+    every_leg: bool = False
     model: str = "pico"
     streams: int = 2
     rounds: int = 80
@@ -91,12 +96,12 @@ class Recipe:
     minutes: str = ""  # what it takes on two cores, for the help
 
 
-# Chosen by the experiments of 2026-11-23 in docs/LOG.md.
-_SURROGATE_PPO = PPOConfig(gamma=0.96)
+# Chosen by the experiments of 2026-11-23 and 24 in docs/LOG.md.
+_SURROGATE_PPO = PPOConfig(rollout=32, n_epochs=3, gamma=0.96)
 # Fine-tuning: small steps from a policy that already works.
 _LANGUAGE_PPO = PPOConfig(
-    rollout=50,
-    batch_size=400,
+    rollout=20,
+    batch_size=640,
     n_epochs=4,
     learning_rate=2e-4,
     final_learning_rate=4e-5,
@@ -106,19 +111,28 @@ _LANGUAGE_PPO = PPOConfig(
 )
 
 
-# More than a million steps make it better on the surrogate and worse on language models: see the log.
+# More than a million steps make it better on the surrogate and worse on language models: see the log. Episodes are
+# short, since what a policy does not learn otherwise is to leave a wrong base at once.
 def _surrogate(steps: int, *, legs: int) -> StageConfig:
     return StageConfig(
-        name="surrogate", kind="surrogate", steps=steps, n_envs=128, legs=legs, ppo=_SURROGATE_PPO
+        name="surrogate",
+        kind="surrogate",
+        steps=steps,
+        n_envs=256,
+        legs=legs,
+        env={"rounds": 60},
+        ppo=_SURROGATE_PPO,
     )
 
 
-def _language(model: str, steps: int, *, legs: int, rounds: int, n_streams: int) -> StageConfig:
+def _language(
+    model: str, steps: int, *, legs: int, rounds: int, n_streams: int, n_envs: int = 64
+) -> StageConfig:
     return StageConfig(
         name=f"language-{model}",
         kind="language",
         steps=steps,
-        n_envs=8,
+        n_envs=n_envs,
         legs=legs,
         env={"model": model, "rounds": rounds, "n_streams": n_streams},
         ppo=_LANGUAGE_PPO,
@@ -133,27 +147,28 @@ PROFILES: dict[str, Recipe] = {
             minutes="at most 3 minutes",
             stages=(
                 _surrogate(600_000, legs=3),
-                _language("pico", 2_400, legs=1, rounds=50, n_streams=8),
+                _language("pico", 2_400, legs=1, rounds=50, n_streams=8, n_envs=8),
             ),
+            validation=ValidationConfig(every_leg=True),
         ),
         Recipe(
             name="standard",
             minutes="about 15 minutes",
             stages=(
-                _surrogate(600_000, legs=3),
-                _language("pico", 48_000, legs=6, rounds=100, n_streams=64),
+                _surrogate(900_000, legs=6),
+                _language("pico", 48_000, legs=3, rounds=60, n_streams=64),
             ),
-            validation=ValidationConfig(streams=5, rounds=100),
+            validation=ValidationConfig(every_leg=True, streams=5, rounds=100),
         ),
         Recipe(
             name="full",
             minutes="a few hours",
             stages=(
-                _surrogate(600_000, legs=3),
+                _surrogate(900_000, legs=6),
                 _language("pico", 400_000, legs=20, rounds=150, n_streams=256),
                 _language("nano", 100_000, legs=10, rounds=150, n_streams=128),
             ),
-            validation=ValidationConfig(model="nano", streams=5, rounds=150),
+            validation=ValidationConfig(every_leg=True, model="nano", streams=5, rounds=150),
         ),
     )
 }

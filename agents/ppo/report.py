@@ -41,7 +41,12 @@ def _models(recipe: Recipe) -> str:
 
 def _validations(progress: Progress) -> list[str]:
     before = [] if progress.untrained is None else [f"- untrained: {progress.untrained.line()}"]
-    return [*before, *(f"- after {result.name}: {result.after.line()}" for result in progress.results)]
+    lines = [*before, *(f"- after {result.name}: {result.after.line()}" for result in progress.results)]
+    best = progress.best
+    if best is not None:
+        lines.append(f"- kept, leg {best.leg} of {best.stage}: {best.validation.line()}")
+        lines += ["", "The policy kept is the one that did best on these streams, which flatters its score."]
+    return lines
 
 
 def stage_table(progress: Progress) -> list[str]:

@@ -1,7 +1,9 @@
 """The training run: its stages one after the other, validation around each, and the frozen policy at the end."""
 
+import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -19,12 +21,13 @@ from .callbacks import StageCallback
 from .checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, save_checkpoint
 from .environments import build_environments
 from .export import freeze, observation_quantiles
-from .progress import Progress, StageResult
+from .progress import Best, Progress, StageResult
 from .recipe import Recipe, StageConfig
 from .report import policy_card
 from .validation import Validation, validate
 
 CHECKPOINTS = "checkpoints"
+BEST = "checkpoints/best"
 STAY_BIAS, UPDATE_BIAS = 1.0, 2.0  # logits
 # Which heads of a coding are moves (down, stay, up).
 MOVE_HEADS = {
@@ -92,8 +95,16 @@ def train(
         policy = policy_of_checkpoint(recipe, checkpoint, seed=seed)
     else:
         policy = frozen(recipe, model, progress, seed=seed)
-    policy.save(out / "policy")
+    best_policy(out, policy, progress).save(out / "policy")
     return progress
+
+
+def best_policy(out: Path, last: FrozenPolicy, progress: Progress) -> FrozenPolicy:
+    """The policy of the leg that did best in validation, with the card of the whole run."""
+    if progress.best is None or not (out / BEST).is_dir():
+        return last
+    kept = {**last.training, "kept": {"stage": progress.best.stage, "leg": progress.best.leg}}
+    return replace(FrozenPolicy.load(out / BEST), training=kept, card=last.card)
 
 
 class _StageRun:
@@ -127,19 +138,38 @@ class _StageRun:
             self.progress.leg += 1
             self.progress.seconds += time.perf_counter() - started
             self.progress.quantiles = observation_quantiles(self.model)
+            policy = frozen(self.recipe, self.model, self.progress, seed=self.seed)
+            if self.recipe.validation.every_leg or self.progress.leg == self.stage.legs:
+                self._judge(policy)
             self._save()
-            after_leg(self.stage.name, frozen(self.recipe, self.model, self.progress, seed=self.seed))
+            after_leg(self.stage.name, policy)
+        assert self.progress.latest is not None, "the last leg of a stage is always judged"
         result = StageResult(
             name=self.stage.name,
             steps=self.stage.leg_steps * self.stage.legs,
             updates=self.model._n_updates,
             seconds=self.progress.seconds,
-            after=self._validate(),
+            after=self.progress.latest,
         )
-        self.report.say(f"after stage {result.name}: {result.after.line()}")
         self.progress.results.append(result)
         self.progress.stage, self.progress.leg, self.progress.seconds = self.number + 1, 0, 0.0
         self._save()
+
+    def _judge(self, policy: FrozenPolicy) -> None:
+        """Validate, and keep the policy if none has been better: training longer can also make it worse."""
+        found = self._validate()
+        progress = self.progress
+        progress.latest = found
+        name = f"{self.stage.name}, leg {progress.leg} of {self.stage.legs}"
+        self.report.say(f"after stage {name}: {found.line()}")
+        if progress.best is None or found.score < progress.best.validation.score:
+            progress.best = Best(stage=self.stage.name, leg=progress.leg, validation=found)
+            scratch = self.out / f"{BEST}.new"
+            policy.save(scratch)
+            shutil.rmtree(self.out / BEST, ignore_errors=True)
+            scratch.rename(self.out / BEST)
+        self.report.part(f"stage {self.stage.name}", self.stage.leg_steps * self.stage.legs)
+        self.report.step(progress.leg * self.stage.leg_steps)
 
     def _save(self) -> None:
         save_checkpoint(self.out / CHECKPOINTS, self.model, progress=self.progress.to_dict())
