@@ -26,6 +26,10 @@ from olrl.agents.ppo.validation import validate
 from olrl.control.policy import FrozenPolicy
 
 
+# The run's own validation would be counted as training.
+HARDLY: dict[str, Any] = {"streams": 1, "rounds": 1, "model": "pico", "every_leg": False}
+
+
 def main() -> None:
     """Train, judge, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -67,12 +71,7 @@ def curve(args: argparse.Namespace, seed: int) -> list[dict[str, Any]]:
 
     with Bars(Console()) as bars:
         train(
-            # Its own validation would be counted as training: one stream of one round costs nothing.
-            replace(
-                recipe,
-                stages=stages,
-                validation=replace(recipe.validation, streams=1, rounds=1, model="pico"),
-            ),
+            replace(recipe, stages=stages, validation=replace(recipe.validation, **HARDLY)),
             seed=seed,
             out=args.out / f"seed-{seed}",
             resume=False,
