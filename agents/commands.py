@@ -54,7 +54,7 @@ def compare(
         str, typer.Option(metavar="NAME", help="Text of the suite: train, validation or test.")
     ] = "test",
     model: Annotated[
-        str, typer.Option(metavar="nano|pico|DIR|HUB-ID", help="The model that learns.")
+        str, typer.Option(metavar="nano|pico|femto|DIR|HUB-ID", help="The model that learns.")
     ] = "nano",
     controllers: Annotated[
         str,

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 from numba import njit
 
 import olrl
+from olrl.learners.compiled import compiled as compiled_alone
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 # Of the core, what constants are compiled in from.
@@ -38,15 +39,12 @@ _VERSION = _version()
 
 
 def compiled(function: _Function) -> _Function:
-    """The function as machine code, compiled when first called and kept in a cache beside its source.
+    """As `olrl.learners.compiled`, for functions that call others or hold constants from other files.
 
-    It runs without the interpreter's lock. Sums may be taken in another order and multiplications fused, but
-    infinities and NaN are those of numpy.
+    numba's cache would notice a change to the function's own file alone, so its name tells the rest.
     """
-    # numba's cache would notice a change to the function's own file alone, not to what it calls or to constants.
     function.__qualname__ = f"{function.__qualname__}_{_VERSION}"
-    fast = njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-    return cast(_Function, fast(function))
+    return compiled_alone(function)
 
 
 def inlined(function: _Function) -> _Function:

@@ -121,7 +121,7 @@ def run(
         ),
     ],
     model: Annotated[
-        str, typer.Option(metavar="nano|pico|DIR|HUB-ID", help="The model that learns.")
+        str, typer.Option(metavar="nano|pico|femto|DIR|HUB-ID", help="The model that learns.")
     ] = RunConfig.model,
     controller: Annotated[
         str, typer.Option(metavar="NAME", help=f"What decides: {', '.join(CONTROLLERS)}.")
@@ -139,7 +139,7 @@ def run(
         typer.Option(
             metavar="X",
             show_default="the model's own",
-            help="Learning rate control starts from; any model but nano and pico needs it.",
+            help="Learning rate control starts from; any model but those that ship needs it.",
         ),
     ] = None,
     base_batch: Annotated[

@@ -25,7 +25,6 @@ from olrl.agents.ppo.train import train
 from olrl.agents.ppo.validation import validate
 from olrl.control.policy import FrozenPolicy
 
-
 # The run's own validation would be counted as training.
 HARDLY: dict[str, Any] = {"streams": 1, "rounds": 1, "model": "pico", "every_leg": False}
 

@@ -16,13 +16,14 @@ def compiled(function: Function) -> Function:
     """`function` compiled by numba when it is first called, in nopython mode, and kept on disk for later runs.
 
     Sums may be taken in another order and products be fused with sums, which is what vector instructions need;
-    NaN and infinity keep their meaning. Whatever compiled functions call belongs in their own file: numba looks
-    at the age of that file alone to tell whether what it kept is still true.
+    NaN and infinity keep their meaning. It runs without the interpreter's lock. Whatever compiled functions call
+    belongs in their own file: numba looks at the age of that file alone to tell whether what it kept is still
+    true.
     """
     settings: dict[str, Any] = {
         "nogil": True,
         "error_model": "numpy",
-        "fastmath": {"reassoc", "contract"},
+        "fastmath": {"reassoc", "contract", "nsz"},
     }
     try:
         made: Any = numba.njit(function, cache=True, **settings)
