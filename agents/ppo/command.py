@@ -17,7 +17,7 @@ from .export import PACKAGES
 from .progress import Progress
 from .recipe import recipe as recipe_of
 from .report import write_report
-from .train import policy_of_checkpoint, train
+from .train import best_policy, policy_of_checkpoint, train
 
 
 def train_and_tell(profile: str, *, seed: int, out: Path, resume: bool, bars: Bars) -> Progress:
@@ -65,7 +65,7 @@ def _check_same(given: dict[str, Any], settings: dict[str, Any], out: Path) -> N
 
 
 def export_checkpoint(run: Path, out: Path) -> Path:
-    """The policy of a run's newest checkpoint, written to `out`."""
+    """The best policy of a run so far, or its last where none was judged yet, written to `out`."""
     config = RunFolder.open(run).read_config()
     if config.get("command") != "train":
         raise ValueError(f"{run} is not the folder of an olrl train run")
@@ -74,7 +74,8 @@ def export_checkpoint(run: Path, out: Path) -> Path:
         raise ValueError(f"{run} holds no checkpoint yet: let olrl train run to the end of its first leg")
     recipe = recipe_of(config["profile"])
     _check_same_policy(config["recipe"], json.loads(json.dumps(asdict(recipe))), run)
-    policy_of_checkpoint(recipe, checkpoint, seed=config["seed"]).save(out)
+    last = policy_of_checkpoint(recipe, checkpoint, seed=config["seed"])
+    best_policy(run, last, Progress.from_dict(checkpoint.progress)).save(out)
     return out
 
 

@@ -177,7 +177,7 @@ def test_a_damaged_checkpoint_is_said(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(finished, tmp_path / "run")
-    newest = max((tmp_path / "run" / "checkpoints").iterdir())
+    newest = max((tmp_path / "run" / "checkpoints").glob("[0-9]*"))
     (newest / "progress.json").write_text("{", encoding="utf-8")
     resume = ["train", "--profile", "tiny", "--seed", "3", "--out", str(tmp_path / "run"), "--resume"]
     assert "cannot read checkpoint" in mistake(resume, capsys)
