@@ -133,7 +133,7 @@ def export(
         Path | None, typer.Option(metavar="DIR", show_default="RUN_DIR/policy", help="The policy folder.")
     ] = None,
 ) -> None:
-    """Make a policy folder of a training run, from its newest checkpoint."""
+    """Make a policy folder of a training run, from its best policy so far."""
     from .ppo.command import export_checkpoint
 
     print(f"policy written to {export_checkpoint(run, out or run / 'policy')}")

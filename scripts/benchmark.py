@@ -37,7 +37,7 @@ def main() -> int:
     args = _arguments()
     if args.worker:
         setting = Setting(quick=args.quick, documents=args.documents, scratch=args.scratch, seed=args.seed)
-        measure(args.worker, setting, args.out, profile=args.profile)
+        measure(args.worker, setting, args.out, only=args.part, profile=args.profile)
         return 0
     trees = [Tree(name="this", path=ROOT)]
     if args.against is not None:
@@ -46,6 +46,7 @@ def main() -> int:
             return 2
         trees.append(Tree(name="other", path=args.against.resolve()))
     options = ["--documents", str(args.documents), "--seed", str(args.seed)]
+    options += [word for part in args.part for word in ("--part", part)]
     options += [f"--{name}" for name in ("quick", "profile") if getattr(args, name)]
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(trees=tuple(trees), repeats=args.repeat, scratch=Path(scratch), options=tuple(options))
@@ -67,6 +68,9 @@ def _arguments() -> argparse.Namespace:
         description=first, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--section", action="append", choices=list(MODULES), help="repeatable; default: all")
+    parser.add_argument(
+        "--part", action="append", default=[], help="only parts of this name, such as pico; repeatable"
+    )
     parser.add_argument("--against", type=Path, help="a checkout of another version")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each section and version (default 3)")
     parser.add_argument("--out", type=Path, help="a file for the JSON; standard output otherwise")
