@@ -1,14 +1,12 @@
 """What vector environments that are one computation have in common: seeds, episodes, the interface of SB3."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-import gymnasium
 import numpy as np
 from gymnasium.utils import seeding
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
 from olrl.control.coding import Decisions
@@ -16,13 +14,14 @@ from olrl.control.decision import Base
 from olrl.monitor.features import FeatureExtractor
 
 from .control_env import ControlEnv, Observation, draw_episode_seed
+from .indivisible import IndivisibleVecEnv
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Signals = dict[str, Floats]
 
 
-class ControlVecEnv(VecEnv, ABC):
+class ControlVecEnv(IndivisibleVecEnv):
     """n environments like `single`, stepped as one; observations, actions and seeds are those of n `single`.
 
     `info` is leaner: `TimeLimit.truncated`, `terminal_observation` at the end of an episode, and what an
@@ -125,19 +124,3 @@ class ControlVecEnv(VecEnv, ABC):
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """An attribute that all instances share, once for each; AttributeError if there is none."""
         return [getattr(self.single, attr_name)] * len(list(self._get_indices(indices)))
-
-    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Refused: the instances share their settings, so make another vector environment."""
-        raise ValueError(f"{attr_name!r} is shared by all instances: make another {type(self).__name__}")
-
-    def env_method(
-        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
-    ) -> list[Any]:
-        """Refused: there is no environment behind an instance."""
-        raise ValueError(f"there is no environment behind an instance to call {method_name!r} on")
-
-    def env_is_wrapped(
-        self, wrapper_class: type[gymnasium.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
-    ) -> list[bool]:
-        """False for each: nothing wraps an instance."""
-        return [False] * len(list(self._get_indices(indices)))

@@ -6,16 +6,17 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from typing import Any
 
-import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
+from .indivisible import IndivisibleVecEnv
+
 Maker = Callable[[], VecEnv]
 
 
-class VecEnvProcesses(VecEnv):
+class VecEnvProcesses(IndivisibleVecEnv):
     """k vector environments, each in a process; their instances one behind the other.
 
     Where `SubprocVecEnv` gives every single environment a process and waits for the slowest at each step, here
@@ -75,22 +76,6 @@ class VecEnvProcesses(VecEnv):
         for part in self._parts:
             values += part.answer()
         return [values[i] for i in wanted]
-
-    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Refused: the instances share their settings, so make another vector environment."""
-        raise ValueError(f"{attr_name!r} lies in another process: make another {type(self).__name__}")
-
-    def env_method(
-        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
-    ) -> list[Any]:
-        """Refused: there is no environment behind an instance."""
-        raise ValueError(f"there is no environment behind an instance to call {method_name!r} on")
-
-    def env_is_wrapped(
-        self, wrapper_class: type[gymnasium.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
-    ) -> list[bool]:
-        """False for each: nothing wraps an instance."""
-        return [False] * len(list(self._get_indices(indices)))
 
 
 class _Part:
