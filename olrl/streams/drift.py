@@ -43,6 +43,9 @@ class DriftConfig:
     noise: with `burst`, what bursts do; with another kind, bursts on top of the drift: a quarter of every
         second stretch, just after its middle, is corrupted.
     mix: share of a stretch over which gradual drift mixes.
+    concurrent: documents of a domain that are written at the same time. 1 means one after the other; with more,
+        each part of about 300 bytes comes from one of so many open documents, as where many people write into one
+        stream: the next chunk is then no longer the rest of the last one's document.
     domains: domains to draw from; None means all of the split.
     split: which documents may be used.
     seed: decides everything that is drawn.
@@ -58,6 +61,7 @@ class DriftConfig:
     segment_bytes: tuple[int, int] = (10_000, 50_000)
     noise: Noise | None = None
     mix: float = 0.5
+    concurrent: int = 1
     n_recurring: int = 3
     domains: tuple[str, ...] | None = None
     split: Split = "test"
@@ -75,6 +79,8 @@ class DriftConfig:
             )
         if not 0 < self.mix <= 1:
             raise ValueError(f"mix must be in (0, 1], a share of a stretch, not {self.mix!r}")
+        if self.concurrent < 1:
+            raise ValueError(f"concurrent must be at least 1 document, not {self.concurrent!r}")
         if self.n_recurring < 2:
             raise ValueError(f"n_recurring must be at least 2 domains, not {self.n_recurring!r}")
         if self.domains is not None and not self.domains:
@@ -186,8 +192,9 @@ def _play(segments: list[Segment], config: DriftConfig, corpus: TextSource) -> I
             if segment.successor and rng.random() * segment.n_bytes < segment.n_bytes - left:
                 name = segment.successor
             if name not in decks:
-                decks[name] = _Deck(corpus.documents(name, config.split), rng)
-            text = decks[name].part() if segment.successor else decks[name].whole()
+                decks[name] = _Deck(corpus.documents(name, config.split), rng, concurrent=config.concurrent)
+            whole = segment.successor is None and config.concurrent == 1
+            text = decks[name].whole() if whole else decks[name].part()
             if segment.noise is not None:
                 text = corrupt(text, segment.noise, rng)
             content = text.encode("utf-8")[:left]
@@ -198,12 +205,15 @@ def _play(segments: list[Segment], config: DriftConfig, corpus: TextSource) -> I
 
 
 class _Deck:
-    """Texts of a domain in a random order, each once before any comes again; whole, or a part at a time."""
+    """Texts of a domain in a random order, each once before any comes again; whole, or a part at a time.
 
-    def __init__(self, documents: Sequence[Document], rng: np.random.Generator) -> None:
+    Parts come from `concurrent` open documents, each time from a random one of them.
+    """
+
+    def __init__(self, documents: Sequence[Document], rng: np.random.Generator, *, concurrent: int) -> None:
         self._documents, self._rng = documents, rng
         self._order: list[int] = []
-        self._parts: list[str] = []
+        self._open: list[list[str]] = [[] for _ in range(concurrent)]  # the parts left of each
 
     def whole(self) -> str:
         if not self._order:
@@ -211,6 +221,7 @@ class _Deck:
         return self._documents[self._order.pop()].text
 
     def part(self) -> str:
-        if not self._parts:
-            self._parts = cut(self.whole(), target=300, limit=500)[::-1]
-        return self._parts.pop()
+        which = int(self._rng.integers(len(self._open))) if len(self._open) > 1 else 0
+        if not self._open[which]:
+            self._open[which] = cut(self.whole(), target=300, limit=500)[::-1]
+        return self._open[which].pop()
