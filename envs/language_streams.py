@@ -38,6 +38,7 @@ class LanguageStreams:
         self._suite = suite
         self._tokenizer = loaded.tokenizer
         self._config = config
+        self.optimizer = optimizer
         self._rounds = rounds
         model = copy.deepcopy(loaded.model)  # a learner's training would change the one that was loaded
         self._references = References(model, fixed=fixed, config=config, optimizer=optimizer)

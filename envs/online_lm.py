@@ -30,13 +30,15 @@ from .reward import Reward
 class EpisodeRanges:
     """What is drawn anew for each episode; a range of one value fixes it.
 
-    `base_lr_octaves`: the base rate is the tuned one times 2^U(-x, x). `base_free`: probability that batch size
+    `base_lr_octaves`: the base rate is the tuned one times 2^U(-x, x); `base_right`: probability that it is the
+    tuned one itself, as a user's often is. `base_free`: probability that batch size
     and window of the base are drawn from their ladders instead of the tuned ones. `update_cost`: uniform, units.
     `price`: 0 with probability one half, otherwise log-uniform in this range; `(0, 0)` for no price ever.
     `mask_probability`: of each group of signals to be missing throughout the episode.
     """
 
     base_lr_octaves: float = 3.5
+    base_right: float = 0.0
     base_free: float = 0.5
     update_cost: tuple[float, float] = (0.0, 16.0)
     price: tuple[float, float] = (0.003, 0.1)
@@ -45,7 +47,7 @@ class EpisodeRanges:
     def __post_init__(self) -> None:
         if not 0 <= self.base_lr_octaves <= 20:
             raise ValueError(f"base_lr_octaves must be from 0 to 20, not {self.base_lr_octaves!r}")
-        for name in ("base_free", "mask_probability"):
+        for name in ("base_right", "base_free", "mask_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be a probability, not {getattr(self, name)!r}")
         if not 0 <= self.update_cost[0] <= self.update_cost[1] < math.inf:
@@ -66,8 +68,11 @@ class EpisodeRanges:
         """Base, cost model, price and missing signals of one episode."""
         free = rng.random() < self.base_free
         batch_size, window = int(rng.choice(BATCH_SIZES)), int(rng.choice(WINDOWS))
+        octaves = rng.uniform(-self.base_lr_octaves, self.base_lr_octaves)
+        if self.base_right and rng.random() < self.base_right:
+            octaves = 0.0
         base = Base(
-            lr=fixed.lr * 2.0 ** rng.uniform(-self.base_lr_octaves, self.base_lr_octaves),
+            lr=fixed.lr * 2.0**octaves,
             batch_size=batch_size if free else fixed.batch_size,
             window=window if free else fixed.window,
             weight_decay=fixed.weight_decay,
@@ -166,8 +171,8 @@ class OnlineLMEnv(ControlEnv):
         self._fixed = loaded.fixed
         self.rounds = rounds
         self._n_streams = n_streams
-        self._ranges = EpisodeRanges.from_dict(ranges or {})
-        self._config = LoopConfig(chunk=chunk, seq_len=loaded.seq_len)
+        self.ranges = EpisodeRanges.from_dict(ranges or {})
+        self.config = LoopConfig(chunk=chunk, seq_len=loaded.seq_len)
         self.optimizer = OptimizerConfig(name=optimizer)  # type: ignore[arg-type] # checked there
         suite = SuiteConfig.for_rounds(
             rounds,
@@ -177,7 +182,7 @@ class OnlineLMEnv(ControlEnv):
             segment=(segment[0], segment[1]),
         )
         self.streams = LanguageStreams(
-            suite, loaded, fixed=self._fixed, config=self._config, optimizer=self.optimizer, rounds=rounds
+            suite, loaded, fixed=self._fixed, config=self.config, optimizer=self.optimizer, rounds=rounds
         )
 
     @cached_property
@@ -190,8 +195,8 @@ class OnlineLMEnv(ControlEnv):
         """Stream, base, cost, price and missing signals of the episode named by `seed`."""
         rng = np.random.default_rng(seed)
         number = int(rng.integers(self._n_streams))
-        base, cost, price, masked = self._ranges.draw(rng, self._fixed)
-        config = replace(self._config, cost=cost, price=price, masked=masked, seed=number)
+        base, cost, price, masked = self.ranges.draw(rng, self._fixed)
+        config = replace(self.config, cost=cost, price=price, masked=masked, seed=number)
         return LMTask(number=number, base=base, config=config)
 
     def _new_episode(self, seed: int) -> Episode:

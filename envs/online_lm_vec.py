@@ -1,7 +1,6 @@
 """Language-model environments, many at once: `OnlineLMEnv` with its learners stacked."""
 
 import math
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -10,17 +9,14 @@ from numpy.typing import NDArray
 from olrl.assembly import assemble_rounds
 from olrl.control.coding import Decisions
 from olrl.control.decision import Base
-from olrl.learners.learner import UpdateReport
-from olrl.learners.stack import LearnerStack, StackReports
-from olrl.loop import RoundRecord, Rounds
+from olrl.loop import RoundRecord
 from olrl.monitor.features import batch_signals
 from olrl.monitor.signals import Signals as LearnerSignals
 
 from .control_vec_env import ControlVecEnv, Floats, Ints, Signals
 from .online_lm import OnlineLMEnv, Replay
 from .reward import running_mean, worst_spent_fraction
-
-_FIGURES = tuple(field.name for field in fields(StackReports) if field.name not in ("updates", "nonfinite"))
+from .stacked_loops import StackedLoops
 
 
 class OnlineLMVecEnv(ControlVecEnv):
@@ -45,10 +41,9 @@ class OnlineLMVecEnv(ControlVecEnv):
     def __init__(self, n: int, **settings: Any) -> None:
         self._single = single = OnlineLMEnv(**settings)
         super().__init__(n, single, rounds=single.rounds)
-        self._stack = LearnerStack(single.loaded.model, n, optimizer=single.optimizer)
-        self._loops: list[Rounds] = []
-        self._decays = np.zeros(n)
-        self._length = single.loaded.seq_len + 1
+        self._loops = StackedLoops(
+            single.loaded.model, n, optimizer=single.optimizer, seq_len=single.loaded.seq_len
+        )
         self._references: list[tuple[float, ...]] = [()] * n
         self.records: list[RoundRecord] = []
         self.loss_nats, self.reference_nats = np.zeros(n), np.zeros(n)
@@ -58,36 +53,22 @@ class OnlineLMVecEnv(ControlVecEnv):
         streams = self._single.streams
         tasks = [self._single.draw_task(seed) for seed in episode_seeds]
         streams.prepare(task.number for task in tasks)
-        if not self._loops:
-            self._loops = [None] * self.num_envs  # type: ignore[list-item] # all are filled below
-        self._stack.reset(which)
+        loops = [
+            assemble_rounds(Replay(streams.chunks(task.number)), base=task.base, config=task.config)
+            for task in tasks
+        ]
+        self._loops.begin(which, loops, [task.base.weight_decay for task in tasks])
         for i, task in zip(which, tasks, strict=True):
-            chunks = Replay(streams.chunks(task.number))
-            self._loops[i] = assemble_rounds(chunks, base=task.base, config=task.config)
             self._references[i] = streams.reference(task.number)
-            self._decays[i], self._price[i] = task.base.weight_decay, task.config.price
+            self._price[i] = task.config.price
             self._worst_spent[i] = worst_spent_fraction(task.config.cost)
         self._running[which] = 0.0
         return [task.base for task in tasks]
 
     def _observe(self, which: Ints, *, first: bool) -> Signals:
-        loops = [self._loops[i] for i in which]
-        examples = [loop.next_examples() for loop in loops]
-        losses = self._score(which, [rows for rows in examples if rows is not None])
-        signals = [loop.observed(row) for loop, row in zip(loops, losses, strict=True)]
+        signals = self._loops.observe(which)
         self._take_in(which, signals)
         return batch_signals(signals)
-
-    def _score(self, which: Ints, examples: list[NDArray[np.int32]]) -> list[Floats]:
-        """Losses of each learner's examples; all have as many but where an episode has just begun."""
-        counts = [len(rows) for rows in examples]
-        losses: list[Floats] = [np.empty(0)] * len(examples)
-        for count in set(counts):
-            places = [k for k, other in enumerate(counts) if other == count]
-            found = self._stack.score(np.stack([examples[k] for k in places]), which[places])
-            for k, row in zip(places, found, strict=True):
-                losses[k] = row
-        return losses
 
     def _take_in(self, which: Ints, signals: list[LearnerSignals]) -> None:
         rounds = [self._loops[i].round for i in which]
@@ -97,28 +78,7 @@ class OnlineLMVecEnv(ControlVecEnv):
         self._running[which] = running_mean(self._running[which], self.reference_nats[which], counts)
 
     def _train(self, decisions: Decisions) -> None:
-        loops = self._loops
-        singles = [decisions.single(i, weight_decay=float(decay)) for i, decay in enumerate(self._decays)]
-        drawn = [loop.training(decision) for loop, decision in zip(loops, singles, strict=True)]
-        training = np.array([i for i, rows in enumerate(drawn) if rows is not None], dtype=np.int64)
-        rows = [drawn[i] for i in training]
-        examples = np.zeros((len(rows), max(map(len, rows), default=0), self._length), dtype=np.int32)
-        for place, some in zip(examples, rows, strict=True):
-            place[: len(some)] = some
-        sizes = decisions.batch_size[training]
-        reports = self._stack.update(
-            examples,
-            training,
-            batch_size=sizes,
-            updates=np.array([len(some) for some in rows], dtype=np.int64) // sizes,
-            lr=decisions.lr[training],
-            weight_decay=self._decays[training],
-        )
-        done = {int(i): _report(reports, k, sizes) for k, i in enumerate(training)}
-        self.records = [
-            loop.trained(decision, done.get(i, UpdateReport()))
-            for i, (loop, decision) in enumerate(zip(loops, singles, strict=True))
-        ]
+        self.records = self._loops.train(decisions)
 
     def _infos(self) -> list[dict[str, Any]]:
         losses, references = self.loss_nats.tolist(), self.reference_nats.tolist()
@@ -128,9 +88,7 @@ class OnlineLMVecEnv(ControlVecEnv):
         ]
 
     def _spent_shares(self) -> list[float]:
-        return [
-            record.spent / loop.cost.budget for record, loop in zip(self.records, self._loops, strict=True)
-        ]
+        return [record.spent / self._loops[i].cost.budget for i, record in enumerate(self.records)]
 
     def _judge(self) -> tuple[Floats, NDArray[np.bool_]]:
         failed = self.reward.failed(loss=self.loss_nats, running=self._running)
@@ -147,15 +105,3 @@ class OnlineLMVecEnv(ControlVecEnv):
             worst_spent_fraction=self._worst_spent,
         )
         return np.where(failed, penalties, rewards), failed
-
-
-def _report(reports: StackReports, k: int, sizes: Ints) -> UpdateReport:
-    """One learner's report."""
-    figures = {name: float(getattr(reports, name)[k]) for name in _FIGURES}
-    updates, nonfinite = int(reports.updates[k]), int(reports.nonfinite[k])
-    return UpdateReport(
-        updates=updates,
-        nonfinite=nonfinite,
-        examples=(updates + nonfinite) * int(sizes[k]),
-        **{name: None if math.isnan(value) else value for name, value in figures.items()},
-    )

@@ -1,5 +1,6 @@
 """The vector environments of a stage."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,8 @@ def build_environments(stage: StageConfig, recipe: Recipe) -> VecEnv:
 
     Rewards are bounded from below for training: see `BoundedLoss`.
     """
+    if stage.kind == "hindsight":  # makes its own runs: only the spaces are asked for
+        stage = replace(stage, kind="surrogate", n_envs=1, env={})
     settings = {**stage.env, "coding": recipe.coding, "coding_settings": dict(recipe.coding_settings)}
     return BoundedLoss(VecMonitor(_environments(stage, settings)), gamma=stage.ppo.gamma)
 

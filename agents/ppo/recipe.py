@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-StageKind = Literal["surrogate", "language"]
+from ..hindsight.config import HindsightConfig
+
+StageKind = Literal["surrogate", "hindsight", "language"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +43,10 @@ class PPOConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class StageConfig:
-    """PPO on one kind of environment for about `steps` environment steps, in `legs` legs of equal length.
+    """About `steps` environment steps, in `legs` legs of equal length.
 
+    A surrogate or language stage is PPO on such environments. A hindsight stage fits the policy to what its choices
+    would have cost (`olrl.agents.hindsight`); its steps are the decisions of the learners that the policy steers.
     Each leg starts from environments seeded anew by (seed, stage, leg), and a checkpoint stands between two
     legs: a run that is resumed there goes on exactly as one that was never stopped.
     """
@@ -50,20 +54,23 @@ class StageConfig:
     name: str
     kind: StageKind
     steps: int
-    n_envs: int
+    n_envs: int = 1
     legs: int = 4
     env: Mapping[str, Any] = field(default_factory=dict)
     ppo: PPOConfig = PPOConfig()
+    hindsight: HindsightConfig = HindsightConfig()
 
     def __post_init__(self) -> None:
-        if self.kind not in ("surrogate", "language"):
-            raise ValueError(f"a stage is of kind surrogate or language, not {self.kind!r}")
+        if self.kind not in ("surrogate", "hindsight", "language"):
+            raise ValueError(f"a stage is of kind surrogate, hindsight or language, not {self.kind!r}")
         if self.steps < 1 or self.n_envs < 1 or self.legs < 1:
             raise ValueError("steps, n_envs and legs of a stage must be at least 1")
 
     @property
     def leg_steps(self) -> int:
-        """Environment steps of one leg: whole rollouts, at least one."""
+        """Environment steps of one leg: whole streams or whole rollouts, at least one."""
+        if self.kind == "hindsight":
+            return self.hindsight.streams * self.hindsight.rounds * self.hindsight.policy_lanes
         rollout = self.ppo.rollout * self.n_envs
         return max(1, round(self.steps / self.legs / rollout)) * rollout
 

@@ -15,8 +15,11 @@ from stable_baselines3.common.utils import FloatSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
 from olrl.control.actions import action_coding
-from olrl.control.policy import FrozenPolicy
+from olrl.control.policy import QUANTILES, FrozenPolicy
 
+from ..hindsight.fit import Examples, fit
+from ..hindsight.stage import RunTask, frozen_settings, make_runs, quantiles_of
+from ..hindsight.targets import choice_costs
 from .callbacks import StageCallback
 from .checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, save_checkpoint
 from .environments import build_environments
@@ -29,13 +32,14 @@ from .validation import Validation, validate
 CHECKPOINTS = "checkpoints"
 BEST = "checkpoints/best"
 STAY_BIAS, UPDATE_BIAS = 1.0, 2.0  # logits
-# Which heads of a coding are moves (down, stay, up).
-MOVE_HEADS = {
-    "moves": (True, True, True, False),
-    "positions": (True, False, False, False),
-    "residual": (True, False, False, False),
-    "residual-moves": (True, True, True, False),
-    "anchored": (False, False, False, False),
+# Which choice of each head of a coding is to stay; None where heads are positions, and for the update.
+STAYING: dict[str, tuple[int | None, ...]] = {
+    "moves": (1, 1, 1, None),
+    "leaps": (2, 1, 1, None),
+    "positions": (1, None, None, None),
+    "residual": (1, None, None, None),
+    "residual-moves": (1, 1, 1, None),
+    "anchored": (None, None, None, None),
 }
 
 
@@ -134,10 +138,13 @@ class _StageRun:
         self.report.part(f"stage {self.stage.name}", self.stage.leg_steps * self.stage.legs)
         while self.progress.leg < self.stage.legs:
             started = time.perf_counter()
-            self._train_leg(self.progress.leg)
+            if self.stage.kind == "hindsight":
+                self.progress.quantiles = self._look_back(self.progress.leg)
+            else:
+                self._train_leg(self.progress.leg)
+                self.progress.quantiles = observation_quantiles(self.model)
             self.progress.leg += 1
             self.progress.seconds += time.perf_counter() - started
-            self.progress.quantiles = observation_quantiles(self.model)
             policy = frozen(self.recipe, self.model, self.progress, seed=self.seed)
             if self.recipe.validation.every_leg or self.progress.leg == self.stage.legs:
                 self._judge(policy)
@@ -186,6 +193,43 @@ class _StageRun:
         offset = model.num_timesteps - first
         callback = StageCallback(lambda steps, note: self.report.step(steps - offset, note))
         model.learn(stage.leg_steps, callback=callback, reset_num_timesteps=False, log_interval=1)
+
+    def _look_back(self, leg: int) -> list[list[float]]:
+        """A leg of a hindsight stage; quantiles of every feature over all its observations."""
+        stage, config = self.stage, self.stage.hindsight
+        folder = self.out / "hindsight" / stage.name
+        folder.mkdir(parents=True, exist_ok=True)
+        policy = frozen(self.recipe, self.model, self.progress, seed=self.seed)
+        seed = _leg_seed(self.seed, self.number, 0)  # one suite for all legs: each takes its next streams
+        env = frozen_settings({**stage.env, "stream_seed": seed})
+        tasks = [
+            RunTask(
+                number=number,
+                env=env,
+                config=config,
+                policy=policy,
+                seed=seed,
+                path=folder / f"{number:05d}.npz",
+            )
+            for number in range(config.streams * (leg + 1))
+        ]
+        per_stream = config.rounds * config.policy_lanes
+        runs = make_runs(tasks, lambda done: self.report.step(done * per_stream))
+        examples = Examples()
+        for one in runs:
+            examples.add(one.observations, choice_costs(one, coding=self.recipe.coding, config=config))
+        actor = self.model.policy
+        cost = fit(
+            lambda seen: actor.action_net(actor.mlp_extractor.forward_actor(seen)),
+            [*actor.mlp_extractor.policy_net.parameters(), *actor.action_net.parameters()],
+            examples,
+            heads=action_coding(self.recipe.coding).nvec,
+            config=config,
+            seed=_leg_seed(self.seed, self.number, leg),
+        )
+        self.report.say(f"fitted to {len(examples):,} decisions of {len(runs)} streams: {cost:+.3f}")
+        self.model.num_timesteps = (leg + 1) * stage.leg_steps
+        return [row.tolist() for row in quantiles_of(runs, QUANTILES)]
 
     def _validate(self) -> Validation:
         policy = frozen(self.recipe, self.model, self.progress, seed=self.seed)
@@ -268,9 +312,9 @@ def _lean_towards_staying(model: PPO, coding: str) -> None:
     with torch.no_grad():
         bias[-1] += UPDATE_BIAS  # the last head is skip, update
         start = 0
-        for choices, moves in zip(action_coding(coding).nvec, MOVE_HEADS[coding], strict=True):
-            if moves:
-                bias[start + 1] += STAY_BIAS  # down, stay, up
+        for choices, stay in zip(action_coding(coding).nvec, STAYING[coding], strict=True):
+            if stay is not None:
+                bias[start + stay] += STAY_BIAS
             start += choices
 
 

@@ -11,6 +11,7 @@ from olrl.control.decision import BATCH_SIZES, MAX_LR_NOTCHES, WINDOWS
 
 _BATCH_SIZES = np.array(BATCH_SIZES)
 _STAY = np.array(1)  # of a head that moves
+_FAR_STAY = np.array(2)  # of one that moves up to two notches
 _ZERO, _OPPOSED, _ALIGNED = np.array(0.0), np.array(-1.0), np.array(1.0)
 _LN2 = np.log(2.0)
 _SHORTEST, _FARTHEST = np.array(0), np.array(len(WINDOWS) - 1)
@@ -65,6 +66,32 @@ class Moves(ActionCoding):
     def stay(self, state: ActionState) -> NDArray[np.int64]:
         """All ones."""
         return np.ones((len(state.window), 4), dtype=np.int64)
+
+
+class Leaps(ActionCoding):
+    """As `moves`, but up to two notches of the rate a round: two down (0), one (1), stay (2), one up (3), two (4).
+
+    From a base that is eight times too high the right rate is two rounds away instead of three.
+
+    >>> coding = Leaps()
+    >>> state = coding.start(base_lr=1e-3, base_batch_size=8, base_window=4)
+    >>> coding.apply(state, np.array([[4, 1, 1, 1]])).single().lr
+    0.004
+    """
+
+    name = "leaps"
+    nvec = (5, 3, 3, 2)
+
+    def _move(
+        self, state: ActionState, heads: NDArray[np.int64], signals: Mapping[str, NDArray[np.float64]]
+    ) -> None:
+        state.lr_notches = state.lr_notches + (heads[0] - _FAR_STAY)
+        _move_batch(state, (heads[1] - _STAY).astype(np.float64))
+        _move_window(state, heads[2] - _STAY)
+
+    def stay(self, state: ActionState) -> NDArray[np.int64]:
+        """The middle of each head."""
+        return np.tile(np.array([2, 1, 1, 1]), (len(state.window), 1))
 
 
 class Positions(ActionCoding):
@@ -186,7 +213,7 @@ class Anchored(ActionCoding):
 
 
 ACTION_CODINGS: dict[str, type[ActionCoding]] = {
-    coding.name: coding for coding in (Moves, Positions, Residual, ResidualMoves, Anchored)
+    coding.name: coding for coding in (Moves, Leaps, Positions, Residual, ResidualMoves, Anchored)
 }
 
 

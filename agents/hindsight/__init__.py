@@ -1,0 +1,1 @@
+"""Learning control from hindsight: what each choice would have cost, told by constant runs side by side."""

@@ -1,0 +1,45 @@
+"""Settings of a hindsight stage."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class HindsightConfig:
+    """How many runs a leg makes, and how the policy is fitted to all of them so far.
+
+    streams: training streams of a leg, each of `rounds` decisions.
+    policy_lanes: learners on each stream that the policy itself steers, from bases right and wrong; one
+        decision in `1 / explore` of theirs moves the rate at random, so that what follows a mistake is seen too.
+    horizon: rounds after a decision over which its cost is counted.
+    commitment: weight of what a choice itself costs over the horizon, beside the best that can still be reached
+        by going on in its direction; 1 would never take two steps where the first one alone does not pay.
+    steps, batch_size, learning_rate, weight_decay: of AdamW, anew from the stage's initial weights in each leg.
+    entropy: per cent of loss that a choice may cost more and still be taken e times less often.
+    noise: standard deviation of noise added to observations, which are about 1 in size.
+    """
+
+    streams: int = 24
+    rounds: int = 100
+    policy_lanes: int = 8
+    explore: float = 0.1
+    horizon: int = 12
+    commitment: float = 0.15
+    steps: int = 3000
+    batch_size: int = 512
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    entropy: float = 0.3
+    noise: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("streams", "rounds", "policy_lanes", "horizon", "steps", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name} of a hindsight stage must be at least 1, not {getattr(self, name)!r}"
+                )
+        for name in ("explore", "commitment"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)!r}")
+        for name in ("learning_rate", "entropy"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, not {getattr(self, name)!r}")

@@ -1,0 +1,165 @@
+"""Constant decisions side by side on a stream, and beside them learners that the policy steers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from olrl.assembly import LoopConfig, assemble_rounds
+from olrl.control.coding import ActionCoding, Decisions
+from olrl.control.decision import WINDOWS, Base
+from olrl.envs.language_streams import LanguageStreams
+from olrl.envs.masks import draw_masks
+from olrl.envs.online_lm import EpisodeRanges, Replay
+from olrl.envs.stacked_loops import StackedLoops
+from olrl.models.load import LoadedModel
+from olrl.monitor.features import FeatureExtractor, batch_signals
+
+from .config import HindsightConfig
+
+Floats = NDArray[np.float64]
+Act = Callable[[NDArray[np.float32]], NDArray[np.int64]]
+
+RATE_OCTAVES = np.arange(-4.0, 5.0)  # of the tuned rate
+BATCHES = (1, 4, 16, 64)
+WINDOW_POSITIONS = (0, 2, 4, 7)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamRuns:
+    """What n learners saw and did on one stream of T decisions, F features an observation.
+
+    The first `len(constants(fixed))` are the constant ones, in that order; `loss` has one column more than there
+    were decisions. Where a learner stands *before* a decision: `octaves` of the tuned rate, `log_batch` (log2 of
+    the batch size), `window` (position on its ladder). `price` and `share` (of the budget that the updates of a
+    round spend at the tuned batch size) are of the whole run.
+    """
+
+    observations: NDArray[np.float32]  # (n, T, F)
+    loss: Floats  # (n, T + 1), nats per token
+    octaves: Floats  # (n, T)
+    log_batch: Floats  # (n, T)
+    window: Floats  # (n, T)
+    price: Floats  # (n,)
+    share: Floats  # (n,)
+
+    def save(self, path: Path) -> None:
+        """Write, whole or not at all."""
+        scratch = path.with_suffix(".tmp.npz")
+        np.savez(scratch, **{field.name: getattr(self, field.name) for field in fields(self)})
+        scratch.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "StreamRuns":
+        """From `save`; ValueError, OSError or KeyError for anything else."""
+        with np.load(path, allow_pickle=False) as arrays:
+            return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+
+
+def constants(fixed: Base) -> list[Base | None]:
+    """The constant runs: rates around the tuned one, batch sizes, windows, and `None`, which never trains."""
+    rates = [replace(fixed, lr=fixed.lr * 2.0**octave) for octave in RATE_OCTAVES]
+    batches = [replace(fixed, batch_size=size) for size in BATCHES]
+    windows = [replace(fixed, window=WINDOWS[position]) for position in WINDOW_POSITIONS]
+    return [*rates, *batches, *windows, None]
+
+
+class HindsightRunner:
+    """Makes the runs on streams of one suite, one stream at a time."""
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        streams: LanguageStreams,
+        *,
+        loop: LoopConfig,
+        config: HindsightConfig,
+        ranges: EpisodeRanges,
+    ) -> None:
+        assert loaded.fixed is not None
+        self._loaded, self._streams = loaded, streams
+        self._fixed = loaded.fixed
+        self._loop, self._config, self._ranges = loop, config, ranges
+        self._constants = constants(loaded.fixed)
+
+    def run(self, number: int, act: Act, coding: ActionCoding, *, seed: int) -> StreamRuns:
+        """All runs on stream `number`; `act` maps observations (n, F) to actions (n, heads) of `coding`."""
+        config, rng = self._config, np.random.default_rng([seed, number])
+        bases, loops_of = self._lanes(number, rng)
+        n = len(bases)
+        chunks = self._streams.chunks(number)
+        loops = StackedLoops(
+            self._loaded.model, n, optimizer=self._streams.optimizer, seq_len=self._loop.seq_len
+        )
+        every = np.arange(n)
+        rounds = [
+            assemble_rounds(Replay(chunks), base=base, config=one)
+            for base, one in zip(bases, loops_of, strict=True)
+        ]
+        loops.begin(every, rounds, [base.weight_decay for base in bases])
+        features, standing = FeatureExtractor.for_bases(bases), coding.start_at(bases)
+        decisions = coding.apply(standing.copy(), coding.stay(standing))  # the bases, in force at first
+        observed, losses, states = [], [], []
+        for t in range(config.rounds + 1):
+            signals = batch_signals(loops.observe(every))
+            losses.append(signals["loss_nats"].copy())
+            if t == config.rounds:
+                break
+            observed.append(features.update(signals).astype(np.float32))
+            states.append(self._state(decisions))
+            actions = self._explored(act(observed[-1]), coding, rng)
+            decisions = self._held(coding.apply(standing, actions, signals))
+            loops.train(decisions)
+        octaves, log_batch, window = np.array(states).transpose(1, 2, 0)
+        share = [one.cost.spent(self._fixed.batch_size) / one.cost.budget for one in loops_of]
+        return StreamRuns(
+            observations=np.stack(observed, axis=1),
+            loss=np.stack(losses, axis=1),
+            octaves=octaves,
+            log_batch=log_batch,
+            window=window,
+            price=np.array([one.price for one in loops_of]),
+            share=np.array(share),
+        )
+
+    def _lanes(self, number: int, rng: np.random.Generator) -> tuple[list[Base], list[LoopConfig]]:
+        """Base and loop of each learner. Constant ones have bases too, as a policy must know them from any base."""
+        bases, loops = [], []
+        for k in range(len(self._constants) + self._config.policy_lanes):
+            base, cost, price, _ = self._ranges.draw(rng, self._fixed)
+            masked = draw_masks(rng, self._ranges.mask_probability)
+            if k < len(self._constants):  # comparable with each other: all at the default cost
+                cost, price = self._loop.cost, 0.0
+            bases.append(base)
+            loops.append(replace(self._loop, cost=cost, price=price, masked=masked, seed=number))
+        return bases, loops
+
+    def _state(self, decisions: Decisions) -> list[Floats]:
+        octaves = np.log2(decisions.lr / self._fixed.lr)
+        position = np.array([WINDOWS.index(int(one)) for one in decisions.window], dtype=np.float64)
+        return [octaves, np.log2(decisions.batch_size), position]
+
+    def _explored(
+        self, actions: NDArray[np.int64], coding: ActionCoding, rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        actions = actions.copy()
+        (which,) = np.nonzero(rng.random(len(actions)) < self._config.explore)
+        actions[which, 0] = rng.integers(coding.nvec[0], size=len(which))
+        return actions
+
+    def _held(self, decisions: Decisions) -> Decisions:
+        """The decisions of those the policy steers, and the constant ones of the others."""
+        held = replace(
+            decisions,
+            lr=decisions.lr.copy(),
+            batch_size=decisions.batch_size.copy(),
+            window=decisions.window.copy(),
+            update=decisions.update.copy(),
+        )
+        for k, constant in enumerate(self._constants):
+            held.update[k] = constant is not None
+            one = constant or self._fixed
+            held.lr[k], held.batch_size[k], held.window[k] = one.lr, one.batch_size, one.window
+        return held

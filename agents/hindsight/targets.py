@@ -1,0 +1,96 @@
+"""What each choice would have cost, from the losses of constant runs on the same stream."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from olrl.control.decision import BATCH_SIZES, WINDOWS
+from olrl.envs.reward import running_mean
+
+from .config import HindsightConfig
+from .runs import BATCHES, RATE_OCTAVES, WINDOW_POSITIONS, StreamRuns
+
+Floats = NDArray[np.float64]
+RATE_MOVES: dict[str, tuple[int, ...]] = {"moves": (-1, 0, 1), "leaps": (-2, -1, 0, 1, 2)}
+STEPS = (-1, 0, 1)  # of batch size and window
+
+
+def choice_costs(runs: StreamRuns, *, coding: str, config: HindsightConfig) -> list[Floats]:
+    """Cost of every choice of every head at each learner's every decision: a table (n, T, choices) for each head.
+
+    Per cent of the tuned constant's running loss, over the `horizon` rounds after the decision, relative to the
+    best choice of the head. The cost of a rate is the loss of the run that always had it: what a learner would
+    have lost there that had to go there first is not in it. A choice that moves is charged `commitment` times what
+    it costs where it leads, and for the rest the best that lies in its direction; heads are judged one at a
+    time. Training costs the best rate's loss and the price of a round's updates, skipping the loss of the run that
+    never trained. Raises ValueError for a coding whose choices are not moves.
+    """
+    if coding not in RATE_MOVES:
+        raise ValueError(
+            f"hindsight tells the cost of moves: coding must be one of {', '.join(RATE_MOVES)}, not {coding!r}"
+        )
+    rates, batches, windows, never = _ahead(runs, config.horizon)
+    w = config.commitment
+    rate = _moves(rates, RATE_OCTAVES, runs.octaves, RATE_MOVES[coding], w)
+    batch = _moves(batches, np.arange(float(len(BATCH_SIZES))), runs.log_batch, STEPS, w)
+    window = _moves(windows, np.arange(float(len(WINDOWS))), runs.window, STEPS, w)
+    train = rates.min(axis=0) + (100.0 * runs.price * runs.share)[:, None]
+    skip = np.broadcast_to(never, train.shape)
+    tables = [rate, batch, window, np.stack([skip, train], axis=-1)]
+    return [table - table.min(axis=-1, keepdims=True) for table in tables]
+
+
+def _ahead(runs: StreamRuns, horizon: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """Mean loss ahead of each decision, per cent of the running loss, at every rung of each knob's ladder.
+
+    Shapes (rungs, T), and (T,) of the run that never trained. Rungs of batch size and window that were not run
+    lie on the line between their neighbours.
+    """
+    n_rates, n_batches, n_windows = len(RATE_OCTAVES), len(BATCHES), len(WINDOW_POSITIONS)
+    tuned = int(np.flatnonzero(RATE_OCTAVES == 0.0)[0])
+    count = n_rates + n_batches + n_windows + 1
+    rounds = runs.loss.shape[1] - 1
+    running, value = np.empty(rounds), 0.0
+    for t in range(rounds):
+        value = float(running_mean(value, runs.loss[tuned, t], t + 1))
+        running[t] = value
+    sums = np.cumsum(np.concatenate([np.zeros((count, 1)), runs.loss[:count]], axis=1), axis=1)
+    first = np.arange(1, rounds + 1)
+    end = np.minimum(first + horizon, rounds + 1)
+    ahead = 100.0 * (sums[:, end] - sums[:, first]) / (end - first) / running
+    parts = np.split(ahead, np.cumsum([n_rates, n_batches, n_windows]))
+    sizes = _between(parts[1], np.log2(BATCHES), len(BATCH_SIZES))
+    windows = _between(parts[2], np.array(WINDOW_POSITIONS, dtype=np.float64), len(WINDOWS))
+    return parts[0], sizes, windows, parts[3][0]
+
+
+def _between(rows: Floats, places: Floats, rungs: int) -> Floats:
+    columns = [np.interp(np.arange(rungs), places, column) for column in rows.T]
+    return np.array(columns).T
+
+
+def _moves(ladder: Floats, rungs: Floats, at: Floats, moves: tuple[int, ...], commitment: float) -> Floats:
+    """Cost of moves from `at` (n, T) on a ladder of costs (rungs, T): shape (n, T, moves)."""
+    costs = np.empty((*at.shape, len(moves)))
+    for j, move in enumerate(moves):
+        to = np.clip(at + move, rungs[0], rungs[-1])
+        low = np.clip(np.floor(to - rungs[0]).astype(np.int64), 0, len(rungs) - 2)
+        part = to - rungs[0] - low
+        t = np.arange(at.shape[1])
+        there = (1 - part) * ladder[low, t] + part * ladder[low + 1, t]
+        beyond = there
+        if move > 0:
+            beyond = np.minimum(there, _best_from(ladder)[np.ceil(to - rungs[0]).astype(np.int64), t])
+        elif move < 0:
+            beyond = np.minimum(there, _best_to(ladder)[np.floor(to - rungs[0]).astype(np.int64), t])
+        costs[..., j] = commitment * there + (1 - commitment) * beyond
+    return costs
+
+
+def _best_from(ladder: Floats) -> Floats:
+    best: Floats = np.minimum.accumulate(ladder[::-1], axis=0)[::-1]
+    return best
+
+
+def _best_to(ladder: Floats) -> Floats:
+    best: Floats = np.minimum.accumulate(ladder, axis=0)
+    return best
