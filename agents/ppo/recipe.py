@@ -58,7 +58,7 @@ class StageConfig:
     legs: int = 4
     env: Mapping[str, Any] = field(default_factory=dict)
     ppo: PPOConfig = PPOConfig()
-    hindsight: HindsightConfig = HindsightConfig()
+    hindsight: HindsightConfig = field(default_factory=HindsightConfig)
 
     def __post_init__(self) -> None:
         if self.kind not in ("surrogate", "hindsight", "language"):
