@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,21 @@ from olrl.cli import EXIT_INTERRUPTED
 from olrl.run_folder import RunFolder
 
 from ..bars import Bars
-from .compare import CompareConfig, Outcome, compare, summarise, write_results
+from .compare import OF_EACH_POLICY, CompareConfig, Outcome, compare, corpus_of
 from .entrants import ENTRANTS
 from .events import write_events
 from .play import Trace
+from .results import corpus_warning, write_results
+from .summary import summarise
+from .tables import difference_table, loss_table, markdown, score_table
+
+DIFFERENCES = "Difference of loss in per cent (interquartile mean, 95 % interval; negative is better)"
+SCORES = "Normalised score (95 % interval): 0 is fixed, 1 the best constant of every segment"
 
 
 def compare_and_tell(config: CompareConfig, *, out: Path, resume: bool, bars: Bars) -> Outcome:
     """Compare, write results.json, report.md and figures, and print the table."""
-    folder = _folder(config, out, resume=resume)
+    folder = _folder(config, out, resume=resume, say=bars.say)
     bars.part("comparison", 1)
     started = False
 
@@ -50,67 +56,72 @@ def compare_and_tell(config: CompareConfig, *, out: Path, resume: bool, bars: Ba
     figures = write_figures(outcome, folder.figures)
     summary = summarise(outcome.rows())
     (folder.path / "report.md").write_text(_report(outcome, summary, figures), encoding="utf-8")
-    bars.console.print(table(config, summary))
+    for table in tables(summary, config.base_lr_mult):
+        bars.console.print(table)
     bars.say(f"Results, report and figures are in {folder.path}")
     return outcome
 
 
-def _folder(config: CompareConfig, out: Path, *, resume: bool) -> RunFolder:
+def _folder(config: CompareConfig, out: Path, *, resume: bool, say: Callable[[str], None]) -> RunFolder:
     settings = json.loads(json.dumps({"command": "compare", **asdict(config)}))
+    corpus = corpus_of(config)
     if not resume:
         folder = RunFolder.create(out)
-        folder.write_config(settings)
+        folder.write_config({**settings, "corpus_sha256": corpus})
         return folder
     folder = RunFolder.open(out)
-    given = {name: value for name, value in folder.read_config().items() if name != "format"}
+    given = folder.read_config()
     changed = sorted(name for name in settings if settings[name] != given.get(name))
     if changed:
         raise ValueError(f"--resume with another {changed[0]} than the comparison in {out} was started with")
+    if warning := corpus_warning(given.get("corpus_sha256"), corpus):
+        say(f"{warning} All runs are made again.")
+        folder.write_config({**settings, "corpus_sha256": corpus})
     return folder
 
 
-def table(config: CompareConfig, summary: list[dict[str, Any]]) -> Table:
-    """Loss and cost of each entrant; one column of losses a base multiplier."""
-    mults = config.base_lr_mult
-    drawn = Table(title="Prequential loss, bits per byte (lower is better), and cost units spent")
-    drawn.add_column("controller")
-    for mult in mults:
-        drawn.add_column(f"base lr x{mult:g}", justify="right")
-    drawn.add_column("spent", justify="right")
-    drawn.add_column("diverged", justify="right")
-    for name, cells in _cells(config, summary):
-        drawn.add_row(name, *cells)
+def tables(summary: list[dict[str, Any]], mults: Sequence[float]) -> list[Table]:
+    """What is printed: losses and cost, and differences with their 95 % intervals."""
+    drawn = []
+    for title, (heads, rows) in _told(summary, mults):
+        if rows:
+            table = Table(title=title)
+            for k, head in enumerate(heads):
+                table.add_column(head, justify="right" if k else "left")
+            for row in rows:
+                table.add_row(*row)
+            drawn.append(table)
     return drawn
 
 
-def _cells(config: CompareConfig, summary: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
-    rows: list[tuple[str, list[str]]] = []
-    for name in config.controllers:
-        mine = [entry for entry in summary if entry["controller"] == name]
-        losses = {entry["base_lr_mult"]: f"{entry['loss_bpb']:.4f}" for entry in mine}
-        cells = [losses[mult] if ENTRANTS[name].uses_base else losses[None] for mult in config.base_lr_mult]
-        spent = sum(entry["spent"] for entry in mine) / len(mine)
-        diverged = sum(entry["diverged"] for entry in mine)
-        rows.append((name, [*cells, f"{spent:,.0f}", str(diverged)]))
-    return rows
+def _told(
+    summary: list[dict[str, Any]], mults: Sequence[float]
+) -> list[tuple[str, tuple[list[str], list[list[str]]]]]:
+    return [
+        (
+            "Prequential loss, bits per byte (lower is better), and cost units spent",
+            loss_table(summary, mults),
+        ),
+        (DIFFERENCES, difference_table(summary)),
+        (SCORES, score_table(summary)),
+    ]
 
 
 def _report(outcome: Outcome, summary: list[dict[str, Any]], figures: list[Path]) -> str:
     config = outcome.config
-    heads = ["controller", *(f"base lr ×{mult:g}" for mult in config.base_lr_mult), "spent", "diverged"]
     streams = sorted({job.stream.name for job, _ in outcome.runs})
+    policies = f", {len(config.policies)} policies" if len(config.policies) > 1 else ""
     lines = [
         "# Comparison",
         "",
-        f"Prequential loss in bits per byte (lower is better), mean over {len(streams)} streams of "
-        f"{config.rounds} rounds; model `{config.model}`, base rate {outcome.base.lr:g}, batch size "
-        f"{outcome.base.batch_size}, window {outcome.base.window}, price {config.price:g}. "
-        "Spent: mean cost units a run.",
+        f"Mean over {len(streams)} streams of {config.rounds} rounds{policies}; model `{config.model}`, base rate "
+        f"{outcome.base.lr:g}, batch size {outcome.base.batch_size}, window {outcome.base.window}, price "
+        f"{config.price:g}.",
         "",
-        "| " + " | ".join(heads) + " |",
-        "|" + "---|" * len(heads),
-        *(f"| {name} | " + " | ".join(cells) + " |" for name, cells in _cells(config, summary)),
-        "",
+    ]
+    for title, (heads, rows) in _told(summary, config.base_lr_mult):
+        lines += [title + ".", "", *markdown(heads, rows)] if rows else []
+    lines += [
         *(f"- `{name}`: {ENTRANTS[name].description}" for name in config.controllers),
         "",
         *(f"![{figure.stem}](figures/{figure.name})" for figure in figures),
@@ -132,6 +143,7 @@ def write_figures(outcome: Outcome, folder: Path) -> list[Path]:
             for job, trace in outcome.runs
             if job.stream.name == stream
             and job.seed == outcome.config.seed
+            and (job.entrant not in OF_EACH_POLICY or job.policy == outcome.config.policies[0])
             and (job.base_lr_mult == mult or not ENTRANTS[job.entrant].uses_base)
         }
         figure = figure_of(traces, title=f"{kind} drift: {stream}, base rate x{mult:g}")

@@ -147,7 +147,7 @@ def test_the_tuned_constant_is_the_same_whatever_base_is_given() -> None:
     assert fixed is not None
     for rate in (fixed.lr, 1000 * fixed.lr):  # the guard bounds a rate to 64 times its base
         config = CompareConfig(controllers=("fixed",), streams=1, rounds=3, model="pico", base_lr=rate)
-        [job] = plan_jobs(config, model, base_of(config, model), fingerprint="")
+        [job] = plan_jobs(config, model, base_of(config, model))
         traces.append(run_job(job))
     assert traces[0].loss_bpb == traces[1].loss_bpb
     assert set(traces[1].lr) == {fixed.lr}
@@ -213,7 +213,7 @@ def lost_run(lr: float) -> Trace:
         controllers=("base",), streams=1, rounds=6, model="pico", base_lr=lr, base_lr_mult=(1.0,)
     )
     model = load_model("pico")
-    [job] = plan_jobs(config, model, base_of(config, model), fingerprint="")
+    [job] = plan_jobs(config, model, base_of(config, model))
     return run_job(job)
 
 
@@ -235,7 +235,7 @@ def test_a_lost_run_is_charged_the_uniform_predictor_and_flagged(lr: float) -> N
         (["--rounds", "-3"], "rounds must be at least 1, not -3"),
         (["--streams", "0"], "streams must be at least 1, not 0"),
         (["--seeds", "0"], "seeds must be at least 1, not 0"),
-        (["--suite", "nonsense"], "unknown suite 'nonsense'; choose from drift"),
+        (["--suite", "nonsense"], "unknown suite 'nonsense'; choose from drift, time, quiet, transfer"),
         (["--base-lr-mult", "1,two"], "--base-lr-mult takes numbers"),
         (["--stream", "-"], "standard input cannot be"),
         (["--base-lr-mult", "0"], "base-lr-mult takes positive factors"),

@@ -1,0 +1,93 @@
+"""A comparison as tables: losses and cost, and differences with their intervals."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .entrants import ENTRANTS
+
+Entry = Mapping[str, Any]
+Rows = list[list[str]]
+
+
+def loss_table(summary: Sequence[Entry], mults: Sequence[float]) -> tuple[list[str], Rows]:
+    """Heads and rows: loss of each entrant, one column a base multiplier; mean cost of a run; runs lost."""
+    heads = ["controller", *(f"base lr x{mult:g}" for mult in mults), "spent", "diverged"]
+    rows: Rows = []
+    for name in dict.fromkeys(entry["controller"] for entry in summary):
+        mine = [entry for entry in summary if entry["controller"] == name]
+        losses = {entry["base_lr_mult"]: f"{entry['loss_bpb']:.4f}" for entry in mine}
+        cells = [losses.get(mult, losses.get(None, "")) for mult in mults]
+        spent = sum(entry["spent"] for entry in mine) / len(mine)
+        rows.append([name, *cells, f"{spent:,.0f}", str(sum(entry["diverged"] for entry in mine))])
+    return heads, rows
+
+
+def difference_table(summary: Sequence[Entry]) -> tuple[list[str], Rows]:
+    """Heads and rows: each entrant's difference to its rival in per cent, overall and for each kind of drift."""
+    kinds = list(dict.fromkeys(kind for entry in summary for kind in entry["kinds"]))
+    kinds = kinds if len(kinds) > 1 else []
+    heads = ["controller", "against", "difference, %", "better on", "worst 5 %", *(f"{k}, %" for k in kinds)]
+    rows: Rows = []
+    for entry in summary:
+        against = entry["against"]
+        if against is None or entry["controller"] == against["controller"]:
+            continue
+        of_kinds = [entry["kinds"].get(kind, {}).get("iqm_percent") for kind in kinds]
+        rows.append(
+            [
+                label(entry),
+                against["controller"],
+                with_interval(against["iqm_percent"], "+.2f"),
+                with_interval(against["improvement"], ".0%"),
+                f"{against['worst_percent']:+.1f}",
+                *("" if found is None else f"{found['value']:+.2f}" for found in of_kinds),
+            ]
+        )
+    return heads, rows
+
+
+def score_table(summary: Sequence[Entry]) -> tuple[list[str], Rows]:
+    """Heads and rows: normalised score of each entrant for each kind of drift that has one."""
+    scored = [kind for entry in summary for kind, of in entry["kinds"].items() if of["score"] is not None]
+    kinds = list(dict.fromkeys(scored))
+    rows = [
+        [label(entry), *(with_interval(entry["kinds"].get(kind, {}).get("score"), "+.2f") for kind in kinds)]
+        for entry in summary
+    ]
+    return ["controller", *kinds], rows if kinds else []
+
+
+def label(entry: Entry) -> str:
+    """An entrant's name with its base multiplier, where that is not 1.
+
+    >>> label({"controller": "base", "base_lr_mult": 8.0}), label({"controller": "never", "base_lr_mult": None})
+    ('base ×8', 'never')
+    """
+    mult = entry["base_lr_mult"]
+    uses = entry["controller"] not in ENTRANTS or ENTRANTS[entry["controller"]].uses_base
+    return f"{entry['controller']} ×{mult:g}" if uses and mult not in (None, 1.0) else entry["controller"]
+
+
+def with_interval(found: Mapping[str, Any] | None, form: str) -> str:
+    """An estimate with its interval.
+
+    >>> with_interval({"value": -1.234, "low": -2.0, "high": 0.5}, "+.1f")
+    '-1.2 [-2.0, +0.5]'
+    """
+    if found is None:
+        return ""
+    if found["low"] is None:
+        return f"{found['value']:{form}}"
+    return f"{found['value']:{form}} [{found['low']:{form}}, {found['high']:{form}}]"
+
+
+def markdown(heads: Sequence[str], rows: Rows) -> list[str]:
+    """Lines of a Markdown table, nothing for one without rows; the first column is to the left."""
+    if not rows:
+        return []
+    return [
+        "| " + " | ".join(heads) + " |",
+        "|---|" + "---:|" * (len(heads) - 1),
+        *("| " + " | ".join(row) + " |" for row in rows),
+        "",
+    ]
