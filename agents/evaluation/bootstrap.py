@@ -35,11 +35,8 @@ def crossed_bootstrap(
 
     `tables` has shape (k, policies, streams): k tables of the same pairs, say losses and a rival's losses.
     `statistic` gets resamples of them, shape (k, resamples, policies, streams), and answers with shape
-    (resamples,), NaN where it is undefined. Policies are drawn with replacement, streams too, independently:
-    every drawn policy meets every drawn stream (the pigeonhole bootstrap of Owen 2007, "The pigeonhole
-    bootstrap", doi:10.1214/07-AOAS122), since a lucky policy is lucky on all its streams. With one policy only
-    streams are drawn, and the interval says nothing of other policies. Percentile intervals of a factor with
-    few levels are too narrow by about √((n-1)/n): five policies say little of a hundredth.
+    (resamples,), NaN where it is undefined. With one policy only streams are drawn, and the interval says nothing
+    of other policies. Percentile intervals of a factor with few levels are too narrow, by about √((n-1)/n).
 
     >>> table = np.array([[[1.0, 2.0, 3.0, 2.0]]])
     >>> crossed_bootstrap(table, lambda drawn: drawn[0].mean(axis=(1, 2)))
@@ -50,12 +47,23 @@ def crossed_bootstrap(
     over = "policies and streams" if policies > 1 else "streams"
     if streams < 2:
         return Interval(value=value, low=None, high=None, over=over)
-    rng = np.random.default_rng(seed)
-    of_policies = rng.integers(policies, size=(resamples, policies, 1))
-    of_streams = rng.integers(streams, size=(resamples, 1, streams))
-    found = statistic(tables[:, of_policies, of_streams])
+    found = statistic(resampled(tables, resamples=resamples, seed=seed))
     defined = found[np.isfinite(found)]
     if len(defined) < (1 - MAX_UNDEFINED) * resamples:
         return Interval(value=value, low=None, high=None, over=over)
     low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(value=value, low=float(low), high=float(high), over=over)
+
+
+def resampled(tables: NDArray[np.float64], *, resamples: int, seed: int) -> NDArray[np.float64]:
+    """Resamples of tables of policies × streams, shape (k, resamples, policies, streams).
+
+    Policies are drawn with replacement, streams too, independently: every drawn policy meets every drawn stream,
+    since a lucky policy is lucky on all its streams (Owen 2007, "The pigeonhole bootstrap",
+    doi:10.1214/07-AOAS122).
+    """
+    _, policies, streams = tables.shape
+    rng = np.random.default_rng(seed)
+    of_policies = rng.integers(policies, size=(resamples, policies, 1))
+    of_streams = rng.integers(streams, size=(resamples, 1, streams))
+    return np.asarray(tables[:, of_policies, of_streams])

@@ -1,32 +1,26 @@
 """`olrl compare`: the runs, what is told of them, and the folder they are written to."""
 
 import json
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import typer
-from matplotlib.figure import Figure
 from rich.table import Table
 
-from olrl.analysis.compare_figure import Curve, figure_compare
 from olrl.analysis.style import save
 from olrl.cli import EXIT_INTERRUPTED
 from olrl.run_folder import RunFolder
 
 from ..bars import Bars
-from .compare import OF_EACH_POLICY, CompareConfig, Outcome, compare, corpus_of
+from .compare import CompareConfig, Outcome, compare, corpus_of
 from .entrants import ENTRANTS
 from .events import write_events
-from .play import Trace
+from .example import examples_of
 from .results import corpus_warning, write_results
 from .summary import summarise
-from .tables import difference_table, loss_table, markdown, score_table
-
-DIFFERENCES = "Difference of loss in per cent (interquartile mean, 95 % interval; negative is better)"
-SCORES = "Normalised score (95 % interval): 0 is fixed, 1 the best constant of every segment"
+from .tables import DIFFERENCES, SCORES, difference_table, loss_table, markdown, score_table
 
 
 def compare_and_tell(config: CompareConfig, *, out: Path, resume: bool, bars: Bars) -> Outcome:
@@ -131,45 +125,9 @@ def _report(outcome: Outcome, summary: list[dict[str, Any]], figures: list[Path]
 
 
 def write_figures(outcome: Outcome, folder: Path) -> list[Path]:
-    """One figure per kind of drift: the first such stream, at the base multiplier nearest to 1."""
-    mult = min(outcome.config.base_lr_mult, key=lambda m: abs(m - 1))
-    shown: dict[str, str] = {}  # kind -> stream
-    for job, _ in outcome.runs:
-        shown.setdefault(job.stream.kind, job.stream.name)
+    """One figure per kind of drift: the first such stream."""
     paths = []
-    for kind, stream in shown.items():
-        traces = {
-            job.entrant: trace
-            for job, trace in outcome.runs
-            if job.stream.name == stream
-            and job.seed == outcome.config.seed
-            and (job.entrant not in OF_EACH_POLICY or job.policy == outcome.config.policies[0])
-            and (job.base_lr_mult == mult or not ENTRANTS[job.entrant].uses_base)
-        }
-        figure = figure_of(traces, title=f"{kind} drift: {stream}, base rate x{mult:g}")
-        file = "".join(c if c.isalnum() else "-" for c in kind)
-        paths.append(save(figure, folder / f"{file}.png"))
+    for example in examples_of(outcome):
+        file = "".join(c if c.isalnum() else "-" for c in example.kind)
+        paths.append(save(example.figure(), folder / f"{file}.png"))
     return paths
-
-
-def figure_of(traces: Mapping[str, Trace], *, title: str) -> Figure:
-    """Entrants on one stream, the policies' decisions below, true drift marked."""
-    curves = {
-        name: Curve(
-            loss_bpb=trace.loss_bpb,
-            lr=trace.lr,
-            batch_size=trace.batch_size,
-            window=trace.window,
-            highlight=name in ("policy", "default"),
-        )
-        for name, trace in traces.items()
-    }
-    some = next(iter(traces.values()))
-    return figure_compare(curves, title=title, segments=segments_of(some))
-
-
-def segments_of(trace: Trace) -> list[tuple[int, str]]:
-    """First round of each true segment and the source that most of its rounds came from."""
-    numbers = sorted(set(trace.segment))
-    rounds = {n: [k for k, segment in enumerate(trace.segment) if segment == n] for n in numbers}
-    return [(of[0], Counter(trace.source[k] for k in of).most_common(1)[0][0]) for of in rounds.values()]

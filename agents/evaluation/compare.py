@@ -30,7 +30,8 @@ class CompareConfig:
     """What to compare on what; see `olrl compare --help` for meanings and units.
 
     Either `suite` (with `streams` of its streams of the given split) or `stream`, a SOURCE. `policies` are policy
-    folders; entrants made from a policy run once with each.
+    folders; entrants made from a policy run once with each. `settings` are (entrant, name, value), in place of all
+    tuned settings of that entrant.
     """
 
     controllers: tuple[str, ...] = ("never", "base", "hypergradient", "drift-reset", "policy")
@@ -41,6 +42,7 @@ class CompareConfig:
     seeds: int = 1
     model: str = "nano"
     policies: tuple[str, ...] = ("default",)
+    settings: tuple[tuple[str, str, Any], ...] = ()
     base_lr: float | None = None
     base_batch: int | None = None
     base_window: int | None = None
@@ -158,6 +160,7 @@ def plan_jobs(config: CompareConfig, model: LoadedModel, base: Base) -> list[Job
             cost=config.cost,
             price=config.price,
             device=config.device,
+            settings=_settings(name, config),
             fingerprint=mark,
         )
         for name in config.controllers
@@ -167,6 +170,10 @@ def plan_jobs(config: CompareConfig, model: LoadedModel, base: Base) -> list[Job
         for mult in (config.base_lr_mult if ENTRANTS[name].uses_base else (1.0,))
         for k in range(config.seeds)
     ]
+
+
+def _settings(name: str, config: CompareConfig) -> tuple[tuple[str, Any], ...] | None:
+    return tuple((key, value) for entrant, key, value in config.settings if entrant == name) or None
 
 
 def _policies(name: str, config: CompareConfig) -> tuple[str, ...]:

@@ -7,6 +7,9 @@ from .entrants import ENTRANTS
 
 Entry = Mapping[str, Any]
 Rows = list[list[str]]
+LOSSES = "Prequential loss, bits per byte (lower is better), and cost units spent"
+DIFFERENCES = "Difference of loss in per cent (interquartile mean, 95 % interval; negative is better)"
+SCORES = "Normalised score (95 % interval): 0 is fixed, 1 the best constant of every segment"
 
 
 def loss_table(summary: Sequence[Entry], mults: Sequence[float]) -> tuple[list[str], Rows]:
