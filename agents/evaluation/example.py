@@ -34,15 +34,16 @@ class Example:
     @property
     def title(self) -> str:
         """What the figure shows."""
-        return f"{self.kind} drift: {self.stream}, base rate x{self.base_lr_mult:g}"
+        kind = {"none": "no drift", "given": "a given stream", "time": "text in its order of time"}
+        return f"{kind.get(self.kind, self.kind + ' drift')}: {self.stream}, base rate ×{self.base_lr_mult:g}"
 
-    def figure(self, *, entrants: Collection[str] = (), title: str | None = None) -> Figure:
+    def figure(self, *, entrants: Collection[str] = ()) -> Figure:
         """Losses and decisions, drift marked; of all entrants, or of some."""
         shown = [name for name in self.rounds if not entrants or name in entrants]
         reference = next((name for name in (FIXED, BASE) if name in shown and len(shown) > 1), None)
         return figure_compare(
             {name: Curve(**self.rounds[name], highlight=name in OURS) for name in shown},
-            title=self.title if title is None else title,
+            title=self.title,
             segments=self.segments,
             reference=reference,
         )

@@ -1,7 +1,9 @@
 """The results page: one section a part, made from the raw results that ship."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -27,12 +29,12 @@ WORST = 5
 INTRO = """# Results
 
 Entrants side by side: the same tokens, the same initial weights, draws keyed the same way, the same budget. The
-loss is prequential: each chunk is scored before any training on it, in bits per byte, byte-weighted from round 1 on.
-How all of this is measured, and what the intervals mean: [judge.md](judge.md).
+loss is prequential: each chunk is scored before any training on it, in bits per byte, byte-weighted from round 1
+on. How all of this is measured, and what the intervals mean: [judge.md](judge.md).
 
 This page is made by `python scripts/results.py` from the raw results in [results/](results/), in seconds. With
-`--rerun` it measures them anew (`--part NAME` for one part); runs that were made already are kept, so that it can be
-stopped and started again.
+`--rerun` it measures them anew (`--part NAME` for one part); runs that were made already are kept, so that it can
+be stopped and started again.
 """
 
 
@@ -65,7 +67,7 @@ def _section(raw: Raw, shipped: Path) -> list[str]:
         ("Where the policy loses most to `fixed`", _losses_of_ours(raw.rows)),
     ):
         lines += [f"{title}.", "", *markdown(heads, rows)] if rows else []
-    for name, text, figure in _figures(raw):
+    for name, text, figure in _figures(raw, summary):
         save(figure, shipped / f"{raw.part}-{name}.png", dpi=110)
         lines += [f"![{text}](results/{raw.part}-{name}.png)", ""]
     return lines
@@ -134,9 +136,9 @@ def _losses_of_ours(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     ]
 
 
-def _figures(raw: Raw) -> list[tuple[str, str, Figure]]:
+def _figures(raw: Raw, summary: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, Figure]]:
     """Name, alternative text and figure, of those that the part has the runs for."""
-    found = [_scores(raw), _profiles(raw), _costs(raw), _robustness(raw)]
+    found = [_scores(summary), _profiles(raw), _costs(raw), _robustness(raw)]
     examples = [
         (f"{example.kind}", f"losses and decisions, {example.title}", example.figure(entrants=IN_EXAMPLES))
         for example in raw.examples
@@ -144,10 +146,10 @@ def _figures(raw: Raw) -> list[tuple[str, str, Figure]]:
     return [figure for figure in found if figure is not None] + examples
 
 
-def _scores(raw: Raw) -> tuple[str, str, Figure] | None:
+def _scores(summary: Sequence[Mapping[str, Any]]) -> tuple[str, str, Figure] | None:
     scores = {
         label(entry): {kind: _estimate(of["score"]) for kind, of in entry["kinds"].items() if of["score"]}
-        for entry in summarise(raw.rows)
+        for entry in summary
         if entry["controller"] not in (FIXED, BEST, "never") and entry["base_lr_mult"] in (None, 1.0)
     }
     ranked = sorted(
@@ -156,7 +158,7 @@ def _scores(raw: Raw) -> tuple[str, str, Figure] | None:
     )
     if not ranked:
         return None
-    title = "How much of what control by segment can gain each entrant gains, from the right base"
+    title = "Share of what control by segment can gain (normalised score, 95 % intervals; right base rate)"
     figure = figure_scores({name: scores[name] for name in ranked}, title=title, highlight=OURS)
     return "scores", title, figure
 
@@ -165,24 +167,28 @@ def _profiles(raw: Raw) -> tuple[str, str, Figure] | None:
     groups = _at_right_base(raw.rows)
     if FIXED not in groups:
         return None
-    grid = np.linspace(-15, 15, 121)
     pairs = {
         name: pairs_against(groups[name], raw.rows)
         for name in (*MAIN, BEST, "search-hindsight", *OURS)
         if name in groups and name != FIXED
     }
+    reach = [float(np.quantile(np.abs(of.percent), 0.98)) for of in pairs.values() if of is not None]
+    limit = math.ceil(max([1.0, *reach]))
+    grid = np.linspace(-limit, limit, 241)
     profiles = {name: profile(found, grid) for name, found in pairs.items() if found is not None}
     title = "Share of streams on which the loss is at most so much above that of fixed"
     return "profiles", title, figure_profiles(grid, profiles, rival=FIXED, title=title, highlight=OURS)
 
 
-def _costs(raw: Raw) -> tuple[str, str, Figure]:
+def _costs(raw: Raw) -> tuple[str, str, Figure] | None:
     points = {}
     for name, members in _at_right_base(raw.rows).items():
         cost, tuning = _mean(members, "total_spent"), members[0]["tuning_examples"]
         points[name] = CostPoint(
             loss_bpb=_mean(members, "loss_bpb"), cost=cost, with_tuning=cost + tuning if tuning else None
         )
+    if not any(point.cost > 0 for point in points.values()):
+        return None
     title = "Loss against cost, with signal passes and shadow learners"
     return "costs", title, figure_cost(points, title=title, highlight=OURS)
 

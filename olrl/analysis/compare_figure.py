@@ -16,6 +16,7 @@ from olrl.control.decision import WINDOWS
 
 # What is told apart by colour alone is told apart by dashes too once the colours are used up.
 COLOURS = (style.BLUE, style.VERMILION, style.GREEN, style.ORANGE, style.PURPLE, style.SKY, style.BLACK)
+REFERENCE: dict[str, Any] = {"color": style.BLACK, "linewidth": 1.1, "linestyle": "-", "zorder": 2}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,15 +65,21 @@ def figure_compare(
     figure, axes = style.panels((*losses_panels, 1.15, 1.15, 1.35) if steered else losses_panels)
     n = lengths.pop()
     over = smooth_rounds or smoothing(n)
-    places = {name: k for k, name in enumerate(sorted(curves, key=lambda name: not curves[name].highlight))}
+    ordered = sorted(curves, key=lambda name: (name == reference, not curves[name].highlight))
+    places = {name: k for k, name in enumerate(ordered)}
     if segments:
         style.bands(axes, [float(start) for start, _ in segments], float(n), [name for _, name in segments])
-    smoothed = {name: smooth(loss, rounds=over) for name, loss in losses.items()}
-    shown = [name for name in curves if reference is None or name == reference or curves[name].highlight]
-    for name in shown:
-        axes[0].plot(smoothed[name], label=name, **_line(places[name], highlight=curves[name].highlight))
+    for name, loss in losses.items():
+        if reference is None or name == reference or curves[name].highlight:
+            line = REFERENCE if name == reference else _line(places[name], highlight=curves[name].highlight)
+            axes[0].plot(smooth(loss, rounds=over), label=name, **line)
     if reference is not None:
-        _relative(axes[1], smoothed, curves, places, reference)
+        smoothed = {name: smooth(loss, rounds=3 * over) for name, loss in losses.items()}
+        against = {
+            n: 100 * (loss / smoothed[reference] - 1) for n, loss in smoothed.items() if n != reference
+        }
+        _relative(axes[1], against, curves, places)
+        axes[1].set_ylabel(f"loss against {reference},\n% ({3 * over} rounds)", fontsize=9)
     for k, alarm in enumerate(alarms):
         label = "drift alarm" if k == 0 else "_"
         axes[0].axvline(alarm, color=style.GREY, linewidth=0.7, linestyle=":", zorder=1, label=label)
@@ -96,19 +103,18 @@ def figure_compare(
 
 def _relative(
     ax: Axes,
-    smoothed: Mapping[str, NDArray[np.float64]],
+    percent: Mapping[str, NDArray[np.float64]],
     curves: Mapping[str, Curve],
     places: Mapping[str, int],
-    reference: str,
 ) -> None:
     """Losses against the reference's; what lies far from all others, as one that never trains, leaves the panel."""
-    percent = {name: 100 * (loss / smoothed[reference] - 1) for name, loss in smoothed.items()}
     reach = sorted(float(np.quantile(np.abs(drawn), 0.95)) for drawn in percent.values())
-    limit = max(1.0, 1.3 * reach[len(reach) // 2], *(r for r in reach if r < 2.5 * reach[len(reach) // 2]))
+    middle = reach[len(reach) // 2] if reach else 0.0
+    limit = max(1.0, 1.3 * middle, *(1.1 * r for r in reach if r < 2.5 * middle))
     for name, drawn in percent.items():
         ax.plot(drawn, label=name, **_line(places[name], highlight=curves[name].highlight))
+    ax.axhline(0, **REFERENCE)
     ax.set_ylim(-limit, limit)
-    ax.set_ylabel(f"loss against {reference}\n(%; lower is better)", fontsize=9)
 
 
 def _charged(values: ArrayLike) -> NDArray[np.float64]:

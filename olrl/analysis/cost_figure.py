@@ -2,9 +2,12 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from olrl.analysis import style
 
@@ -25,55 +28,61 @@ class CostPoint:
 def figure_cost(
     points: Mapping[str, CostPoint], *, title: str = "", highlight: Collection[str] = ()
 ) -> Figure:
-    """Entrants as points, those that nothing beats in both joined by a line; tuning as hollow marks to the right.
+    """Entrants as points, those that nothing beats in both joined by a line; hollow marks are with tuning.
 
-    Cost is on a logarithmic axis. What costs nothing (`never`) has no place there and is a line across.
+    Cost is on a logarithmic axis. What costs nothing (`never`) has no place there and is a line across, or a word
+    at the top where its loss is far above all others. Raises ValueError when nothing costs anything.
     """
-    figure, [ax] = style.panels((4.6,), width=9.0)
-    ax.set_xscale("log")
-    ax.set_xlabel("cost of a run (units: an update over B sequences is 4 + B; log scale)", fontsize=9)
-    ax.set_ylabel("loss before training (bits per byte)", fontsize=9)
     paid = {name: point for name, point in points.items() if point.cost > 0}
+    if not paid:
+        raise ValueError("no entrant has a cost: there is nothing to set a loss against")
+    figure, [ax] = style.panels((5.2,), width=9.0)
+    ax.set_xscale("log")
+    ax.set_xlabel("cost of a run (units: an update over B sequences is 4 + B)", fontsize=9)
+    ax.set_ylabel("loss before training (bits per byte)", fontsize=9)
     front = _front(list(paid.values()))
     ax.step(
         [p.cost for p in front], [p.loss_bpb for p in front], where="post",
-        color=style.GREY, linewidth=1.0, linestyle="--", zorder=1, label="nothing is better in both",
+        color=style.GREEN, linewidth=1.3, zorder=1, label="nothing is better in both",
     )  # fmt: skip
     for name, point in paid.items():
-        colour = style.BLUE if name in highlight else style.DARK
-        ax.plot([point.cost], [point.loss_bpb], "o", color=colour, markersize=7 if name in highlight else 5)
-        if point.with_tuning is not None and point.with_tuning > point.cost:
-            ax.plot(
-                [point.cost, point.with_tuning], [point.loss_bpb] * 2, color=colour, linewidth=0.6, alpha=0.5
-            )
-            ax.plot(
-                [point.with_tuning],
-                [point.loss_bpb],
-                "o",
-                color=colour,
-                markersize=4,
-                markerfacecolor="white",
-            )
-    ax.plot(
-        [],
-        [],
-        "o",
-        color=style.DARK,
-        markersize=4,
-        markerfacecolor="white",
-        label="with its tuning, for one run",
-    )
+        ours = name in highlight
+        look: dict[str, Any] = {"color": style.BLUE if ours else style.DARK, "zorder": 4 if ours else 3}
+        ax.plot([point.cost], [point.loss_bpb], "o", markersize=7 if ours else 5, **look)
+        if point.with_tuning is not None:
+            look["color"] = style.BLUE if ours else style.GREY
+            ax.plot([point.with_tuning], [point.loss_bpb], "o", markersize=4, markerfacecolor="white", **look)
+    if any(point.with_tuning for point in paid.values()):
+        label = "with its tuning, all charged to one run"
+        ax.plot([], [], "o", color=style.GREY, markersize=4, markerfacecolor="white", label=label)
+    _limits(ax, paid)
     for name, point in points.items():
         if point.cost <= 0:
-            ax.axhline(point.loss_bpb, color=style.GREY, linewidth=0.8, linestyle=":")
-            ax.annotate(
-                f"{name}: no cost", (1.0, point.loss_bpb), xycoords=("axes fraction", "data"), xytext=(-2, 3),
-                textcoords="offset points", ha="right", fontsize=8.5, color="#606060",
-            )  # fmt: skip
-    _names(figure, ax, paid, highlight)
+            _free(ax, name, point.loss_bpb)
+    _names(ax, paid, highlight)
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize=8.5)
     return figure
+
+
+def _limits(ax: Axes, points: Mapping[str, CostPoint]) -> None:
+    losses = [point.loss_bpb for point in points.values()]
+    pad = 0.06 * (max(losses) - min(losses)) or 0.05
+    ax.set_ylim(min(losses) - pad, max(losses) + pad)
+    costs = [cost for point in points.values() for cost in (point.cost, point.with_tuning) if cost]
+    ax.set_xlim(min(costs) / 1.3, max(costs) * 2.5)  # names stand to the right of their points
+
+
+def _free(ax: Axes, name: str, loss: float) -> None:
+    low, high = ax.get_ylim()
+    inside = low <= loss <= high
+    if inside:
+        ax.axhline(loss, color=style.GREY, linewidth=0.8, linestyle=":")
+    ax.annotate(
+        f"{name}: no cost, {loss:.3f}" + ("" if inside else " (above)"),
+        (1.0, loss if inside else high), xycoords=("axes fraction", "data"), xytext=(-2, 3 if inside else -3),
+        textcoords="offset points", ha="right", va="bottom" if inside else "top", fontsize=8.5, color="#606060",
+    )  # fmt: skip
 
 
 def _front(points: Sequence[CostPoint]) -> list[CostPoint]:
@@ -85,24 +94,48 @@ def _front(points: Sequence[CostPoint]) -> list[CostPoint]:
     return front
 
 
-def _names(figure: Figure, ax: Axes, points: Mapping[str, CostPoint], highlight: Collection[str]) -> None:
-    """Names in a column to the right of the panel, pushed apart, each joined to its point by a thin line."""
-    if not points:
-        return
-    losses = [point.loss_bpb for point in points.values()]
-    pad = 0.05 * (max(losses) - min(losses) or 1.0)
-    top = max(point.loss_bpb for point in points.values()) + pad
-    ax.set_ylim(min(losses) - pad, max(top, *ax.get_ylim()))
+def _names(ax: Axes, points: Mapping[str, CostPoint], highlight: Collection[str]) -> None:
+    """Names to the right of their points, moved apart where they would lie over one another."""
     low, high = ax.get_ylim()
-    gap = (high - low) / max(22, len(points))
-    place = low
-    for name in sorted(points, key=lambda name: points[name].loss_bpb):
-        point = points[name]
-        place = max(place + gap, point.loss_bpb)
-        colour = style.BLUE if name in highlight else "#404040"
-        ax.annotate(
-            name, (point.cost, point.loss_bpb), xytext=(1.02, place), xycoords="data",
-            textcoords=ax.get_yaxis_transform(), va="center", fontsize=8.5, color=colour,
-            fontweight="bold" if name in highlight else "normal", annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": "#c8c8c8", "linewidth": 0.6, "shrinkB": 4},
-        )  # fmt: skip
+    left, right = ax.get_xlim()
+    for names in _neighbours(points, reach=(right / left) ** 0.2):
+        heights = spread(np.array([points[name].loss_bpb for name in names]), gap=(high - low) / 27)
+        for name, height in zip(names, heights, strict=True):
+            point, ours = points[name], name in highlight
+            ax.annotate(
+                name, (point.cost, point.loss_bpb), xytext=(point.cost * (right / left) ** 0.035, height),
+                va="center", fontsize=8.5, color=style.BLUE if ours else "#404040",
+                fontweight="bold" if ours else "normal",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.8},
+                arrowprops={"arrowstyle": "-", "color": "#c0c0c0", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3},
+            )  # fmt: skip
+
+
+def _neighbours(points: Mapping[str, CostPoint], *, reach: float) -> list[list[str]]:
+    """Names in groups of like cost, each group from the lowest loss up."""
+    groups: list[list[str]] = []
+    for name in sorted(points, key=lambda name: points[name].cost):
+        if groups and points[name].cost < reach * points[groups[-1][0]].cost:
+            groups[-1].append(name)
+        else:
+            groups.append([name])
+    return [sorted(group, key=lambda name: points[name].loss_bpb) for group in groups]
+
+
+def spread(heights: NDArray[np.float64], *, gap: float) -> NDArray[np.float64]:
+    """Ascending heights moved as little as need be (least squares) to be at least `gap` apart.
+
+    Isotonic regression of what is left after k gaps are taken from the k-th, by pooling adjacent violators.
+
+    >>> spread(np.array([0.0, 1.0, 1.0, 9.0]), gap=2.0).tolist()
+    [-1.3333333333333333, 0.6666666666666667, 2.666666666666667, 9.0]
+    """
+    steps = gap * np.arange(len(heights))
+    pools: list[tuple[float, int]] = []  # mean and size of runs that move together
+    for value in (heights - steps).tolist():
+        pool = (value, 1)
+        while pools and pools[-1][0] > pool[0]:
+            mean, size = pools.pop()
+            pool = ((mean * size + pool[0] * pool[1]) / (size + pool[1]), size + pool[1])
+        pools.append(pool)
+    return np.repeat([mean for mean, _ in pools], [size for _, size in pools]) + steps

@@ -19,9 +19,10 @@ def figure_profiles(
     title: str = "",
     highlight: Collection[str] = (),
 ) -> Figure:
-    """Share of streams with a relative difference of at most x, a curve an entrant, with bands.
+    """Share of streams with a relative difference of at most x, a curve an entrant.
 
-    `grid` holds differences in per cent, shape (n,); a profile share, low and high, shape (3, n). A curve further
+    `grid` holds differences in per cent, shape (n,); a profile share, low and high, shape (3, n); the
+    bands of the highlighted ones are drawn. A curve further
     up and left is better; where it crosses x = 0 stands on how many streams the rival is beaten.
     """
     x = np.asarray(grid, dtype=np.float64)
@@ -30,7 +31,8 @@ def figure_profiles(
     for k, name in enumerate(order):
         share, low, high = np.asarray(profiles[name], dtype=np.float64)
         colour, wide = COLOURS[k % len(COLOURS)], name in highlight
-        ax.fill_between(x, low, high, step="post", color=colour, alpha=0.18 if wide else 0.06, linewidth=0)
+        if wide:  # all bands at once would hide all curves
+            ax.fill_between(x, low, high, step="post", color=colour, alpha=0.18, linewidth=0)
         dash = style.DASHES[k // len(COLOURS) % len(style.DASHES)]
         ax.step(
             x, share, where="post", color=colour, linestyle=dash, linewidth=2.4 if wide else 1.2, label=name
