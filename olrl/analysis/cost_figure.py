@@ -70,7 +70,8 @@ def _limits(ax: Axes, points: Mapping[str, CostPoint]) -> None:
     pad = 0.06 * (max(losses) - min(losses)) or 0.05
     ax.set_ylim(min(losses) - pad, max(losses) + pad)
     costs = [cost for point in points.values() for cost in (point.cost, point.with_tuning) if cost]
-    ax.set_xlim(min(costs) / 1.3, max(costs) * 2.5)  # names stand to the right of their points
+    margin = 1.5 * (max(costs) / min(costs)) ** 0.15
+    ax.set_xlim(min(costs) / margin, max(costs) * margin)  # for names
 
 
 def _free(ax: Axes, name: str, loss: float) -> None:
@@ -95,18 +96,21 @@ def _front(points: Sequence[CostPoint]) -> list[CostPoint]:
 
 
 def _names(ax: Axes, points: Mapping[str, CostPoint], highlight: Collection[str]) -> None:
-    """Names to the right of their points, moved apart where they would lie over one another."""
+    """Names beside their points, moved apart where they would lie over one another.
+
+    Most entrants spend the same budget and stand above one another: their names are to the left, beside all points.
+    """
     low, high = ax.get_ylim()
     left, right = ax.get_xlim()
-    for names in _neighbours(points, reach=(right / left) ** 0.2):
+    for k, names in enumerate(_neighbours(points, reach=(right / left) ** 0.06)):
+        away = (right / left) ** (-0.035 if k == 0 else 0.02)
         heights = spread(np.array([points[name].loss_bpb for name in names]), gap=(high - low) / 27)
         for name, height in zip(names, heights, strict=True):
             point, ours = points[name], name in highlight
             ax.annotate(
-                name, (point.cost, point.loss_bpb), xytext=(point.cost * (right / left) ** 0.035, height),
-                va="center", fontsize=8.5, color=style.BLUE if ours else "#404040",
-                fontweight="bold" if ours else "normal",
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.8},
+                name, (point.cost, point.loss_bpb), xytext=(point.cost * away, height),
+                va="center", ha="right" if k == 0 else "left", fontsize=8.5,
+                color=style.BLUE if ours else "#404040", fontweight="bold" if ours else "normal",
                 arrowprops={"arrowstyle": "-", "color": "#c0c0c0", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3},
             )  # fmt: skip
 
@@ -138,4 +142,5 @@ def spread(heights: NDArray[np.float64], *, gap: float) -> NDArray[np.float64]:
             mean, size = pools.pop()
             pool = ((mean * size + pool[0] * pool[1]) / (size + pool[1]), size + pool[1])
         pools.append(pool)
-    return np.repeat([mean for mean, _ in pools], [size for _, size in pools]) + steps
+    means, sizes = zip(*pools, strict=True)
+    return np.asarray(np.repeat(means, sizes) + steps)
