@@ -8,7 +8,7 @@ import pytest
 
 from olrl.agents.evaluation.compare import CompareConfig, Outcome, base_of, compare, plan_jobs
 from olrl.agents.evaluation.entrants import policy_seed
-from olrl.agents.evaluation.jobs import run_job
+from olrl.agents.evaluation.jobs import Job, run_job
 from olrl.agents.evaluation.play import Trace
 from olrl.cli import execute
 from olrl.control.policy import load_policy
@@ -270,3 +270,46 @@ def test_resuming_with_other_options_is_refused(result: Path, capsys: pytest.Cap
 
 def test_an_old_result_is_not_overwritten(result: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "already holds a run" in mistake(["compare", *OPTIONS, "--out", str(result)], capsys)
+
+
+def test_another_corpus_is_said_when_a_comparison_is_resumed(
+    result: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = json.loads((result / "config.json").read_text())
+    (result / "config.json").write_text(json.dumps({**config, "corpus_sha256": "0123456789"}))
+    assert execute(["compare", *OPTIONS, "--out", str(result), "--resume"]) == 0
+    assert "Warning: these results are of another builtin corpus (01234567)" in capsys.readouterr().out
+    assert json.loads((result / "config.json").read_text()) == config  # said once
+    assert execute(["compare", *OPTIONS, "--out", str(result), "--resume"]) == 0
+    assert "Warning" not in capsys.readouterr().out
+
+
+def plan(*policies: str, controllers: tuple[str, ...] = ("base", "policy")) -> list[Job]:
+    config = CompareConfig(
+        controllers=controllers, streams=2, rounds=3, model="femto", policies=policies, base_lr_mult=(1.0,)
+    )
+    model = load_model("femto")
+    return plan_jobs(config, model, base_of(config, model))
+
+
+def test_each_policy_runs_once_on_every_stream_and_the_others_do_not_run_again(tmp_path: Path) -> None:
+    one, two = (str(untrained_policy(tmp_path / str(seed), seed=seed)) for seed in (0, 1))
+    jobs = plan(one, two)
+    assert [(job.entrant, job.policy) for job in jobs] == [
+        *[("base", "default")] * 2,
+        *[("policy", one)] * 2,
+        *[("policy", two)] * 2,
+    ]
+    assert len({job.key for job in jobs}) == 6
+    before = {job.key for job in plan(one)}
+    assert before <= {job.key for job in jobs}  # one more policy makes no cached run stale
+
+
+def test_policies_that_results_could_not_tell_apart_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [str(untrained_policy(tmp_path / str(seed), seed=seed)) for seed in (0, 1)]
+    given = [word for folder in folders for word in ("--policy", folder)]
+    options = ["--model", "femto", "--controllers", "policy", "--rounds", "3", "--streams", "1"]
+    told = mistake(["compare", *options, *given, "--out", str(tmp_path / "out")], capsys)
+    assert "have the same training seed, None" in told

@@ -152,3 +152,29 @@ def test_wrong_domains_are_named_before_the_stream_starts() -> None:
         drift_stream(config(domains=("a", "z")), Letters())
     with pytest.raises(ValueError, match="abrupt drift needs at least 2 domains, not only 'a'"):
         drift_stream(config(domains=("a",)), Letters())
+
+
+def test_visits_are_short_and_always_go_home() -> None:
+    segments = plan("visits", n_bytes=20_000, home=("a", "b"), visit=0.2)
+    assert len(segments) > 6
+    assert [segment.domain in ("a", "b") for segment in segments] == [
+        k % 2 == 0 for k in range(len(segments))
+    ]
+    for stretch, visit in itertools.pairwise(segments[:-1]):
+        if stretch.domain in ("a", "b"):
+            assert 60 <= visit.n_bytes <= 120  # a fifth of 300 to 600
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"home": ("a",), "domains": ("a",)}, "at least 2 domains"),
+        ({"home": ("a", "b"), "domains": ("a", "b")}, "all domains are home"),
+        ({"home": ("z",)}, "no domain 'z'"),
+        ({"home": ()}, "home must name"),
+        ({"visit": 0.0}, "visit must be"),
+    ],
+)
+def test_visits_without_a_home_or_a_place_to_go_are_refused(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        plan("visits", **changes)

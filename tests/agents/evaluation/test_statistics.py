@@ -14,16 +14,7 @@ from olrl.agents.evaluation.statistics import (
     normalised_score,
     worst_percent,
 )
-
-
-def row(controller: str, stream: str, loss: float, **fields: Any) -> dict[str, Any]:
-    kind = "none" if stream == "still" else "abrupt"
-    known = {"policy_seed": None, "seed": 0, "drift_kind": kind}
-    return {"controller": controller, "stream": stream, "loss_bpb": loss, **known, **fields}
-
-
-def rows(controller: str, losses: dict[str, float], **fields: Any) -> list[dict[str, Any]]:
-    return [row(controller, stream, loss, **fields) for stream, loss in losses.items()]
+from tests.agents.evaluation.tables_by_hand import row, rows
 
 
 def pairs_of(loss: NDArray[np.float64], rival: NDArray[np.float64]) -> Pairs:
