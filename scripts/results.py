@@ -19,13 +19,15 @@ from rich.console import Console
 
 from olrl.agents.bars import Bars
 from olrl.agents.evaluation.compare import Outcome, compare
-from olrl.agents.evaluation.headline import PARTS, ROOT, Part, configs, parts_named, smaller
+from olrl.agents.evaluation.headline import PARTS, Part, configs, parts_named, smaller
 from olrl.agents.evaluation.page import write_page
 from olrl.agents.evaluation.raw import SUFFIX, raw_of, read_raw, write_raw
 from olrl.agents.evaluation.results import corpus_warning
 from olrl.agents.evaluation.suites import quiet_share
 from olrl.agents.warm_processes import usable_cores
 from olrl.streams.corpus import corpus_sha256, load_corpus
+
+ROOT = Path(__file__).parent.parent
 
 
 def main() -> int:

@@ -8,7 +8,6 @@ from typing import Any
 from .compare import OF_EACH_POLICY, OF_FIRST_POLICY, CompareConfig
 from .entrants import ENTRANTS
 
-ROOT = Path(__file__).parents[2]
 # Independently trained: olrl train --profile full --seed K --out runs/policies/K
 POLICIES = tuple(f"runs/policies/{seed}/policy" for seed in range(5))
 
@@ -103,7 +102,7 @@ PARTS: dict[str, Part] = {
 }
 
 
-def configs(part: Part, *, root: Path = ROOT) -> tuple[list[CompareConfig], list[str]]:
+def configs(part: Part, *, root: Path) -> tuple[list[CompareConfig], list[str]]:
     """The comparisons of a part, and what had to be left out of it, a sentence each.
 
     Left out are entrants that do not exist (yet), policies whose folder is missing under `root`, and with the last
