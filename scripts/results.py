@@ -19,7 +19,7 @@ from rich.console import Console
 
 from olrl.agents.bars import Bars
 from olrl.agents.evaluation.compare import Outcome, compare
-from olrl.agents.evaluation.headline import PARTS, Part, configs, parts_named, smaller
+from olrl.agents.evaluation.headline import PARTS, Part, configs, smaller
 from olrl.agents.evaluation.page import write_page
 from olrl.agents.evaluation.raw import SUFFIX, raw_of, read_raw, write_raw
 from olrl.agents.evaluation.results import corpus_warning
@@ -36,12 +36,16 @@ def main() -> int:
     results = args.out / "results"
     with Bars(Console()) as bars:
         if args.rerun:
-            for part in parts_named(args.part):
+            for part in [PARTS[name] for name in args.part or PARTS]:
                 _rerun(smaller(part, streams=args.streams, rounds=args.rounds, model=args.model), args, bars)
         for path in sorted(results.glob(f"*{SUFFIX}")):
             if warning := corpus_warning(read_raw(path).corpus_sha256, corpus_sha256()):
                 bars.say(f"{path.name}: {warning}")
-        bars.say(f"The page is {write_page(args.out)}")
+        try:
+            bars.say(f"The page is {write_page(args.out)}")
+        except ValueError as error:
+            bars.say(f"No page: {error}")
+            return 2
     return 0
 
 
@@ -89,9 +93,7 @@ def _arguments() -> argparse.Namespace:
         description=(__doc__ or "").splitlines()[0], epilog="Parts: " + ", ".join(PARTS)
     )
     parser.add_argument("--rerun", action="store_true", help="measure first; else the raw results are taken")
-    parser.add_argument(
-        "--part", action="append", default=[], metavar="NAME", help="only this one; repeatable"
-    )
+    parser.add_argument("--part", action="append", default=[], choices=PARTS, help="only this; repeatable")
     parser.add_argument("--processes", type=int, default=usable_cores(), help="default: one a core")
     parser.add_argument("--streams", type=int, help="at most so many streams a part, to try it out")
     parser.add_argument("--rounds", type=int, help="at most so many rounds a stream")

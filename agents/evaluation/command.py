@@ -20,7 +20,17 @@ from .events import write_events
 from .example import examples_of
 from .results import corpus_warning, write_results
 from .summary import summarise
-from .tables import DIFFERENCES, SCORES, difference_table, loss_table, markdown, score_table
+from .tables import (
+    DIFFERENCES,
+    KINDS,
+    LOSSES,
+    SCORES,
+    difference_table,
+    kind_table,
+    loss_table,
+    markdown,
+    score_table,
+)
 
 
 def compare_and_tell(config: CompareConfig, *, out: Path, resume: bool, bars: Bars) -> Outcome:
@@ -92,11 +102,9 @@ def _told(
     summary: list[dict[str, Any]], mults: Sequence[float]
 ) -> list[tuple[str, tuple[list[str], list[list[str]]]]]:
     return [
-        (
-            "Prequential loss, bits per byte (lower is better), and cost units spent",
-            loss_table(summary, mults),
-        ),
+        (LOSSES, loss_table(summary, mults)),
         (DIFFERENCES, difference_table(summary)),
+        (KINDS, kind_table(summary)),
         (SCORES, score_table(summary)),
     ]
 

@@ -1,9 +1,10 @@
 """The parts of the results page: what is run on what. Sizes are trimmed here and nowhere else."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from olrl.models.load import SHIPPED
 
 from .compare import OF_EACH_POLICY, OF_FIRST_POLICY, CompareConfig
 from .entrants import ENTRANTS
@@ -106,8 +107,11 @@ def configs(part: Part, *, root: Path) -> tuple[list[CompareConfig], list[str]]:
     """The comparisons of a part, and what had to be left out of it, a sentence each.
 
     Left out are entrants that do not exist (yet), policies whose folder is missing under `root`, and with the last
-    policy all that is made of one. The first comparison has all entrants; the second `also`, at `also_mults`.
+    policy all that is made of one; the whole part, if its model neither ships nor is a folder. The first
+    comparison has all entrants; the second `also`, at `also_mults`.
     """
+    if part.model not in SHIPPED and not Path(part.model).is_dir():
+        return [], [f"all of it: there is no model {part.model!r}"]
     policies = [str(root / folder) for folder in part.policies if (root / folder / "policy.json").is_file()]
     skipped = [
         f"no policy in {folder}" for folder in part.policies if not (root / folder / "policy.json").is_file()
@@ -144,11 +148,3 @@ def smaller(part: Part, *, streams: int | None, rounds: int | None, model: str |
         rounds=min(rounds or part.rounds, part.rounds),
         model=model or part.model,
     )
-
-
-def parts_named(names: Sequence[str]) -> list[Part]:
-    """Parts by name, all of them for no names; ValueError for one that does not exist."""
-    for name in names:
-        if name not in PARTS:
-            raise ValueError(f"unknown part {name!r}; choose from {', '.join(PARTS)}")
-    return [PARTS[name] for name in names or PARTS]

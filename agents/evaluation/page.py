@@ -22,7 +22,18 @@ from .profile import profile
 from .raw import SUFFIX, Raw, read_raw
 from .robustness import cost_of_a_wrong_base
 from .summary import BEST, FIXED, base_of_row, pairs_against, summarise
-from .tables import DIFFERENCES, LOSSES, SCORES, difference_table, label, loss_table, markdown, score_table
+from .tables import (
+    DIFFERENCES,
+    KINDS,
+    LOSSES,
+    SCORES,
+    difference_table,
+    kind_table,
+    label,
+    loss_table,
+    markdown,
+    score_table,
+)
 
 IN_EXAMPLES = ("never", *MAIN, BEST)  # more curves would be a tangle
 WORST = 5
@@ -62,6 +73,7 @@ def _section(raw: Raw, shipped: Path) -> list[str]:
     for title, (heads, rows) in (
         (LOSSES, loss_table(summary, mults)),
         (DIFFERENCES, difference_table(summary)),
+        (KINDS, kind_table(summary)),
         (SCORES, score_table(summary)),
         (BESIDE, _beside(raw.rows)),
         ("Where the policy loses most to `fixed`", _losses_of_ours(raw.rows)),

@@ -9,6 +9,7 @@ Entry = Mapping[str, Any]
 Rows = list[list[str]]
 LOSSES = "Prequential loss, bits per byte (lower is better), and cost units spent"
 DIFFERENCES = "Difference of loss in per cent (interquartile mean, 95 % interval; negative is better)"
+KINDS = "The same for each kind of drift"
 SCORES = "Normalised score (95 % interval): 0 is fixed, 1 the best constant of every segment"
 
 
@@ -26,27 +27,40 @@ def loss_table(summary: Sequence[Entry], mults: Sequence[float]) -> tuple[list[s
 
 
 def difference_table(summary: Sequence[Entry]) -> tuple[list[str], Rows]:
-    """Heads and rows: each entrant's difference to its rival in per cent, overall and for each kind of drift."""
+    """Heads and rows: each entrant's difference to its rival over all streams."""
+    rows = [
+        [
+            label(entry),
+            entry["against"]["controller"],
+            with_interval(entry["against"]["iqm_percent"], "+.2f"),
+            with_interval(entry["against"]["improvement"], ".0%"),
+            f"{entry['against']['worst_percent']:+.1f}",
+        ]
+        for entry in _compared(summary)
+    ]
+    return ["controller", "against", "difference, %", "better on", "worst 5 %"], rows
+
+
+def kind_table(summary: Sequence[Entry]) -> tuple[list[str], Rows]:
+    """Heads and rows: the difference for each kind of drift; no rows where there is but one."""
     kinds = list(dict.fromkeys(kind for entry in summary for kind in entry["kinds"]))
-    kinds = kinds if len(kinds) > 1 else []
-    heads = ["controller", "against", "difference, %", "better on", "worst 5 %", *(f"{k}, %" for k in kinds)]
-    rows: Rows = []
-    for entry in summary:
-        against = entry["against"]
-        if against is None or entry["controller"] == against["controller"]:
-            continue
-        of_kinds = [entry["kinds"].get(kind, {}).get("iqm_percent") for kind in kinds]
-        rows.append(
-            [
-                label(entry),
-                against["controller"],
-                with_interval(against["iqm_percent"], "+.2f"),
-                with_interval(against["improvement"], ".0%"),
-                f"{against['worst_percent']:+.1f}",
-                *("" if found is None else f"{found['value']:+.2f}" for found in of_kinds),
-            ]
-        )
-    return heads, rows
+    rows = [
+        [
+            label(entry),
+            *(with_interval(entry["kinds"].get(kind, {}).get("iqm_percent"), "+.2f") for kind in kinds),
+        ]
+        for entry in _compared(summary)
+    ]
+    return ["controller", *kinds], rows if len(kinds) > 1 else []
+
+
+def _compared(summary: Sequence[Entry]) -> list[Entry]:
+    """Entries that have a rival other than themselves."""
+    return [
+        entry
+        for entry in summary
+        if entry["against"] is not None and entry["against"]["controller"] != entry["controller"]
+    ]
 
 
 def score_table(summary: Sequence[Entry]) -> tuple[list[str], Rows]:

@@ -2,7 +2,14 @@ import pytest
 
 from olrl.agents.evaluation.robustness import cost_of_a_wrong_base
 from olrl.agents.evaluation.summary import summarise
-from olrl.agents.evaluation.tables import difference_table, label, loss_table, markdown, score_table
+from olrl.agents.evaluation.tables import (
+    difference_table,
+    kind_table,
+    label,
+    loss_table,
+    markdown,
+    score_table,
+)
 from tests.agents.evaluation.tables_by_hand import rows
 
 FIXED = rows("fixed", {"still": 2.0, "a": 2.0, "b": 4.0})
@@ -53,6 +60,10 @@ def test_tables_say_which_base_an_entrant_started_from() -> None:
     differences = {line[0]: line for line in difference_table(summary)[1]}
     assert set(differences) == {"base ×8", "segment-best"}
     assert differences["base ×8"][2] == "+25.00 [+25.00, +25.00]"
+    assert {line[0]: line[1:] for line in kind_table(summary)[1]}["base ×8"] == [
+        "+25.00",  # one stream
+        "+25.00 [+25.00, +25.00]",
+    ]
     assert [line[0] for line in score_table(summary)[1]] == [label(entry) for entry in summary]
 
 
