@@ -105,7 +105,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder of results.md and results/")
     args = parser.parse_args()
     trimmed = (args.streams, args.rounds, args.model) != (None, None, None)
-    if trimmed and args.out == ROOT / "docs":
+    if trimmed and args.out.resolve() == (ROOT / "docs").resolve():
         parser.error("--streams, --rounds and --model make a trial: give it another --out than docs")
     if args.part and not args.rerun:
         parser.error("--part says what to measure: give it with --rerun")
@@ -113,4 +113,7 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("Stopped; the runs made so far are kept: start it again to go on")
