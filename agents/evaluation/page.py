@@ -18,6 +18,7 @@ from .bootstrap import Interval
 from .example import OURS
 from .headline import MAIN, PARTS
 from .pairs import Row
+from .priced import priced
 from .profile import profile
 from .raw import SUFFIX, Raw, read_raw
 from .robustness import cost_of_a_wrong_base
@@ -74,6 +75,7 @@ def _section(raw: Raw, shipped: Path) -> list[str]:
         (LOSSES, loss_table(summary, mults)),
         (DIFFERENCES, difference_table(summary)),
         (KINDS, kind_table(summary)),
+        (PRICED, _with_price(raw)),
         (SCORES, score_table(summary)),
         (BESIDE, _beside(raw.rows)),
         ("Where the policy loses most to `fixed`", _losses_of_ours(raw.rows)),
@@ -103,7 +105,14 @@ def _what(raw: Raw) -> list[str]:
     ]
 
 
+PRICED = "The same with the price: loss + price × share of the budget spent × loss of `fixed`"
 BESIDE = "What else there is to a run, at the right base (means; recovery in kB after a true change)"
+
+
+def _with_price(raw: Raw) -> tuple[list[str], list[list[str]]]:
+    price = raw.settings["price"]
+    rows = priced(raw.rows, price=price, budget=raw.settings["cost"]["budget"]) if price else []
+    return difference_table(summarise(rows))
 
 
 def _beside(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:

@@ -37,7 +37,8 @@ RAW = Raw(
         "suite": "drift",
         "model": "femto",
         "split": "test",
-        "price": 0.0,
+        "price": 0.1,
+        "cost": {"budget": 20.0},
         "base": {"lr": 1e-3, "batch_size": 2, "window": 1},
     },
     facts={"quiet rounds": 0.87},
@@ -72,6 +73,8 @@ def test_the_page_shows_every_figure_it_made_and_where_the_policy_loses(tmp_path
     assert "| b | abrupt | 4.4000 | 4.0000 | +10.00 |" in page
     assert "| a | abrupt |" not in page  # the policy wins there
     assert "quiet rounds 87%" in page
+    # half the budget of 6 × 20 costs 5 % of fixed's loss: 3 of 2.1, 5 of 4.2, 4 of 3.15
+    assert "| never | fixed | +29.63 [+19.05, +42.86] |" in page
     assert "2 independently trained policies" in page
 
 
