@@ -44,7 +44,8 @@ def train(
 
 def compare(
     suite: Annotated[
-        str, typer.Option(metavar="NAME", help="Builtin streams to compare on: drift.")
+        str,
+        typer.Option(metavar="NAME", help="Builtin streams to compare on: drift, time, quiet or transfer."),
     ] = "drift",
     stream: Annotated[
         str | None, typer.Option(metavar="SOURCE", help="Your own stream instead of a suite; see olrl run.")
@@ -61,8 +62,13 @@ def compare(
         typer.Option(metavar="A,B,...", help="Entrants by name, with commas between; a wrong one lists all."),
     ] = "never,base,hypergradient,drift-reset,policy",
     policy: Annotated[
-        str, typer.Option(metavar="default|DIR", help="The frozen policy of entrant policy.")
-    ] = "default",
+        list[str] | None,
+        typer.Option(
+            metavar="default|DIR",
+            show_default="default",
+            help="The frozen policy of entrant policy; once for each of several, trained with different seeds.",
+        ),
+    ] = None,
     base_lr: Annotated[
         float | None,
         typer.Option(metavar="X", show_default="the model's own", help="Base learning rate."),
@@ -74,14 +80,24 @@ def compare(
         int | None, typer.Option(metavar="N", show_default="the model's own", help="Base window, chunks.")
     ] = None,
     base_lr_mult: Annotated[
-        str, typer.Option(metavar="X,Y,...", help="Factors on the base rate: how wrong it is.")
-    ] = "0.125,1,8",
+        str | None,
+        typer.Option(
+            metavar="X,Y,...",
+            show_default="0.125,1,8; quiet: 1",
+            help="Factors on the base rate: how wrong it is.",
+        ),
+    ] = None,
     rounds: Annotated[int, typer.Option(metavar="N", help="Rounds a stream.")] = 150,
     seeds: Annotated[int, typer.Option(metavar="K", help="Seeds of the draws from memory, each a run.")] = 1,
     budget: Annotated[float, typer.Option(metavar="U", help="Cost units a round may spend.")] = 64.0,
     price: Annotated[
-        float, typer.Option(metavar="P", help="What a whole budget is worth, as a share of the running loss.")
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            metavar="P",
+            show_default="0; quiet: 0.02",
+            help="What a whole budget is worth, as a share of the running loss.",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(metavar="D", help="Where models compute.")] = "cpu",
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", show_default="runs/compare-TIME", help="The result folder.")
@@ -101,7 +117,9 @@ def compare(
     from .bars import Bars
     from .evaluation.command import compare_and_tell
     from .evaluation.compare import CompareConfig
+    from .evaluation.suites import SUITES
 
+    usual = SUITES["drift" if stream is not None or suite not in SUITES else suite]
     config = CompareConfig(
         controllers=tuple(dict.fromkeys(name.strip() for name in controllers.split(","))),
         suite=suite,
@@ -110,14 +128,14 @@ def compare(
         streams=streams,
         seeds=seeds,
         model=model,
-        policy=policy,
+        policies=tuple(policy or ["default"]),
         base_lr=base_lr,
         base_batch=base_batch,
         base_window=base_window,
-        base_lr_mult=_numbers("base-lr-mult", base_lr_mult),
+        base_lr_mult=usual.base_lr_mult if base_lr_mult is None else _numbers("base-lr-mult", base_lr_mult),
         rounds=rounds,
         cost=CostModel(budget=budget),
-        price=price,
+        price=usual.price if price is None else price,
         device=device,
     )
     if resume and out is None:

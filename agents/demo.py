@@ -43,7 +43,7 @@ def main() -> None:
             controllers=CONTROLLERS,
             streams=STREAMS,
             rounds=ROUNDS,
-            policy=str(out / "train" / "policy"),
+            policies=(str(out / "train" / "policy"),),
             seed=args.seed,
         )
         compare_and_tell(config, out=out / "compare", resume=False, bars=bars)

@@ -1,8 +1,8 @@
-"""Entrants side by side on the same tokens: runs, table, results.json, figures."""
+"""Entrants side by side on the same tokens: which runs are made, and one row for each."""
 
-import json
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,19 +14,24 @@ from olrl.models.load import LoadedModel, load_model
 from olrl.streams.pieces import Split
 
 from ..warm_processes import usable_cores
-from .entrants import ENTRANTS, TUNED, build_controller, check_names, policy_seed, tuning_examples
-from .fingerprint import PACKAGES, fingerprint, model_place, policy_place
+from .entrants import ENTRANTS, build_controller, check_names, policy_seed, tuning_examples
+from .fingerprint import PACKAGES, entrant_places, fingerprint, model_place, policy_place
 from .jobs import Job, StreamRef, run_jobs
 from .play import Trace
+from .suites import SUITES, Wanted, streams_of
 
-SUITES = ("drift",)
+# Made from the policy of --policy, and so run with every one that is given.
+OF_EACH_POLICY = ("policy", "replay", "shuffled", "lr-only", "window-only", "batch-only")
+OF_FIRST_POLICY = ("untrained", "random")  # of a policy they have but the coding of its actions
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompareConfig:
     """What to compare on what; see `olrl compare --help` for meanings and units.
 
-    Either `suite` (with `streams` of its streams of the given split) or `stream`, a SOURCE.
+    Either `suite` (with `streams` of its streams of the given split) or `stream`, a SOURCE. `policies` are policy
+    folders; entrants made from a policy run once with each. `settings` are (entrant, name, value), in place of all
+    tuned settings of that entrant.
     """
 
     controllers: tuple[str, ...] = ("never", "base", "hypergradient", "drift-reset", "policy")
@@ -36,7 +41,8 @@ class CompareConfig:
     streams: int = 5
     seeds: int = 1
     model: str = "nano"
-    policy: str = "default"
+    policies: tuple[str, ...] = ("default",)
+    settings: tuple[tuple[str, str, Any], ...] = ()
     base_lr: float | None = None
     base_batch: int | None = None
     base_window: int | None = None
@@ -58,6 +64,8 @@ class CompareConfig:
             raise ValueError(f"unknown suite {self.suite!r}; choose from {', '.join(SUITES)}")
         if not (math.isfinite(self.price) and self.price >= 0):
             raise ValueError(f"price must be at least 0, not {self.price!r}")
+        if not self.policies or len(set(self.policies)) < len(self.policies):
+            raise ValueError(f"policies must be different folders, at least one, not {list(self.policies)!r}")
         for name in ("streams", "seeds", "rounds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
@@ -67,7 +75,10 @@ class CompareConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """Every run of a comparison with its trace, and what is needed to tell what was compared."""
+    """Every run of a comparison with its trace, and what is needed to tell what was compared.
+
+    `policy_seeds` holds the training seed of each policy folder, None where it is unknown.
+    """
 
     config: CompareConfig
     base: Base
@@ -78,7 +89,13 @@ class Outcome:
 
     def rows(self) -> list[dict[str, Any]]:
         """The `runs` of results.json, in a fixed order."""
-        return [_row(job, trace, self.policy_seeds[job.entrant]) for job, trace in self.runs]
+        suite = self.config.suite if self.config.stream is None else None
+        return [_row(job, trace, suite, self._policy_seed(job)) for job, trace in self.runs]
+
+    def _policy_seed(self, job: Job) -> int | None:
+        if job.entrant in OF_EACH_POLICY:
+            return self.policy_seeds[job.policy]
+        return policy_seed(job.entrant, job.policy)
 
 
 def compare(
@@ -88,10 +105,11 @@ def compare(
     model = load_model(config.model, device=config.device)
     base = base_of(config, model)
     for name in config.controllers:  # a mistake shows before anything is run
-        build_controller(name, base=base, fixed=model.fixed, policy=config.policy, price=config.price)
-    corpus_sha = _corpus_sha(config)
+        for policy in _policies(name, config):
+            build_controller(name, base=base, fixed=model.fixed, policy=policy, price=config.price)
+    seeds = _policy_seeds(config)
     versions = {name: version(name) for name in PACKAGES}
-    jobs = plan_jobs(config, model, base, fingerprint=_fingerprint(config))
+    jobs = plan_jobs(config, model, base)
     done: dict[str, Trace] = {}
     progress(0, len(jobs))
     for job, trace in run_jobs(jobs, cache=cache, processes=config.processes or usable_cores()):
@@ -101,9 +119,9 @@ def compare(
         config=config,
         base=base,
         runs=tuple((job, done[job.key]) for job in jobs),
-        policy_seeds={name: policy_seed(name, config.policy) for name in config.controllers},
+        policy_seeds=seeds,
         versions=versions,
-        corpus_sha256=corpus_sha,
+        corpus_sha256=corpus_of(config),
     )
 
 
@@ -122,58 +140,80 @@ def base_of(config: CompareConfig, model: LoadedModel) -> Base:
     )
 
 
-def plan_jobs(config: CompareConfig, model: LoadedModel, base: Base, *, fingerprint: str) -> list[Job]:
-    """One job per entrant, stream, seed and base, without repeats for entrants that use no base."""
+def plan_jobs(config: CompareConfig, model: LoadedModel, base: Base) -> list[Job]:
+    """One job per entrant, policy, stream, seed and base, without repeats for entrants that use no base."""
     seq_len = config.seq_len or model.seq_len
-    jobs: list[Job] = []
-    for stream in _streams(config, bytes_per_round=config.chunk * seq_len):
-        for name in config.controllers:
-            mults = config.base_lr_mult if ENTRANTS[name].uses_base else (1.0,)
-            for mult in mults:
-                for k in range(config.seeds):
-                    jobs.append(
-                        Job(
-                            entrant=name,
-                            stream=stream,
-                            model=config.model,
-                            base=replace(base, lr=base.lr * mult),
-                            fixed=model.fixed,
-                            base_lr_mult=mult,
-                            policy=config.policy,
-                            seed=config.seed + k,
-                            rounds=config.rounds,
-                            chunk=config.chunk,
-                            seq_len=seq_len,
-                            cost=config.cost,
-                            price=config.price,
-                            device=config.device,
-                            fingerprint=fingerprint,
-                        )
-                    )
-    return jobs
+    streams = _streams(config, bytes_per_round=config.chunk * seq_len)
+    return [
+        Job(
+            entrant=name,
+            stream=stream,
+            model=config.model,
+            base=replace(base, lr=base.lr * mult),
+            fixed=model.fixed,
+            base_lr_mult=mult,
+            policy=policy,
+            seed=config.seed + k,
+            rounds=config.rounds,
+            chunk=config.chunk,
+            seq_len=seq_len,
+            cost=config.cost,
+            price=config.price,
+            device=config.device,
+            settings=_settings(name, config),
+            fingerprint=mark,
+        )
+        for name in config.controllers
+        for policy in _policies(name, config)
+        for mark in [_fingerprint(name, policy, config)]
+        for stream in streams
+        for mult in (config.base_lr_mult if ENTRANTS[name].uses_base else (1.0,))
+        for k in range(config.seeds)
+    ]
+
+
+def _settings(name: str, config: CompareConfig) -> tuple[tuple[str, Any], ...] | None:
+    return tuple((key, value) for entrant, key, value in config.settings if entrant == name) or None
+
+
+def _policies(name: str, config: CompareConfig) -> tuple[str, ...]:
+    """The policies that an entrant is run with; for one that knows none, a name that changes no cached result."""
+    if name in OF_EACH_POLICY:
+        return config.policies
+    return config.policies[:1] if name in OF_FIRST_POLICY else ("default",)
+
+
+def _policy_seeds(config: CompareConfig) -> dict[str, int | None]:
+    """The training seed of each policy; ValueError where results of two could not be told apart."""
+    if not set(OF_EACH_POLICY) & set(config.controllers):
+        return {}
+    seeds = {policy: policy_seed("policy", policy) for policy in config.policies}
+    seed, count = Counter(seeds.values()).most_common(1)[0]
+    if count > 1:
+        twins = [policy for policy in seeds if seeds[policy] == seed]
+        raise ValueError(
+            f"policies {twins[0]} and {twins[1]} have the same training seed, {seed}: give policies that were "
+            "trained with different ones, since results are told apart by it"
+        )
+    return seeds
 
 
 def _streams(config: CompareConfig, *, bytes_per_round: int) -> list[StreamRef]:
     if config.stream is not None:
         return [StreamRef(name=config.stream, kind="given", source=config.stream)]
-    from olrl.streams.corpus import load_corpus
-    from olrl.streams.suite import SuiteConfig
-
-    corpus = load_corpus()
-    suite = SuiteConfig.for_rounds(
-        config.rounds, bytes_per_round=bytes_per_round, split=config.split, seed=config.seed
+    wanted = Wanted(
+        streams=config.streams,
+        rounds=config.rounds,
+        bytes_per_round=bytes_per_round,
+        split=config.split,
+        seed=config.seed,
     )
-    drifts = [suite.stream(k, corpus) for k in range(config.streams)]
-    return [
-        StreamRef(name=f"{config.suite}-{config.split}-{k}", kind=drift.kind, drift=drift)
-        for k, drift in enumerate(drifts)
-    ]
+    return streams_of(config.suite, wanted)
 
 
-def _row(job: Job, trace: Trace, policy_seed: int | None) -> dict[str, Any]:
-    drift = job.stream.drift
+def _row(job: Job, trace: Trace, suite: str | None, policy_seed: int | None) -> dict[str, Any]:
     return {
-        "suite": None if drift is None else "drift",
+        "suite": suite,
         "stream": job.stream.name,
         "drift_kind": job.stream.kind,
         "model": job.model,
@@ -194,52 +234,24 @@ def _row(job: Job, trace: Trace, policy_seed: int | None) -> dict[str, Any]:
     }
 
 
-def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean over streams and seeds for each controller and base multiplier, in the order they came.
-
-    Entrants that use no base appear once, with `base_lr_mult` null.
-    """
-    groups: dict[tuple[str, float | None], list[dict[str, Any]]] = {}
-    for row in rows:
-        mult = row["base_lr_mult"] if ENTRANTS[row["controller"]].uses_base else None
-        groups.setdefault((row["controller"], mult), []).append(row)
-    return [
-        {
-            "controller": controller,
-            "base_lr_mult": mult,
-            "loss_bpb": sum(row["loss_bpb"] for row in members) / len(members),
-            "spent": sum(row["spent"] for row in members) / len(members),
-            "updates": sum(row["updates"] for row in members) / len(members),
-            "diverged": sum(row["diverged"] for row in members),
-            "runs": len(members),
-        }
-        for (controller, mult), members in groups.items()
-    ]
-
-
-def write_results(outcome: Outcome, path: Path) -> None:
-    """results.json: every run, their summary, versions and the corpus the streams came from."""
-    rows = outcome.rows()
-    results = {
-        "runs": rows,
-        "summary": summarise(rows),
-        "versions": outcome.versions,
-        "corpus_sha256": outcome.corpus_sha256,
-    }
-    path.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _corpus_sha(config: CompareConfig) -> str | None:
-    if config.stream is not None and not config.stream.startswith("builtin:"):
+def corpus_of(config: CompareConfig) -> str | None:
+    """The hash of the builtin corpus, None for a comparison that reads none of it."""
+    if not _reads_corpus(config):
         return None
     from olrl.streams.corpus import corpus_sha256
 
     return corpus_sha256()
 
 
-def _fingerprint(config: CompareConfig) -> str:
-    """What decides the runs beside the job's own fields: code, weights, policies, tuned settings, the stream."""
-    places = [TUNED, policy_place("default"), policy_place(config.policy), model_place(config.model)]
+def _reads_corpus(config: CompareConfig) -> bool:
+    return config.stream is None or config.stream.startswith("builtin:")
+
+
+def _fingerprint(name: str, policy: str, config: CompareConfig) -> str:
+    """What decides an entrant's runs beside the job's own fields: code, weights, its settings, the stream."""
+    places = [*entrant_places(name), model_place(config.model)]
+    if name in (*OF_EACH_POLICY, *OF_FIRST_POLICY, "default"):
+        places.append(policy_place(policy))
     if config.stream is not None:
         places.append(Path(config.stream))
-    return fingerprint(places, builtin=config.stream is None or config.stream.startswith("builtin:"))
+    return fingerprint(places, builtin=_reads_corpus(config))

@@ -5,7 +5,7 @@ from pathlib import Path
 from olrl.control.decision import WINDOWS, Base
 from olrl.tracking import EventWriter
 
-from .compare import Outcome
+from .compare import OF_EACH_POLICY, Outcome
 from .entrants import ENTRANTS
 from .jobs import Job
 from .play import Trace
@@ -19,7 +19,7 @@ def write_events(outcome: Outcome, folder: Path) -> None:
         (job.stream.name, job.seed): trace for job, trace in outcome.runs if _is_reference(job, outcome.base)
     }
     for job, trace in outcome.runs:
-        writer = EventWriter(folder / _plain(job.stream.name) / _name(job))
+        writer = EventWriter(folder / _plain(job.stream.name) / _name(job, outcome))
         _write(writer, trace, reference=references.get((job.stream.name, job.seed)))
         writer.close()
 
@@ -35,9 +35,11 @@ def _is_reference(job: Job, base: Base) -> bool:
     return job.entrant == "base" and job.base == base
 
 
-def _name(job: Job) -> str:
+def _name(job: Job, outcome: Outcome) -> str:
+    several = job.entrant in OF_EACH_POLICY and len(outcome.config.policies) > 1
+    policy = f"-policy{outcome.policy_seeds[job.policy]}" if several else ""
     base = f"-base-x{job.base_lr_mult:g}" if ENTRANTS[job.entrant].uses_base else ""
-    return f"{job.entrant}{base}" + (f"-seed{job.seed}" if job.seed else "")
+    return f"{job.entrant}{policy}{base}" + (f"-seed{job.seed}" if job.seed else "")
 
 
 def _write(writer: EventWriter, trace: Trace, *, reference: Trace | None) -> None:

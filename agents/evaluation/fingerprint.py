@@ -1,5 +1,6 @@
 """What decides a run beside its settings, as one hash: then a cached result is never a stale one."""
 
+import ast
 import hashlib
 import json
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ from olrl.models.load import SHIPPED
 
 PACKAGES = ("olrl", "numpy", "torch", "transformers", "tokenizers")
 _CORE = Path(olrl.__file__).parent
+_AGENTS = Path(__file__).parent.parent
+_RIVALS, _TUNED = _AGENTS / "rivals", _AGENTS / "tuned"
 # What a run goes through; the rest of the core can change without changing a number.
 _ROOMS = ("streams", "models", "learners", "monitor", "control")
 _MODULES = ("assembly.py", "draws.py", "loop.py", "memory.py")
@@ -41,3 +44,30 @@ def model_place(name: str) -> Path:
 def policy_place(name: str) -> Path:
     """The folder of the shipped policy, or the one that is named."""
     return _CORE / "policies" / "default" if name == "default" else Path(name)
+
+
+def entrant_places(name: str) -> list[Path]:
+    """What decides an entrant beside the core: its tuned settings and, where it has some, code of this room.
+
+    Its own module and those that it imports; if no module has its name, all rivals.
+    """
+    own = _RIVALS / f"{name.replace('-', '_')}.py"
+    modules = _imported_by(own) if own.is_file() else sorted(_RIVALS.rglob("*.py"))
+    return [*sorted(_TUNED.rglob(f"{name}*.json")), *modules]
+
+
+def _imported_by(module: Path) -> list[Path]:
+    """A module of this project's upper rooms with all that it imports there by relative imports, and they too."""
+    found: list[Path] = []
+    waiting = [module]
+    while waiting:
+        file = waiting.pop()
+        if file in found:
+            continue
+        found.append(file)
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                place = file.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+                names = [place, *(place / alias.name for alias in node.names)]
+                waiting += [path for path in (name.with_suffix(".py") for name in names) if path.is_file()]
+    return sorted(found)

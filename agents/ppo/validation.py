@@ -49,7 +49,7 @@ def validate(
             streams=config.streams,
             rounds=config.rounds,
             model=config.model,
-            policy=str(scratch / "policy"),
+            policies=(str(scratch / "policy"),),
             base_lr_mult=config.base_lr_mult,
         ),
         cache=scratch / "cache",

@@ -16,6 +16,7 @@ from olrl.control.decision import WINDOWS
 
 # What is told apart by colour alone is told apart by dashes too once the colours are used up.
 COLOURS = (style.BLUE, style.VERMILION, style.GREEN, style.ORANGE, style.PURPLE, style.SKY, style.BLACK)
+REFERENCE: dict[str, Any] = {"color": style.BLACK, "linewidth": 1.1, "linestyle": "-", "zorder": 2}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +41,16 @@ def figure_compare(
     title: str = "",
     segments: Sequence[tuple[int, str]] = (),
     alarms: Sequence[int] = (),
+    reference: str | None = None,
     smooth_rounds: int | None = None,
 ) -> Figure:
     """Smoothed loss of each entrant, in the order given, above the decisions of the highlighted ones.
 
-    `segments` are the true changes as (first round, name of the source), `alarms` rounds with a drift alarm.
-    Raises ValueError when there is no curve or their lengths differ.
+    With a `reference`, one of the entrants, the first panel shows its loss and that of the highlighted ones only,
+    and a second one everybody's smoothed loss against its, in per cent: where losses lie between 2 and 5 bits,
+    differences of hundredths show in no other way. `segments` are the true changes as (first round, name of the
+    source), `alarms` rounds with a drift alarm. Raises ValueError when there is no curve, their lengths differ, or
+    the reference is none of them.
     """
     losses = {name: _charged(curve.loss_bpb) for name, curve in curves.items()}
     lengths = {len(loss) for loss in losses.values()}
@@ -53,30 +58,63 @@ def figure_compare(
         raise ValueError(
             f"entrants to compare need the same number of rounds, at least 1; got {sorted(lengths)}"
         )
+    if reference is not None and reference not in curves:
+        raise ValueError(f"the reference is one of the entrants {', '.join(curves)}, not {reference!r}")
     steered = {name: curve for name, curve in curves.items() if curve.highlight and curve.lr is not None}
-    figure, axes = style.panels((3.6, 1.15, 1.15, 1.35) if steered else (3.6,))
+    losses_panels = (3.6,) if reference is None else (2.0, 2.8)
+    figure, axes = style.panels((*losses_panels, 1.15, 1.15, 1.35) if steered else losses_panels)
     n = lengths.pop()
     over = smooth_rounds or smoothing(n)
-    places = {name: k for k, name in enumerate(sorted(curves, key=lambda name: not curves[name].highlight))}
+    ordered = sorted(curves, key=lambda name: (name == reference, not curves[name].highlight))
+    places = {name: k for k, name in enumerate(ordered)}
     if segments:
         style.bands(axes, [float(start) for start, _ in segments], float(n), [name for _, name in segments])
     for name, loss in losses.items():
-        line = _line(places[name], highlight=curves[name].highlight)
-        axes[0].plot(smooth(loss, rounds=over), label=name, **line)
+        if reference is None or name == reference or curves[name].highlight:
+            line = REFERENCE if name == reference else _line(places[name], highlight=curves[name].highlight)
+            axes[0].plot(smooth(loss, rounds=over), label=name, **line)
+    if reference is not None:
+        smoothed = {name: smooth(loss, rounds=3 * over) for name, loss in losses.items()}
+        against = {
+            n: 100 * (loss / smoothed[reference] - 1) for n, loss in smoothed.items() if n != reference
+        }
+        _relative(axes[1], against, curves, places)
+        axes[1].set_ylabel(f"loss against {reference},\n% ({3 * over} rounds)", fontsize=9)
     for k, alarm in enumerate(alarms):
         label = "drift alarm" if k == 0 else "_"
         axes[0].axvline(alarm, color=style.GREY, linewidth=0.7, linestyle=":", zorder=1, label=label)
-    axes[0].set_ylabel(f"loss before training, smoothed\n({over} rounds; bits per byte)", fontsize=9)
+    axes[0].set_ylabel(f"loss before training,\nsmoothed ({over} rounds;\nbits per byte)", fontsize=9)
     if steered:
-        _decisions(axes[1:], steered, places)
+        _decisions(axes[len(losses_panels) :], steered, places)
     axes[-1].set_xlabel("round")
     axes[-1].set_xlim(0, n)
     figure.align_ylabels(axes)
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    handles = {
+        label: handle
+        for ax in axes[: len(losses_panels)]
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
     figure.legend(
-        *axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=6, frameon=False, fontsize=8.5
+        handles.values(), handles.keys(), loc="outside lower left", ncols=6, frameon=False, fontsize=8.5
     )
     return figure
+
+
+def _relative(
+    ax: Axes,
+    percent: Mapping[str, NDArray[np.float64]],
+    curves: Mapping[str, Curve],
+    places: Mapping[str, int],
+) -> None:
+    """Losses against the reference's; what lies far from all others, as one that never trains, leaves the panel."""
+    reach = sorted(float(np.quantile(np.abs(drawn), 0.95)) for drawn in percent.values())
+    middle = reach[len(reach) // 2] if reach else 0.0
+    limit = max(1.0, 1.3 * middle, *(1.1 * r for r in reach if r < 2.5 * middle))
+    for name, drawn in percent.items():
+        ax.plot(drawn, label=name, **_line(places[name], highlight=curves[name].highlight))
+    ax.axhline(0, **REFERENCE)
+    ax.set_ylim(-limit, limit)
 
 
 def _charged(values: ArrayLike) -> NDArray[np.float64]:

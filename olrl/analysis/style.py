@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -17,7 +18,7 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, BLACK = (
     "#56B4E9",
     "#000000",
 )
-GREY, BAND = "#8c8c8c", "#f0f0f0"
+GREY, BAND, DARK = "#8c8c8c", "#f0f0f0", "#4d4d4d"
 DASHES: tuple[str, ...] = ("-", "--", "-.", ":")
 WINDOW_LABELS: tuple[str, ...] = ("1", "2", "4", "8", "16", "32", "64", "reservoir")
 
@@ -28,12 +29,18 @@ def panels(heights: Sequence[float], *, width: float = 10.0) -> tuple[Figure, li
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=list(heights))[:, 0]
     for ax in axes:
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.spines[["left", "bottom"]].set_color(GREY)
-        ax.tick_params(colors="#404040", labelsize=9)
-        ax.grid(axis="y", color="#e3e3e3", linewidth=0.6)
-        ax.set_axisbelow(True)
+        bare(ax, grid="y")
     return figure, list(axes)
+
+
+def bare(ax: Axes, *, grid: Literal["x", "y"]) -> None:
+    """Take from an axis all but two thin sides and the lines of one grid."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(GREY)
+    ax.tick_params(colors="#404040", labelsize=9)
+    ax.grid(visible=False)
+    ax.grid(axis=grid, color="#e3e3e3", linewidth=0.6)
+    ax.set_axisbelow(True)
 
 
 def bands(axes: Sequence[Axes], starts: Sequence[float], end: float, names: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from olrl.streams.document import Document
 from olrl.streams.noise import Noise, corrupt
 from olrl.streams.pieces import Split, cut
 
-DriftKind = Literal["abrupt", "gradual", "recurring", "none", "burst"]
+DriftKind = Literal["abrupt", "gradual", "recurring", "none", "burst", "visits"]
 DRIFT_KINDS: tuple[DriftKind, ...] = get_args(DriftKind)
 
 
@@ -38,11 +38,15 @@ class DriftConfig:
         none: one domain throughout.
         burst: one domain, in which stretches corrupted by `noise` (by default, a tenth of the characters
             replaced), half as long as the clean ones, come and go.
+        visits: stretches in which each text is from a random one of the domains `home`, and after each a visit to
+            another domain, `visit` as long.
     n_bytes: UTF-8 bytes of text in all.
     segment_bytes: smallest and largest length of a stretch; lengths are drawn uniformly.
     noise: with `burst`, what bursts do; with another kind, bursts on top of the drift: a quarter of every
         second stretch, just after its middle, is corrupted.
     mix: share of a stretch over which gradual drift mixes.
+    home: with `visits`, the domains that are mixed in the long stretches; None means the first of `domains`.
+    visit: with `visits`, the length of a visit as a share of a stretch's.
     concurrent: documents of a domain that are written at the same time. 1 means one after the other; with more,
         each part of about 300 bytes comes from one of so many open documents, as where many people write into one
         stream: the next chunk is then no longer the rest of the last one's document.
@@ -53,7 +57,7 @@ class DriftConfig:
     >>> DriftConfig(kind="sudden", n_bytes=1000)
     Traceback (most recent call last):
     ...
-    ValueError: drift kind must be one of abrupt, gradual, recurring, none, burst, not 'sudden'
+    ValueError: drift kind must be one of abrupt, gradual, recurring, none, burst, visits, not 'sudden'
     """
 
     kind: DriftKind
@@ -61,6 +65,8 @@ class DriftConfig:
     segment_bytes: tuple[int, int] = (10_000, 50_000)
     noise: Noise | None = None
     mix: float = 0.5
+    home: tuple[str, ...] | None = None
+    visit: float = 0.15
     concurrent: int = 1
     n_recurring: int = 3
     domains: tuple[str, ...] | None = None
@@ -79,6 +85,10 @@ class DriftConfig:
             )
         if not 0 < self.mix <= 1:
             raise ValueError(f"mix must be in (0, 1], a share of a stretch, not {self.mix!r}")
+        if not 0 < self.visit <= 1:
+            raise ValueError(f"visit must be in (0, 1], a share of a stretch, not {self.visit!r}")
+        if self.home is not None and not self.home:
+            raise ValueError("home must name at least one domain, or be None for the first")
         if self.concurrent < 1:
             raise ValueError(f"concurrent must be at least 1 document, not {self.concurrent!r}")
         if self.n_recurring < 2:
@@ -92,13 +102,15 @@ class Segment:
     """A stretch between two true changes.
 
     `n_bytes` long, of documents of `domain`; if there is a `successor`, a document is drawn from it with a
-    probability that rises linearly from 0 to 1 over the segment. `noise` is the corruption in force.
+    probability that rises linearly from 0 to 1 over the segment. With `among`, each is of a random one of those
+    domains, of which `domain` is the first. `noise` is the corruption in force.
     """
 
     n_bytes: int
     domain: str
     successor: str | None = None
     noise: Noise | None = None
+    among: tuple[str, ...] = ()
 
 
 def plan_segments(config: DriftConfig, corpus: TextSource) -> list[Segment]:
@@ -108,12 +120,16 @@ def plan_segments(config: DriftConfig, corpus: TextSource) -> list[Segment]:
     """
     rng = np.random.default_rng([config.seed, 0])
     names = _domains(config, corpus, rng)
+    home = config.home or names[:1]
     segments: list[Segment] = []
     left = config.n_bytes
-    domain, stretch = names[int(rng.integers(len(names)))], 0
+    first = home[:1] if config.kind == "visits" else names
+    domain, stretch = first[int(rng.integers(len(first)))], 0
     while left > 0:
         length = int(rng.integers(config.segment_bytes[0], config.segment_bytes[1], endpoint=True))
         others = [name for name in names if name != domain]
+        if config.kind == "visits":
+            others = [name for name in names if name not in home] if domain in home else [home[0]]
         successor = others[int(rng.integers(len(others)))] if others else domain
         for segment in _stretch(config, stretch, length, domain, successor):
             if left > 0 and segment.n_bytes > 0:
@@ -134,6 +150,8 @@ def _append(segments: list[Segment], segment: Segment) -> None:
 def _domains(config: DriftConfig, corpus: TextSource, rng: np.random.Generator) -> tuple[str, ...]:
     known = corpus.domains(config.split)
     names = config.domains or known
+    if config.kind == "visits":
+        names = (*(config.home or ()), *names)
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ValueError(
@@ -144,6 +162,8 @@ def _domains(config: DriftConfig, corpus: TextSource, rng: np.random.Generator) 
         return (names[int(rng.integers(len(names)))],)
     if len(names) < 2:
         raise ValueError(f"{config.kind} drift needs at least 2 domains, not only {names[0]!r}")
+    if config.kind == "visits" and set(names) == set(config.home or ()):
+        raise ValueError("all domains are home: visits need another")
     if config.kind == "recurring":
         chosen = rng.permutation(len(names))[: config.n_recurring]
         return tuple(names[i] for i in chosen)
@@ -158,17 +178,19 @@ def _stretch(config: DriftConfig, index: int, length: int, domain: str, successo
             Segment(n_bytes=length, domain=domain),
             Segment(n_bytes=length // 2, domain=domain, noise=noise),
         ]
+    among: tuple[str, ...] = ()
+    if config.kind == "visits" and index % 2 == 0:
+        among = config.home or (domain,)
+    elif config.kind == "visits":
+        length = max(1, int(length * config.visit))
     mixing = int(length * config.mix) if config.kind == "gradual" else 0
     clean = length - mixing
-    parts = [Segment(n_bytes=clean, domain=domain)]
+    whole = Segment(n_bytes=clean, domain=domain, among=among)
+    parts = [whole]
     if config.noise is not None and index % 2:
-        burst = Segment(n_bytes=clean // 4, domain=domain, noise=config.noise)
+        burst = replace(whole, n_bytes=clean // 4, noise=config.noise)
         before, after = clean // 2, clean - clean // 2 - clean // 4
-        parts = [
-            Segment(n_bytes=before, domain=domain),
-            burst,
-            Segment(n_bytes=after, domain=domain),
-        ]
+        parts = [replace(whole, n_bytes=before), burst, replace(whole, n_bytes=after)]
     return [*parts, Segment(n_bytes=mixing, domain=domain, successor=successor)]
 
 
@@ -191,6 +213,8 @@ def _play(segments: list[Segment], config: DriftConfig, corpus: TextSource) -> I
             name = segment.domain
             if segment.successor and rng.random() * segment.n_bytes < segment.n_bytes - left:
                 name = segment.successor
+            if len(segment.among) > 1:
+                name = segment.among[int(rng.integers(len(segment.among)))]
             if name not in decks:
                 decks[name] = _Deck(corpus.documents(name, config.split), rng, concurrent=config.concurrent)
             whole = segment.successor is None and config.concurrent == 1

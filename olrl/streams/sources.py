@@ -16,6 +16,7 @@ from olrl.streams.lines import Stop
 from olrl.streams.noise import Noise
 from olrl.streams.pieces import SPLITS, Split
 from olrl.streams.readers import SUFFIXES, Reader, text_files
+from olrl.streams.release_notes import in_order_of_time, release_notes
 
 DRIFT_BYTES = 1_000_000  # length of a composed builtin stream
 
@@ -33,9 +34,10 @@ def open_source(
 
     A `.jsonl` or `.txt` file, a folder of them, `-` (standard input), `hf:NAME[:CONFIGURATION]`, or
     `builtin:NAME`, where NAME is a domain (its documents of `split`, once, in a stable order), a kind of
-    drift (`abrupt`, `gradual`, `recurring`, `none`, `burst`: 1 MB composed from the domains of `split` with
-    `seed`), or `drift` (abrupt drift with noise bursts on top). `follow` keeps waiting for what is appended
-    to a file, until `stop()`.
+    drift (`abrupt`, `gradual`, `recurring`, `none`, `burst`, `visits`: 1 MB composed from the domains of
+    `split` with `seed`), `drift` (abrupt drift with noise bursts on top), or `releases` (release notes of
+    installed projects in their order of time; `releases/PROJECT`: of one). `follow` keeps waiting for what is
+    appended to a file, until `stop()`.
 
     Raises ValueError for a source that does not exist, naming what does, and for `follow` where it has no
     effect.
@@ -85,6 +87,8 @@ def _missing(path: Path) -> str:
 
 
 def _builtin(name: str, *, split: Split, seed: int) -> Iterator[Document]:
+    if name.partition("/")[0] == "releases":
+        return iter(_releases(name.partition("/")[2]))
     corpus = load_corpus()
     if name == "drift" or name in DRIFT_KINDS:
         kind: DriftKind = next((kind for kind in DRIFT_KINDS if kind == name), "abrupt")
@@ -96,8 +100,17 @@ def _builtin(name: str, *, split: Split, seed: int) -> Iterator[Document]:
     raise ValueError(_unknown(name, corpus, split))
 
 
+def _releases(project: str) -> list[Document]:
+    notes = release_notes()
+    if project and project not in notes:
+        raise ValueError(
+            f"no release notes of {project!r} are installed; there are those of {', '.join(notes)}"
+        )
+    return in_order_of_time([notes[project]] if project else notes.values())
+
+
 def _unknown(name: str, corpus: Corpus, split: Split) -> str:
-    names = ["drift", *DRIFT_KINDS, *corpus.domains(split)]
+    names = ["drift", *DRIFT_KINDS, "releases", *corpus.domains(split)]
     elsewhere = [other for other in SPLITS if name in corpus.domains(other)]
     if elsewhere:
         return f"builtin domain {name!r} lies in split {' and '.join(elsewhere)} only, not in {split!r}"

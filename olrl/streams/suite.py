@@ -21,13 +21,16 @@ class SuiteConfig:
     """Stream number k of the suite has kind `KINDS[k % 10]` and a seed of its own.
 
     `n_bytes` is a stream's length, `segment_bytes` the range of the stretches between drifts. A domain takes
-    part only where it has text enough not to be read twice in the stream.
+    part only where it has text enough not to be read twice in the stream. The number of documents written at the
+    same time goes through `concurrent` from stream to stream, and is one further every ten streams, so that each
+    kind of drift meets all of them: a loss that falls within every document, and one that does not.
     """
 
     n_bytes: int
     segment_bytes: tuple[int, int]
     split: Split
     seed: int = 0
+    concurrent: tuple[int, ...] = (1, 4, 16)
 
     @classmethod
     def for_rounds(
@@ -49,12 +52,14 @@ class SuiteConfig:
 
     def stream(self, number: int, corpus: Corpus) -> DriftConfig:
         """The settings of stream `number`, the same for the same suite and corpus."""
-        kind = KINDS[number % len(KINDS)]
+        turn, place = divmod(number, len(KINDS))
+        kind = KINDS[place]
         return DriftConfig(
             kind=kind,
             n_bytes=self.n_bytes,
             segment_bytes=self.segment_bytes,
             n_recurring=N_RECURRING,
+            concurrent=self.concurrent[(place + turn) % len(self.concurrent)],
             domains=self._domains(kind, corpus),
             split=self.split,
             seed=int(

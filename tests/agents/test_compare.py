@@ -8,7 +8,7 @@ import pytest
 
 from olrl.agents.evaluation.compare import CompareConfig, Outcome, base_of, compare, plan_jobs
 from olrl.agents.evaluation.entrants import policy_seed
-from olrl.agents.evaluation.jobs import run_job
+from olrl.agents.evaluation.jobs import Job, run_job
 from olrl.agents.evaluation.play import Trace
 from olrl.cli import execute
 from olrl.control.policy import load_policy
@@ -147,7 +147,7 @@ def test_the_tuned_constant_is_the_same_whatever_base_is_given() -> None:
     assert fixed is not None
     for rate in (fixed.lr, 1000 * fixed.lr):  # the guard bounds a rate to 64 times its base
         config = CompareConfig(controllers=("fixed",), streams=1, rounds=3, model="pico", base_lr=rate)
-        [job] = plan_jobs(config, model, base_of(config, model), fingerprint="")
+        [job] = plan_jobs(config, model, base_of(config, model))
         traces.append(run_job(job))
     assert traces[0].loss_bpb == traces[1].loss_bpb
     assert set(traces[1].lr) == {fixed.lr}
@@ -213,7 +213,7 @@ def lost_run(lr: float) -> Trace:
         controllers=("base",), streams=1, rounds=6, model="pico", base_lr=lr, base_lr_mult=(1.0,)
     )
     model = load_model("pico")
-    [job] = plan_jobs(config, model, base_of(config, model), fingerprint="")
+    [job] = plan_jobs(config, model, base_of(config, model))
     return run_job(job)
 
 
@@ -235,7 +235,7 @@ def test_a_lost_run_is_charged_the_uniform_predictor_and_flagged(lr: float) -> N
         (["--rounds", "-3"], "rounds must be at least 1, not -3"),
         (["--streams", "0"], "streams must be at least 1, not 0"),
         (["--seeds", "0"], "seeds must be at least 1, not 0"),
-        (["--suite", "nonsense"], "unknown suite 'nonsense'; choose from drift"),
+        (["--suite", "nonsense"], "unknown suite 'nonsense'; choose from drift, time, quiet, transfer"),
         (["--base-lr-mult", "1,two"], "--base-lr-mult takes numbers"),
         (["--stream", "-"], "standard input cannot be"),
         (["--base-lr-mult", "0"], "base-lr-mult takes positive factors"),
@@ -270,3 +270,46 @@ def test_resuming_with_other_options_is_refused(result: Path, capsys: pytest.Cap
 
 def test_an_old_result_is_not_overwritten(result: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "already holds a run" in mistake(["compare", *OPTIONS, "--out", str(result)], capsys)
+
+
+def test_another_corpus_is_said_when_a_comparison_is_resumed(
+    result: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = json.loads((result / "config.json").read_text())
+    (result / "config.json").write_text(json.dumps({**config, "corpus_sha256": "0123456789"}))
+    assert execute(["compare", *OPTIONS, "--out", str(result), "--resume"]) == 0
+    assert "Warning: these results are of another builtin corpus (01234567)" in capsys.readouterr().out
+    assert json.loads((result / "config.json").read_text()) == config  # said once
+    assert execute(["compare", *OPTIONS, "--out", str(result), "--resume"]) == 0
+    assert "Warning" not in capsys.readouterr().out
+
+
+def plan(*policies: str, controllers: tuple[str, ...] = ("base", "policy")) -> list[Job]:
+    config = CompareConfig(
+        controllers=controllers, streams=2, rounds=3, model="femto", policies=policies, base_lr_mult=(1.0,)
+    )
+    model = load_model("femto")
+    return plan_jobs(config, model, base_of(config, model))
+
+
+def test_each_policy_runs_once_on_every_stream_and_the_others_do_not_run_again(tmp_path: Path) -> None:
+    one, two = (str(untrained_policy(tmp_path / str(seed), seed=seed)) for seed in (0, 1))
+    jobs = plan(one, two)
+    assert [(job.entrant, job.policy) for job in jobs] == [
+        *[("base", "default")] * 2,
+        *[("policy", one)] * 2,
+        *[("policy", two)] * 2,
+    ]
+    assert len({job.key for job in jobs}) == 6
+    before = {job.key for job in plan(one)}
+    assert before <= {job.key for job in jobs}  # one more policy makes no cached run stale
+
+
+def test_policies_that_results_could_not_tell_apart_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [str(untrained_policy(tmp_path / str(seed), seed=seed)) for seed in (0, 1)]
+    given = [word for folder in folders for word in ("--policy", folder)]
+    options = ["--model", "femto", "--controllers", "policy", "--rounds", "3", "--streams", "1"]
+    told = mistake(["compare", *options, *given, "--out", str(tmp_path / "out")], capsys)
+    assert "have the same training seed, None" in told

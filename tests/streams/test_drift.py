@@ -49,7 +49,7 @@ def test_truth_in_documents_is_the_plan(kind: DriftKind, seed: int, noisy: bool)
     for document in stream(kind, **changes):
         segment = segments[document.segment]
         played[document.segment] += document.n_bytes
-        assert document.source in (segment.domain, segment.successor)
+        assert document.source in (segment.domain, segment.successor, *segment.among)
     assert sum(segment.n_bytes for segment in segments) == 5_000
     for number, segment in enumerate(segments):
         assert segment.n_bytes - 3 <= played[number] <= segment.n_bytes
@@ -152,3 +152,39 @@ def test_wrong_domains_are_named_before_the_stream_starts() -> None:
         drift_stream(config(domains=("a", "z")), Letters())
     with pytest.raises(ValueError, match="abrupt drift needs at least 2 domains, not only 'a'"):
         drift_stream(config(domains=("a",)), Letters())
+
+
+def test_visits_are_short_and_always_go_home() -> None:
+    segments = plan("visits", n_bytes=20_000, home=("a", "b"), visit=0.2)
+    assert len(segments) > 6
+    assert [segment.domain in ("a", "b") for segment in segments] == [
+        k % 2 == 0 for k in range(len(segments))
+    ]
+    for stretch, visit in itertools.pairwise(segments[:-1]):
+        if stretch.domain in ("a", "b"):
+            assert 60 <= visit.n_bytes <= 120  # a fifth of 300 to 600
+
+
+def test_all_of_home_is_mixed_in_a_stretch_and_nothing_of_it_in_a_visit() -> None:
+    changes = {"n_bytes": 20_000, "home": ("a", "b"), "segment_bytes": (2_000, 3_000)}
+    segments = plan("visits", **changes)
+    sources: dict[int, set[str]] = {}
+    for document in stream("visits", **changes):
+        sources.setdefault(document.segment, set()).add(document.source)
+    for number, found in sources.items():
+        assert found == ({"a", "b"} if segments[number].among else {segments[number].domain})
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"home": ("a",), "domains": ("a",)}, "at least 2 domains"),
+        ({"home": ("a", "b"), "domains": ("a", "b")}, "all domains are home"),
+        ({"home": ("z",)}, "no domain 'z'"),
+        ({"home": ()}, "home must name"),
+        ({"visit": 0.0}, "visit must be"),
+    ],
+)
+def test_visits_without_a_home_or_a_place_to_go_are_refused(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        plan("visits", **changes)

@@ -1,0 +1,251 @@
+"""The results page: one section a part, made from the raw results that ship."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from olrl.analysis.cost_figure import CostPoint, figure_cost
+from olrl.analysis.profile_figure import figure_profiles
+from olrl.analysis.robustness_figure import figure_robustness
+from olrl.analysis.score_figure import Estimate, figure_scores
+from olrl.analysis.style import save
+
+from .bootstrap import Interval
+from .example import OURS
+from .headline import MAIN, PARTS
+from .pairs import Row
+from .priced import priced
+from .profile import profile
+from .raw import SUFFIX, Raw, read_raw
+from .robustness import cost_of_a_wrong_base
+from .summary import BEST, FIXED, base_of_row, pairs_against, summarise
+from .tables import (
+    DIFFERENCES,
+    KINDS,
+    LOSSES,
+    SCORES,
+    difference_table,
+    kind_table,
+    label,
+    loss_table,
+    markdown,
+    score_table,
+)
+
+IN_EXAMPLES = ("never", *MAIN, BEST)  # more curves would be a tangle
+WORST = 5
+INTRO = """# Results
+
+Entrants side by side: the same tokens, the same initial weights, draws keyed the same way, the same budget. The
+loss is prequential: each chunk is scored before any training on it, in bits per byte, byte-weighted from round 1
+on. How all of this is measured, and what the intervals mean: [judge.md](judge.md).
+
+This page is made by `python scripts/results.py` from the raw results in [results/](results/), in seconds. With
+`--rerun` it measures them anew (`--part NAME` for one part); runs that were made already are kept, so that it can
+be stopped and started again.
+"""
+
+
+def write_page(folder: Path) -> Path:
+    """Make `folder/results.md` and its figures from all raw results in `folder/results`."""
+    shipped = folder / "results"
+    found = {path.name.removesuffix(SUFFIX): path for path in shipped.glob(f"*{SUFFIX}")}
+    parts = [
+        read_raw(found[name]) for name in [*PARTS, *sorted(found.keys() - PARTS.keys())] if name in found
+    ]
+    if not parts:
+        raise ValueError(f"{shipped} holds no results: make some with --rerun")
+    lines = [INTRO]
+    for raw in parts:
+        lines += _section(raw, shipped)
+    page = folder / "results.md"
+    page.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    return page
+
+
+def _section(raw: Raw, shipped: Path) -> list[str]:
+    summary = summarise(raw.rows)
+    mults = sorted({row["base_lr_mult"] for row in raw.rows})
+    lines = [f"## {PARTS[raw.part].about if raw.part in PARTS else raw.part}", "", *_what(raw)]
+    for title, (heads, rows) in (
+        (LOSSES, loss_table(summary, mults)),
+        (DIFFERENCES, difference_table(summary)),
+        (KINDS, kind_table(summary)),
+        (PRICED, _with_price(raw)),
+        (SCORES, score_table(summary)),
+        (BESIDE, _beside(raw.rows)),
+        ("Where the policy loses most to `fixed`", _losses_of_ours(raw.rows)),
+    ):
+        lines += [f"{title}.", "", *markdown(heads, rows)] if rows else []
+    for name, text, figure in _figures(raw, summary):
+        save(figure, shipped / f"{raw.part}-{name}.png", dpi=110)
+        lines += [f"![{text}](results/{raw.part}-{name}.png)", ""]
+    return lines
+
+
+def _what(raw: Raw) -> list[str]:
+    asked = raw.settings
+    base, streams = asked["base"], {row["stream"] for row in raw.rows}
+    with_policy = {row["policy_seed"] for row in raw.rows if row["controller"] == "policy"}
+    policies = f"{len(with_policy)} independently trained policies, " if with_policy else ""
+    facts = [f"{name} {value:.0%}" for name, value in raw.facts.items()]
+    return [
+        f"Suite `{asked['suite']}`, model `{asked['model']}`, {len(streams)} {asked['split']} streams of "
+        f"{max(row['rounds'] for row in raw.rows)} rounds, {policies}base rate {base['lr']:g}, batch size "
+        f"{base['batch_size']}, window {base['window']}, price {asked['price']:g}"
+        + "".join(f", {fact}" for fact in facts)
+        + f". Corpus `{str(raw.corpus_sha256)[:12]}`, "
+        + ", ".join(f"{name} {version}" for name, version in raw.versions.items())
+        + f". Again: `python scripts/results.py --rerun --part {raw.part}`.",
+        "",
+    ]
+
+
+PRICED = "The same with the price: loss + price × share of the budget spent × loss of `fixed`"
+BESIDE = "What else there is to a run, at the right base (means; recovery in kB after a true change)"
+
+
+def _with_price(raw: Raw) -> tuple[list[str], list[list[str]]]:
+    price = raw.settings["price"]
+    rows = priced(raw.rows, price=price, budget=raw.settings["cost"]["budget"]) if price else []
+    return difference_table(summarise(rows))
+
+
+def _beside(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    heads = [
+        "controller",
+        "total cost",
+        "tuning examples",
+        "updates",
+        "rounds updated",
+        "recovery, kB",
+        "seconds",
+    ]
+    told = []
+    for name, members in _at_right_base(rows).items():
+        recovered = [row["recovery_bytes"] for row in members if row["recovery_bytes"] is not None]
+        told.append(
+            [
+                name,
+                f"{_mean(members, 'total_spent'):,.0f}",
+                f"{members[0]['tuning_examples']:,}",
+                f"{_mean(members, 'updates'):,.0f}",
+                f"{_mean(members, 'updated_share'):.0%}",
+                f"{np.mean(recovered) / 1000:.1f}" if recovered else "",
+                f"{_mean(members, 'seconds'):.1f}",
+            ]
+        )
+    return heads, told
+
+
+def _losses_of_ours(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """The streams on which the policy does worst, mean over policies, at the right base."""
+    groups = _at_right_base(rows)
+    heads = ["stream", "kind", "policy", FIXED, "difference, %"]
+    pairs = pairs_against(groups["policy"], rows) if "policy" in groups else None
+    if pairs is None:
+        return heads, []
+    mine, percent = pairs.loss.mean(axis=0), pairs.percent.mean(axis=0)
+    worst = [int(k) for k in np.argsort(-percent, kind="stable")[:WORST] if percent[k] > 0]
+    return heads, [
+        [pairs.streams[k], pairs.kinds[k], f"{mine[k]:.4f}", f"{pairs.rival[k]:.4f}", f"{percent[k]:+.2f}"]
+        for k in worst
+    ]
+
+
+def _figures(raw: Raw, summary: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, Figure]]:
+    """Name, alternative text and figure, of those that the part has the runs for."""
+    found = [_scores(summary), _profiles(raw), _costs(raw), _robustness(raw)]
+    examples = [
+        (f"{example.kind}", f"losses and decisions, {example.title}", example.figure(entrants=IN_EXAMPLES))
+        for example in raw.examples
+    ]
+    return [figure for figure in found if figure is not None] + examples
+
+
+def _scores(summary: Sequence[Mapping[str, Any]]) -> tuple[str, str, Figure] | None:
+    scores = {
+        label(entry): {kind: _estimate(of["score"]) for kind, of in entry["kinds"].items() if of["score"]}
+        for entry in summary
+        if entry["controller"] not in (FIXED, BEST, "never") and entry["base_lr_mult"] in (None, 1.0)
+    }
+    ranked = sorted(
+        (name for name, of in scores.items() if of),
+        key=lambda name: -float(np.mean([estimate.value for estimate in scores[name].values()])),
+    )
+    if not ranked:
+        return None
+    title = "Share of what control by segment can gain (normalised score, 95 % intervals; right base rate)"
+    figure = figure_scores({name: scores[name] for name in ranked}, title=title, highlight=OURS)
+    return "scores", title, figure
+
+
+def _profiles(raw: Raw) -> tuple[str, str, Figure] | None:
+    groups = _at_right_base(raw.rows)
+    if FIXED not in groups:
+        return None
+    pairs = {
+        name: pairs_against(groups[name], raw.rows)
+        for name in (*MAIN, BEST, "search-hindsight", *OURS)
+        if name in groups and name != FIXED
+    }
+    reach = [float(np.quantile(np.abs(of.percent), 0.98)) for of in pairs.values() if of is not None]
+    limit = math.ceil(max([1.0, *reach]))
+    grid = np.linspace(-limit, limit, 241)
+    profiles = {name: profile(found, grid) for name, found in pairs.items() if found is not None}
+    title = "Share of streams on which the loss is at most so much above that of fixed"
+    return "profiles", title, figure_profiles(grid, profiles, rival=FIXED, title=title, highlight=OURS)
+
+
+def _costs(raw: Raw) -> tuple[str, str, Figure] | None:
+    points = {}
+    for name, members in _at_right_base(raw.rows).items():
+        cost, tuning = _mean(members, "total_spent"), members[0]["tuning_examples"]
+        points[name] = CostPoint(
+            loss_bpb=_mean(members, "loss_bpb"), cost=cost, with_tuning=cost + tuning if tuning else None
+        )
+    if not any(point.cost > 0 for point in points.values()):
+        return None
+    title = "Loss against cost, with signal passes and shadow learners"
+    return "costs", title, figure_cost(points, title=title, highlight=OURS)
+
+
+def _robustness(raw: Raw) -> tuple[str, str, Figure] | None:
+    names = [
+        name for name in dict.fromkeys(row["controller"] for row in raw.rows)
+        if any(row["controller"] == name and base_of_row(row) not in (None, 1.0) for row in raw.rows)
+    ]  # fmt: skip
+    costs = {
+        name: {mult: _estimate_of(found) for mult, found in cost_of_a_wrong_base(raw.rows, name).items()}
+        for name in names
+    }
+    costs = {name: of for name, of in costs.items() if of}
+    if not costs:
+        return None
+    title = "What a wrong base learning rate costs"
+    return "robustness", title, figure_robustness(costs, title=title, highlight=OURS)
+
+
+def _at_right_base(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows of each entrant at multiplier 1, or at any for one that uses no base."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        if base_of_row(row) in (None, 1.0):
+            groups.setdefault(row["controller"], []).append(row)
+    return groups
+
+
+def _mean(rows: Sequence[Row], field: str) -> float:
+    return float(np.mean([row[field] for row in rows]))
+
+
+def _estimate(found: dict[str, float]) -> Estimate:
+    return Estimate(value=found["value"], low=found["low"], high=found["high"])
+
+
+def _estimate_of(found: Interval) -> Estimate:
+    return Estimate(value=found.value, low=found.low, high=found.high)

@@ -1,0 +1,105 @@
+"""Results as they ship: every run of a part of the results page in one small file."""
+
+import gzip
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .compare import Outcome
+from .example import Example, examples_of
+from .jobs import Job
+from .play import Trace
+from .recovery import recovery_bytes, updated_share
+
+FORMAT = 1
+SUFFIX = ".json.gz"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Raw:
+    """What a page needs of one part.
+
+    `rows` are the `runs` of results.json with three figures more: `total_spent` (cost units of the run with its
+    signal passes and shadow learners), `recovery_bytes` (mean bytes until recovery after a true change, None
+    without any) and `updated_share` (of rounds, 0 to 1). `settings` is what was run; `facts` are numbers about
+    the streams.
+    """
+
+    part: str
+    settings: Mapping[str, Any]
+    facts: Mapping[str, float]
+    rows: Sequence[Mapping[str, Any]]
+    examples: Sequence[Example]
+    versions: Mapping[str, str]
+    corpus_sha256: str | None
+
+
+def raw_of(part: str, outcomes: Sequence[Outcome], *, facts: Mapping[str, float]) -> Raw:
+    """All runs of several comparisons of the same streams as one part; example streams are of the first."""
+    first = outcomes[0]
+    settings = json.loads(json.dumps({**asdict(first.config), "base": asdict(first.base)}))
+    settings.pop("processes")
+    return Raw(
+        part=part,
+        settings={**settings, "policies": len(first.config.policies)},
+        facts=facts,
+        rows=[
+            {**row, **_more(job, trace)}
+            for outcome in outcomes
+            for row, (job, trace) in zip(outcome.rows(), outcome.runs, strict=True)
+        ],
+        examples=examples_of(first),
+        versions=first.versions,
+        corpus_sha256=first.corpus_sha256,
+    )
+
+
+def _more(job: Job, trace: Trace) -> dict[str, Any]:
+    beside = float(trace.to_dict().get("extra_spent", 0.0))
+    signals = trace.signal_examples  # a pass over one example costs what it costs in a batch
+    return {
+        "total_spent": sum(trace.spent) + beside + signals,
+        "recovery_bytes": recovery_bytes(trace) if job.stream.kind != "none" else None,
+        "updated_share": updated_share(trace),
+    }
+
+
+def write_raw(raw: Raw, folder: Path) -> Path:
+    """Write `folder/PART.json.gz`; the same results give the same bytes."""
+    content = {
+        "format": FORMAT,
+        "part": raw.part,
+        "settings": raw.settings,
+        "facts": raw.facts,
+        "versions": raw.versions,
+        "corpus_sha256": raw.corpus_sha256,
+        "fields": list(raw.rows[0]),
+        "rows": [list(row.values()) for row in raw.rows],
+        "examples": [example.to_dict() for example in raw.examples],
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{raw.part}{SUFFIX}"
+    text = json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
+    path.write_bytes(gzip.compress(text, mtime=0))
+    return path
+
+
+def read_raw(path: Path) -> Raw:
+    """Read what `write_raw` wrote; ValueError for another format or a damaged file."""
+    try:
+        content = json.loads(gzip.decompress(path.read_bytes()))
+    except (OSError, EOFError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if content["format"] != FORMAT:
+        raise ValueError(f"{path} has format {content['format']!r}: this version reads {FORMAT}")
+    return Raw(
+        part=content["part"],
+        settings=content["settings"],
+        facts=content["facts"],
+        rows=[dict(zip(content["fields"], row, strict=True)) for row in content["rows"]],
+        examples=[Example.from_dict(example) for example in content["examples"]],
+        versions=content["versions"],
+        corpus_sha256=content["corpus_sha256"],
+    )

@@ -1,0 +1,132 @@
+"""The streams on which entrants are judged, by the name of their suite."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from olrl.streams.corpus import Corpus, load_corpus
+from olrl.streams.drift import DriftConfig, plan_segments
+from olrl.streams.pieces import SPLITS, Split
+from olrl.streams.release_notes import release_notes
+from olrl.streams.suite import SuiteConfig
+
+from .jobs import StreamRef
+
+# What the models that ship were pretrained on (scripts/make_models.py). Mixed, it leaves nano little to learn: 0.01
+# to 0.04 bits a byte on what remains 2.2, where one of the three alone gave 0.2 to 0.5.
+HOME = ("manual", "docstrings", "readmes")
+HOME_ROUNDS = (30, 50)
+VISIT = 0.15
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """How many streams of a suite, how long, of which split; `bytes_per_round` is a chunk's."""
+
+    streams: int
+    rounds: int
+    bytes_per_round: int
+    split: Split = "test"
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """A suite's streams, what they are, and what it is usually run with."""
+
+    name: str
+    about: str
+    build: Callable[[Wanted], list[StreamRef]]
+    base_lr_mult: tuple[float, ...] = (0.125, 1.0, 8.0)
+    price: float = 0.0
+
+
+def streams_of(suite: str, wanted: Wanted) -> list[StreamRef]:
+    """The streams of a suite, the same for the same corpus; some suites have fewer than are wanted.
+
+    ValueError for a suite that does not exist, and for text that a suite does not have.
+    """
+    if suite not in SUITES:
+        raise ValueError(f"unknown suite {suite!r}; choose from {', '.join(SUITES)}")
+    return SUITES[suite].build(wanted)
+
+
+def quiet_share(drift: DriftConfig, corpus: Corpus) -> float:
+    """Share of a stream's bytes that are at home, 0 to 1: where training gains next to nothing."""
+    segments = plan_segments(drift, corpus)
+    return sum(s.n_bytes for s in segments if s.domain in HOME) / sum(s.n_bytes for s in segments)
+
+
+def _drift(wanted: Wanted, *, name: str = "drift") -> list[StreamRef]:
+    corpus = load_corpus()
+    suite = SuiteConfig.for_rounds(
+        wanted.rounds, bytes_per_round=wanted.bytes_per_round, split=wanted.split, seed=wanted.seed
+    )
+    drifts = [suite.stream(k, corpus) for k in range(wanted.streams)]
+    return [
+        StreamRef(name=f"{name}-{wanted.split}-{k}", kind=drift.kind, drift=drift)
+        for k, drift in enumerate(drifts)
+    ]
+
+
+def _quiet(wanted: Wanted) -> list[StreamRef]:
+    corpus = load_corpus()
+    away = [name for name in corpus.domains(wanted.split) if name not in HOME]
+    low, high = HOME_ROUNDS
+    refs = []
+    for k in range(wanted.streams):
+        keys = [wanted.seed, k, SPLITS.index(wanted.split)]
+        drift = DriftConfig(
+            kind="visits",
+            n_bytes=(wanted.rounds + 1) * wanted.bytes_per_round,
+            segment_bytes=(low * wanted.bytes_per_round, high * wanted.bytes_per_round),
+            home=HOME,
+            visit=VISIT,
+            concurrent=16,
+            domains=(*HOME, *away),
+            split=wanted.split,
+            seed=int(np.random.SeedSequence(keys).generate_state(1)[0]),
+        )
+        refs.append(StreamRef(name=f"quiet-{wanted.split}-{k}", kind="visits", drift=drift))
+    return refs
+
+
+def _time(wanted: Wanted) -> list[StreamRef]:
+    if wanted.split != "test":
+        raise ValueError(f"suite 'time' has one split, test, not {wanted.split!r}: nothing is chosen on it")
+    names = ["releases", *(f"releases/{project}" for project in release_notes())]
+    return [
+        StreamRef(name=f"time-{name.replace('/', '-')}", kind="time", source=f"builtin:{name}")
+        for name in names[: wanted.streams]
+    ]
+
+
+SUITES: dict[str, Suite] = {
+    suite.name: suite
+    for suite in (
+        Suite(
+            name="drift",
+            about="natural text with abrupt, gradual and recurring switches of domain, noise bursts, and no drift",
+            build=_drift,
+        ),
+        Suite(
+            name="time",
+            about="release notes of installed projects in their order of time, by project and all together",
+            build=_time,
+        ),
+        Suite(
+            name="quiet",
+            about="long stretches of what the models were pretrained on, mixed from many documents, and short "
+            "visits to other domains: for saving compute",
+            build=_quiet,
+            base_lr_mult=(1.0,),
+            price=0.02,
+        ),
+        Suite(
+            name="transfer",
+            about="the streams of drift, for models, optimizers and base rates that the policy never saw",
+            build=lambda wanted: _drift(wanted, name="transfer"),
+        ),
+    )
+}

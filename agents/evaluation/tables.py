@@ -1,0 +1,110 @@
+"""A comparison as tables: losses and cost, and differences with their intervals."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .entrants import ENTRANTS
+
+Entry = Mapping[str, Any]
+Rows = list[list[str]]
+LOSSES = "Prequential loss, bits per byte (lower is better), and cost units spent"
+DIFFERENCES = "Difference of loss in per cent (interquartile mean, 95 % interval; negative is better)"
+KINDS = "The same for each kind of drift"
+SCORES = "Normalised score (95 % interval): 0 is fixed, 1 the best constant of every segment"
+
+
+def loss_table(summary: Sequence[Entry], mults: Sequence[float]) -> tuple[list[str], Rows]:
+    """Heads and rows: loss of each entrant, one column a base multiplier; mean cost of a run; runs lost."""
+    heads = ["controller", *(f"base lr x{mult:g}" for mult in mults), "spent", "diverged"]
+    rows: Rows = []
+    for name in dict.fromkeys(entry["controller"] for entry in summary):
+        mine = [entry for entry in summary if entry["controller"] == name]
+        losses = {entry["base_lr_mult"]: f"{entry['loss_bpb']:.4f}" for entry in mine}
+        cells = [losses.get(mult, losses.get(None, "")) for mult in mults]
+        spent = sum(entry["spent"] for entry in mine) / len(mine)
+        rows.append([name, *cells, f"{spent:,.0f}", str(sum(entry["diverged"] for entry in mine))])
+    return heads, rows
+
+
+def difference_table(summary: Sequence[Entry]) -> tuple[list[str], Rows]:
+    """Heads and rows: each entrant's difference to its rival over all streams."""
+    rows = [
+        [
+            label(entry),
+            entry["against"]["controller"],
+            with_interval(entry["against"]["iqm_percent"], "+.2f"),
+            with_interval(entry["against"]["improvement"], ".0%"),
+            f"{entry['against']['worst_percent']:+.1f}",
+        ]
+        for entry in _compared(summary)
+    ]
+    return ["controller", "against", "difference, %", "better on", "worst 5 %"], rows
+
+
+def kind_table(summary: Sequence[Entry]) -> tuple[list[str], Rows]:
+    """Heads and rows: the difference for each kind of drift; no rows where there is but one."""
+    kinds = list(dict.fromkeys(kind for entry in summary for kind in entry["kinds"]))
+    rows = [
+        [
+            label(entry),
+            *(with_interval(entry["kinds"].get(kind, {}).get("iqm_percent"), "+.2f") for kind in kinds),
+        ]
+        for entry in _compared(summary)
+    ]
+    return ["controller", *kinds], rows if len(kinds) > 1 else []
+
+
+def _compared(summary: Sequence[Entry]) -> list[Entry]:
+    """Entries that have a rival other than themselves."""
+    return [
+        entry
+        for entry in summary
+        if entry["against"] is not None and entry["against"]["controller"] != entry["controller"]
+    ]
+
+
+def score_table(summary: Sequence[Entry]) -> tuple[list[str], Rows]:
+    """Heads and rows: normalised score of each entrant for each kind of drift that has one."""
+    scored = [kind for entry in summary for kind, of in entry["kinds"].items() if of["score"] is not None]
+    kinds = list(dict.fromkeys(scored))
+    rows = [
+        [label(entry), *(with_interval(entry["kinds"].get(kind, {}).get("score"), "+.2f") for kind in kinds)]
+        for entry in summary
+    ]
+    return ["controller", *kinds], rows if kinds else []
+
+
+def label(entry: Entry) -> str:
+    """An entrant's name with its base multiplier, where that is not 1.
+
+    >>> label({"controller": "base", "base_lr_mult": 8.0}), label({"controller": "never", "base_lr_mult": None})
+    ('base ×8', 'never')
+    """
+    mult = entry["base_lr_mult"]
+    uses = entry["controller"] not in ENTRANTS or ENTRANTS[entry["controller"]].uses_base
+    return f"{entry['controller']} ×{mult:g}" if uses and mult not in (None, 1.0) else entry["controller"]
+
+
+def with_interval(found: Mapping[str, Any] | None, form: str) -> str:
+    """An estimate with its interval.
+
+    >>> with_interval({"value": -1.234, "low": -2.0, "high": 0.5}, "+.1f")
+    '-1.2 [-2.0, +0.5]'
+    """
+    if found is None:
+        return ""
+    if found["low"] is None:
+        return f"{found['value']:{form}}"
+    return f"{found['value']:{form}} [{found['low']:{form}}, {found['high']:{form}}]"
+
+
+def markdown(heads: Sequence[str], rows: Rows) -> list[str]:
+    """Lines of a Markdown table, nothing for one without rows; the first column is to the left."""
+    if not rows:
+        return []
+    return [
+        "| " + " | ".join(heads) + " |",
+        "|---|" + "---:|" * (len(heads) - 1),
+        *("| " + " | ".join(row) + " |" for row in rows),
+        "",
+    ]

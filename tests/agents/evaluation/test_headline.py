@@ -1,0 +1,49 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from olrl.agents.evaluation.headline import PARTS, Part, configs, smaller
+from olrl.agents.evaluation.suites import SUITES
+from tests.deployed import untrained_policy
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_every_part_can_be_planned_whatever_is_missing(name: str, tmp_path: Path) -> None:
+    assert PARTS[name].suite in SUITES
+    planned, skipped = configs(replace(PARTS[name], model="femto"), root=tmp_path)
+    assert planned
+    assert "policy" not in planned[0].controllers
+    assert "'policy' needs a policy" in skipped
+    assert sum("no policy in" in reason for reason in skipped) == len(PARTS[name].policies)
+
+
+def test_a_part_whose_model_is_not_there_is_left_out(tmp_path: Path) -> None:
+    assert configs(replace(PARTS["mini"], model="nowhere"), root=tmp_path) == (
+        [],
+        ["all of it: there is no model 'nowhere'"],
+    )
+
+
+def test_what_is_not_there_is_left_out_with_a_word(tmp_path: Path) -> None:
+    untrained_policy(tmp_path / "one")
+    part = Part(
+        name="trial",
+        about="",
+        entrants=("base", "never", "policy", "nobody"),
+        also=("base", "never", "nobody"),
+        policies=("one", "two"),
+    )
+    (first, wrong), skipped = configs(part, root=tmp_path)
+    assert first.controllers == ("base", "never", "policy")
+    assert first.policies == (str(tmp_path / "one"),)
+    assert (wrong.controllers, wrong.base_lr_mult) == (
+        ("base",),
+        (0.125, 8.0),
+    )  # never is the same from any base
+    assert skipped == ["no policy in two", "no entrant 'nobody'"]
+
+
+def test_a_trial_is_never_larger_than_the_part() -> None:
+    part = smaller(PARTS["time"], streams=99, rounds=5, model="femto")
+    assert (part.streams, part.rounds, part.model) == (PARTS["time"].streams, 5, "femto")
