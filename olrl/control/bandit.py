@@ -50,7 +50,9 @@ class Bandit(Controller):
     """Exp3.S over a ladder of constant decisions: exponential weights of which a part is shared out anew.
 
     Auer et al., 2002, "The nonstochastic multiarmed bandit problem"; the sharing is fixed share (Herbster and
-    Warmuth, 1998, "Tracking the best expert"). Arms are rates base · 2^k for k in −4 … 4, with `windows` each under three windows; batch size, and else
+    Warmuth, 1998, "Tracking the best expert").
+
+    Arms are rates base · 2^k for k in −4 … 4, with `windows` each under three windows; batch size, and else
     the window, are the base's. A pull's reward is ½ + ½ · (running loss − mean loss) / (span · running loss),
     within [0, 1], over the losses that its updates could change; the running loss averages over 20 rounds.
 
