@@ -59,10 +59,9 @@ def tune_one(name: str, args: argparse.Namespace, *, at: str) -> None:
     folder = args.out or ROOT / "agents" / "tuned"
     folder.mkdir(parents=True, exist_ok=True)
     record(trials, config, path=folder / file)
-    print(
-        f"{chr(10) if sys.stdout.isatty() else ''}{name}: {best(trials).loss_bpb:.4f} bits a byte with {dict(best(trials).settings)}",
-        flush=True,
-    )
+    if sys.stdout.isatty():
+        print()
+    print(f"{name}: {best(trials).loss_bpb:.4f} bits a byte with {dict(best(trials).settings)}", flush=True)
     if name == "fixed" and args.out is None:
         _ship_constant(args.model, best(trials))
 

@@ -52,7 +52,7 @@ class SegmentBest(Entrant):
         origin = task.given.origin
         held = Held(base=origin)
         rollout = Rollout(task.chunks, task.learners.fresh(), base=origin, config=task.given.config)
-        point = start_of(origin)
+        point: Point = start_of(origin)
         for rounds in segment_lengths(task.chunks):
             if rounds > 1:  # nothing that is decided in a segment of one round changes its loss
                 point = self._search(rollout, held, point, rounds=rounds, most=settings.most)
