@@ -12,6 +12,7 @@ Runs are cached: what was stopped goes on where it was, and more trials extend i
 import argparse
 import sys
 import time
+from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,22 +40,22 @@ def main() -> None:
     args = parser.parse_args()
     names = tunable() if args.name == "all" else [args.name]
     try:
-        for number, name in enumerate(names, start=1):
-            tune_one(name, args, at=f"{number}/{len(names)}")
+        with worker_pool(args.processes) as pool:
+            for number, name in enumerate(names, start=1):
+                tune_one(name, args, pool, at=f"{number}/{len(names)}")
     except ValueError as error:
         sys.exit(f"tune: {error}")
 
 
-def tune_one(name: str, args: argparse.Namespace, *, at: str) -> None:
+def tune_one(name: str, args: argparse.Namespace, pool: Executor, *, at: str) -> None:
     """Tune one rival and write its record; `at` tells how far the whole is."""
     config = TuningConfig(model=args.model, streams=args.streams, rounds=args.rounds)
     if not ENTRANTS[name].uses_base:
         config = replace(config, base_lr_mult=(1.0,))
     count = args.trials or ENTRANTS[name].trials
     progress = _Progress(f"[{at}] {name}", count)
-    with worker_pool(args.processes) as pool:
-        tuner = Tuner(name, config, cache=args.cache, processes=args.processes, pool=pool)
-        trials = tune(tuner, trials=count, told=progress.told)
+    tuner = Tuner(name, config, cache=args.cache, processes=args.processes, pool=pool)
+    trials = tune(tuner, trials=count, told=progress.told)
     file = f"fixed-{Path(args.model).name}.json" if name == "fixed" else f"{name}.json"
     folder = args.out or ROOT / "agents" / "tuned"
     folder.mkdir(parents=True, exist_ok=True)
