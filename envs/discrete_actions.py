@@ -44,7 +44,8 @@ class DiscreteActions(gymnasium.ActionWrapper[Observation, np.int64, NDArray[np.
         """The heads' choices, shape (4,); ValueError for a number outside the space."""
         if not self.action_space.contains(action):
             raise ValueError(f"an action lies in {self.action_space}, not {action!r}")
-        return heads_of(np.asarray([action]), self._nvec)[0]
+        heads: NDArray[np.int64] = heads_of(np.asarray([action]), self._nvec)[0]
+        return heads
 
 
 class DiscreteActionsVec(VecEnvWrapper):

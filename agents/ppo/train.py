@@ -21,6 +21,7 @@ from .callbacks import StageCallback
 from .checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, save_checkpoint
 from .environments import build_environments
 from .export import freeze, observation_quantiles
+from .lean import MOVE_HEADS, STAY_BIAS, UPDATE_BIAS
 from .progress import Best, Progress, StageResult
 from .recipe import Recipe, StageConfig
 from .report import policy_card
@@ -28,15 +29,6 @@ from .validation import Validation, validate
 
 CHECKPOINTS = "checkpoints"
 BEST = "checkpoints/best"
-STAY_BIAS, UPDATE_BIAS = 1.0, 2.0  # logits
-# Which heads of a coding are moves (down, stay, up).
-MOVE_HEADS = {
-    "moves": (True, True, True, False),
-    "positions": (True, False, False, False),
-    "residual": (True, False, False, False),
-    "residual-moves": (True, True, True, False),
-    "anchored": (False, False, False, False),
-}
 
 
 class Reporter(Protocol):

@@ -10,6 +10,7 @@ BANDIT = Rule(
     space={
         "windows": Choice(options=(False, True)),
         "explore": LogUniform(low=0.02, high=0.5),
+        "eta": LogUniform(low=0.01, high=1),
         "share": LogUniform(low=1e-3, high=0.3),
         "hold": Choice(options=(1, 2, 3, 5, 8)),
         "span": LogUniform(low=0.02, high=0.5),

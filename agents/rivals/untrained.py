@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from olrl.control.controller import Controller
 from olrl.control.policy import FrozenPolicy, load_policy
 
+from ..ppo.lean import MOVE_HEADS, STAY_BIAS, UPDATE_BIAS
 from .entrant import Conditions, Entrant
 
 
@@ -26,8 +27,6 @@ def untrained(policy: FrozenPolicy, *, seed: int) -> FrozenPolicy:
     Orthogonal matrices, times √2 in hidden layers and 0.01 in the last; biases are 0, but for what keeps an
     untrained policy mostly in its place.
     """
-    from ..ppo.train import MOVE_HEADS, STAY_BIAS, UPDATE_BIAS
-
     rng = np.random.default_rng(seed)
     last = len(policy.layers) - 1
     layers = [

@@ -20,6 +20,7 @@ class BanditSettings:
 
     windows: whether an arm is a rate and a window (1, 8 or the reservoir), or a rate alone.
     explore: share of pulls that go to any arm (Exp3's γ), above 0, at most 1.
+    eta: how fast weights follow rewards, above 0, at most 1.
     share: part of all weight that is shared out anew at each pull (α), from 0 to 1: what was bad can come back.
     hold: rounds that a pull lasts, at least 1: the loss right after a change says little about it.
     span: relative change of the loss that is worth half of a reward, above 0.
@@ -28,14 +29,16 @@ class BanditSettings:
 
     windows: bool = False
     explore: float = 0.1
+    eta: float = 0.1
     share: float = 0.02
     hold: int = 3
     span: float = 0.1
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.explore <= 1:
-            raise ValueError(f"explore must be above 0 and at most 1, not {self.explore!r}")
+        for name in ("explore", "eta"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be above 0 and at most 1, not {getattr(self, name)!r}")
         if not 0 <= self.share <= 1:
             raise ValueError(f"share must be from 0 to 1, not {self.share!r}")
         if self.hold < 1:
@@ -50,7 +53,8 @@ class Bandit(Controller):
     """Exp3.S over a ladder of constant decisions: exponential weights of which a part is shared out anew.
 
     Auer et al., 2002, "The nonstochastic multiarmed bandit problem"; the sharing is fixed share (Herbster and
-    Warmuth, 1998, "Tracking the best expert").
+    Warmuth, 1998, "Tracking the best expert"). Where Exp3's weights follow rewards at the rate γ / K, here they
+    have a rate of their own, and rewards count from ½: streams are short.
 
     Arms are rates base · 2^k for k in −4 … 4, with `windows` each under three windows; batch size, and else
     the window, are the base's. A pull's reward is ½ + ½ · (running loss − mean loss) / (span · running loss),
@@ -114,9 +118,9 @@ class Bandit(Controller):
         gain = self._running - sum(self._losses) / len(self._losses)
         reward = min(max(0.5 + 0.5 * gain / (self.settings.span * self._running), 0.0), 1.0)
         count = len(self._arms)
-        estimate = reward / self._chances()[arm]  # at most count / explore, so that the exponent is at most 1
+        estimate = (reward - 0.5) / self._chances()[arm]
         weights = list(self._weights)
-        weights[arm] *= math.exp(self.settings.explore * estimate / count)
+        weights[arm] *= math.exp(min(max(self.settings.eta * estimate, -20.0), 20.0))
         total = sum(weights)
         share = self.settings.share
         self._weights = [(1 - share) * weight / total + share / count for weight in weights]
