@@ -82,9 +82,9 @@ class Tuner:
         ]
 
     def own_settings(self) -> Settings:
-        """The first ones to try: none but the entrant's own, which for a constant are the one that ships."""
+        """The first ones to try: the entrant's own, which for a constant are the one that ships."""
         if self.entrant != "fixed":
-            return {}
+            return ENTRANTS[self.entrant].start
         shipped = self._fixed or _CONSTANT
         return {"lr": shipped.lr, "batch_size": shipped.batch_size, "window": shipped.window}
 

@@ -69,7 +69,8 @@ class Entrant(ABC):
 
     uses_base: false for one that behaves the same whatever the base's rate. uses_policy: whether it is made
     from the policy that is compared. privileges: which of `PRIVILEGES` it takes. space: the ranges that it is
-    tuned in, none where there is nothing to tune; trials: in how many tries. requires: packages beside those of
+    tuned in, none where there is nothing to tune; trials: in how many tries, of which `start` is the first (none:
+    the settings it has by default). requires: packages beside those of
     the core, from the extra `rivals`.
     """
 
@@ -80,6 +81,7 @@ class Entrant(ABC):
     privileges: tuple[str, ...] = ()
     space: Space = field(default_factory=dict)
     trials: int = 64
+    start: Mapping[str, Any] = field(default_factory=dict)
     requires: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

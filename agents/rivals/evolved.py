@@ -91,11 +91,12 @@ class _EvolvedEntrant(Entrant):
 
     def search(self, *, seed: int) -> Search:
         """CMA-ES over the weights."""
-        return CMASearch("weights", START, step=0.2, seed=seed)
+        return CMASearch("weights", START, step=0.05, seed=seed)
 
 
 EVOLVED = _EvolvedEntrant(
     name="evolved",
     description=f"{PARAMETERS} weights on 8 of the policy's features, found by CMA-ES",
     trials=400,  # some 30 generations
+    start={"weights": list(START)},
 )

@@ -270,3 +270,23 @@ def test_resuming_with_other_options_is_refused(result: Path, capsys: pytest.Cap
 
 def test_an_old_result_is_not_overwritten(result: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "already holds a run" in mistake(["compare", *OPTIONS, "--out", str(result)], capsys)
+
+
+def test_a_search_on_the_stream_itself_owns_up_to_its_trials() -> None:
+    config = CompareConfig(controllers=("search-hindsight",), streams=1, rounds=3, model="femto")
+    model = load_model("femto")
+    [job] = plan_jobs(config, model, base_of(config, model), fingerprint="")  # one: it uses no base
+    job = replace(job, settings=(("trials", 3),))
+    trace = run_job(job)
+    outcome = Outcome(
+        config=config,
+        base=base_of(config, model),
+        runs=((job, trace),),
+        policy_seeds={"search-hindsight": None},
+        versions={},
+        corpus_sha256=None,
+    )
+    [row] = outcome.rows()
+    assert tuple(row) == FIELDS
+    assert row["tuning_examples"] == trace.trial_examples > 0
+    assert row["spent"] == trace.total_spent > sum(trace.spent)
