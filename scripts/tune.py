@@ -1,114 +1,101 @@
-"""Tune the constant configuration of a model, or a rival, on training streams.
+"""Tune a rival on training streams, or all of them one after the other.
 
-    python scripts/tune.py fixed --model nano          writes olrl/models/nano/olrl.json
-    python scripts/tune.py hypergradient --model nano  writes agents/tuned/hypergradient.json
+    python scripts/tune.py fixed --model nano     the constant; writes olrl/models/nano/olrl.json too
+    python scripts/tune.py plateau --model pico   one rival
+    python scripts/tune.py all --model pico       every rival that has something to tune, the constant first
 
-Every trial is kept in the record, agents/tuned/NAME.json (for `fixed`, fixed-MODEL.json). Trials are cached, so
-that a run that was stopped goes on where it was.
+All rivals get the same streams, the same wrong bases and the same number of trials (what evolution searches gets
+more), by Optuna's TPE. Every trial is kept in the record, agents/tuned/NAME.json (for `fixed`, fixed-MODEL.json).
+Runs are cached: what was stopped goes on where it was, and more trials extend it.
 """
 
 import argparse
-import json
-from dataclasses import asdict
+import sys
+import time
+from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from olrl.agents.evaluation.tuner import Trial, Tuner, TuningConfig, best, ladder_search
+from olrl.agents.evaluation.jobs import worker_pool
+from olrl.agents.evaluation.tuner import Trial, Tuner, TuningConfig, best, record, tune
+from olrl.agents.rivals.registry import ENTRANTS, tunable
 from olrl.agents.warm_processes import usable_cores
 from olrl.control.decision import Base
 from olrl.models.load import load_model, write_settings
 
 ROOT = Path(__file__).parent.parent
-FIXED_AXES: dict[str, list[Any]] = {
-    "lr": [6e-5, 1.25e-4, 2.5e-4, 3.5e-4, 5e-4, 7e-4, 1e-3, 1.4e-3, 2e-3, 4e-3, 8e-3],
-    "batch_size": [1, 2, 4, 8, 16, 32, 64],
-    "window": [1, 2, 4, 8, 16, 32, 64, 0],
-}
-FIXED_START = Base(lr=5e-4, batch_size=2, window=1)
-BETAS = [0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0]
-RIVAL_BASES = (0.125, 1.0, 8.0)
 
 
 def main() -> None:
-    """Tune and write the record."""
+    """Tune and write the records."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("name", choices=["fixed", "hypergradient", "drift-reset"])
-    parser.add_argument("--model", default="nano")
-    parser.add_argument("--trials", type=int, default=24, help="trials of drift-reset (default 24)")
-    parser.add_argument("--streams", type=int, default=None, help="training streams (default 6, rivals 4)")
+    parser.add_argument("name", choices=["all", *tunable()], metavar="NAME", help="a rival, or all")
+    parser.add_argument("--model", default="pico", help="the model that learns (default pico)")
+    parser.add_argument("--trials", type=int, help="trials a rival (default 64; evolved 400)")
+    parser.add_argument("--streams", type=int, default=4, help="training streams (default 4)")
+    parser.add_argument("--rounds", type=int, default=100, help="rounds a stream (default 100)")
     parser.add_argument("--processes", type=int, default=usable_cores())
     parser.add_argument("--cache", type=Path, default=ROOT / "runs" / "tuning")
+    parser.add_argument("--out", type=Path, help="folder for the records; then nothing that ships is changed")
     args = parser.parse_args()
-    if args.name == "fixed":
-        tune_fixed(args)
-    else:
-        tune_rival(args)
+    names = tunable() if args.name == "all" else [args.name]
+    try:
+        with worker_pool(args.processes) as pool:
+            for number, name in enumerate(names, start=1):
+                tune_one(name, args, pool, at=f"{number}/{len(names)}")
+    except ValueError as error:
+        sys.exit(f"tune: {error}")
 
 
-def tune_fixed(args: argparse.Namespace) -> None:
-    """Ladder search over rate, batch size and window; the best becomes the model's base too."""
-    config = TuningConfig(model=args.model, streams=args.streams or 6)
-    start = FIXED_START
-    tuner = Tuner("base", config, base=start, cache=args.cache, processes=args.processes)
-    settings = {"lr": start.lr, "batch_size": start.batch_size, "window": start.window}
-    trials = ladder_search(lambda many: announced(tuner.trials(many)), settings, FIXED_AXES)
-    found = Base(**best(trials).settings)
-    seq_len = load_model(args.model).seq_len
-    write_settings(ROOT / "olrl" / "models" / args.model, seq_len=seq_len, base=found, fixed=found)
-    record(f"fixed-{args.model}", config, trials)
+def tune_one(name: str, args: argparse.Namespace, pool: Executor, *, at: str) -> None:
+    """Tune one rival and write its record; `at` tells how far the whole is."""
+    config = TuningConfig(model=args.model, streams=args.streams, rounds=args.rounds)
+    if not ENTRANTS[name].uses_base:
+        config = replace(config, base_lr_mult=(1.0,))
+    count = args.trials or ENTRANTS[name].trials
+    progress = _Progress(f"[{at}] {name}", count)
+    tuner = Tuner(name, config, cache=args.cache, processes=args.processes, pool=pool)
+    trials = tune(tuner, trials=count, told=progress.told)
+    file = f"fixed-{Path(args.model).name}.json" if name == "fixed" else f"{name}.json"
+    folder = args.out or ROOT / "agents" / "tuned"
+    folder.mkdir(parents=True, exist_ok=True)
+    record(trials, config, path=folder / file)
+    if sys.stdout.isatty():
+        print()
+    print(f"{name}: {best(trials).loss_bpb:.4f} bits a byte with {dict(best(trials).settings)}", flush=True)
+    if name == "fixed" and args.out is None:
+        _ship_constant(args.model, best(trials))
 
 
-def tune_rival(args: argparse.Namespace) -> None:
-    """One parameter by ladder search, several by random search after the settings the rival has by default."""
-    loaded = load_model(args.model)
-    if loaded.base is None:
-        raise SystemExit(f"tune 'fixed' for {args.model} first: it has no base yet")
-    config = TuningConfig(model=args.model, streams=args.streams or 4, base_lr_mult=RIVAL_BASES)
-    tuner = Tuner(args.name, config, base=loaded.base, cache=args.cache, processes=args.processes)
-    if args.name == "hypergradient":
-        trials = ladder_search(lambda many: announced(tuner.trials(many)), {"beta": 1.0}, {"beta": BETAS})
-    else:
-        rng = np.random.default_rng(0)
-        candidates = [{}, *(drift_reset_space(rng) for _ in range(args.trials - 1))]
-        trials = [announced(tuner.trials([candidate]))[0] for candidate in candidates]
-    record(args.name, config, trials)
+def _ship_constant(model: str, found: Trial) -> None:
+    """Make the best constant the model's own, and its base."""
+    constant = Base(**found.settings)
+    folder = ROOT / "olrl" / "models" / model
+    write_settings(folder, seq_len=load_model(model).seq_len, base=constant, fixed=constant)
 
 
-def drift_reset_space(rng: np.random.Generator) -> dict[str, Any]:
-    """Everything that `DriftResetSettings` has, but the gap."""
-    return {
-        "lr_up": float(2 ** rng.uniform(0, 2.5)),
-        "lr_rest": float(2 ** rng.uniform(-1.5, 0.5)),
-        "half_life": float(2 ** rng.uniform(1, 5)),
-        "cut_window": int(rng.choice([1, 2, 4])),
-        "grow_every": int(rng.choice([1, 2, 4, 8])),
-    }
+class _Progress:
+    """One line that says how far the tuning of a rival is."""
 
+    def __init__(self, name: str, total: int) -> None:
+        self._name, self._total = name, total
+        self._trials: list[Trial] = []
+        self._started = time.monotonic()
 
-def announced(trials: list[Trial]) -> list[Trial]:
-    """Print trials as they are made."""
-    for trial in trials:
-        print(f"{trial.loss_bpb:.4f} bits a byte  {trial.settings}", flush=True)
-    return trials
-
-
-def record(name: str, config: TuningConfig, trials: list[Trial]) -> None:
-    """Write the tuning record with every trial."""
-    found = best(trials)
-    content = {
-        "settings": found.settings,
-        "loss_bpb": found.loss_bpb,
-        "tuning_examples": sum(trial.examples for trial in trials),
-        "tuned_on": asdict(config),
-        "trials": [asdict(trial) for trial in trials],
-    }
-    path = ROOT / "agents" / "tuned" / f"{name}.json"
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    print(
-        f"{name}: {found.loss_bpb:.4f} bits a byte with {found.settings}; {len(trials)} trials in {path.name}"
-    )
+    def told(self, trial: Trial) -> None:
+        """Another trial is made."""
+        self._trials.append(trial)
+        done = len(self._trials)
+        left = (time.monotonic() - self._started) / done * (self._total - done)
+        line = (
+            f"{self._name}: trial {done} of {self._total}, {trial.loss_bpb:.4f} bits a byte, "
+            f"best {best(self._trials).loss_bpb:.4f}, about {left / 60:.1f} min left"
+        )
+        print(
+            f"\r{line:<100}" if sys.stdout.isatty() else line,
+            end="" if sys.stdout.isatty() else "\n",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

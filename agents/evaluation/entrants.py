@@ -1,40 +1,27 @@
-"""Who takes part in a comparison, by name."""
+"""Who takes part in a comparison, by name, and with which settings."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from olrl.assembly import LoopConfig
 from olrl.control.controller import Controller
 from olrl.control.decision import Base
 from olrl.control.policy import load_policy
-from olrl.control.registry import make_controller
 
-TUNED = Path(__file__).parent.parent / "tuned"
+from ..rivals.entrant import Conditions, Entrant
+from ..rivals.registry import ENTRANTS
+from ..rivals.tuned import TUNED, tuned_settings, tuning_examples
 
-
-@dataclass(frozen=True, kw_only=True)
-class Entrant:
-    """Name and description; `uses_base` is false for those that behave the same whatever the base."""
-
-    name: str
-    description: str
-    uses_base: bool = True
-
-
-ENTRANTS: dict[str, Entrant] = {
-    entrant.name: entrant
-    for entrant in (
-        Entrant(name="never", description="never updates", uses_base=False),
-        Entrant(name="base", description="the base configuration, constant"),
-        Entrant(name="fixed", description="the constant tuned on training streams", uses_base=False),
-        Entrant(name="hypergradient", description="rate follows the cosine of gradient and move"),
-        Entrant(name="drift-reset", description="alarm: rate up and window cut, then decay"),
-        Entrant(name="policy", description="the frozen policy given by --policy"),
-        Entrant(name="default", description="the frozen policy that ships"),
-    )
-}
+__all__ = [
+    "ENTRANTS",
+    "TUNED",
+    "Entrant",
+    "build_controller",
+    "check_names",
+    "policy_seed",
+    "tuned_settings",
+    "tuning_examples",
+]
 
 
 def check_names(names: list[str]) -> None:
@@ -53,34 +40,25 @@ def build_controller(
     price: float,
     settings: Mapping[str, Any] | None = None,
 ) -> Controller:
-    """The entrant's controller; `settings` replace those of the tuning record that ships."""
-    if name == "fixed":
-        if fixed is None:
-            raise ValueError("no tuned constant ships for this model: leave out 'fixed', or use nano or pico")
-        return make_controller("base", base=fixed)
-    if name in ("policy", "default"):
-        return load_policy(policy if name == "policy" else "default").controller(base=base, price=price)
-    return make_controller(name, base=base, **(tuned_settings(name) if settings is None else settings))
+    """The controller that an entrant's run begins with; `settings` replace those of its tuning record.
+
+    ValueError for whatever keeps the entrant from running, a package that is not installed among it.
+    """
+    ENTRANTS[name].check()
+    given = Conditions(
+        base=base,
+        fixed=fixed,
+        policy=policy,
+        rounds=1,
+        config=LoopConfig(price=price),
+        settings=tuned_settings(name) if settings is None else settings,
+    )
+    return ENTRANTS[name].controller(given)
 
 
 def policy_seed(name: str, policy: str) -> int | None:
     """The seed that an entrant's policy was trained with; `None` for other entrants, and where unknown."""
-    if name not in ("policy", "default"):
+    if not ENTRANTS[name].uses_policy and name != "default":
         return None
-    seed = load_policy(policy if name == "policy" else "default").training.get("seed")
+    seed = load_policy("default" if name == "default" else policy).training.get("seed")
     return seed if isinstance(seed, int) else None
-
-
-def tuned_settings(name: str) -> dict[str, Any]:
-    """Settings of a rival from its tuning record, none if it has no record."""
-    path = TUNED / f"{name}.json"
-    if not path.is_file():
-        return {}
-    settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["settings"]
-    return settings
-
-
-def tuning_examples(name: str, *, model: str) -> int:
-    """Examples that an entrant's tuning has seen, as its record says: that of `fixed` is the model's own."""
-    path = TUNED / (f"fixed-{Path(model).name}.json" if name == "fixed" else f"{name}.json")
-    return int(json.loads(path.read_text(encoding="utf-8"))["tuning_examples"]) if path.is_file() else 0

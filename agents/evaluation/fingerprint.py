@@ -4,24 +4,27 @@ import ast
 import hashlib
 import json
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import olrl
 from olrl.models.load import SHIPPED
 
 PACKAGES = ("olrl", "numpy", "torch", "transformers", "tokenizers")
+# Beside these, what only some rivals need; `None` stands for one that is not installed.
+RIVAL_PACKAGES = ("schedulefree", "prodigyopt", "optuna", "cmaes")
 _CORE = Path(olrl.__file__).parent
 _AGENTS = Path(__file__).parent.parent
 _RIVALS, _TUNED = _AGENTS / "rivals", _AGENTS / "tuned"
 # What a run goes through; the rest of the core can change without changing a number.
-_ROOMS = ("streams", "models", "learners", "monitor", "control")
-_MODULES = ("assembly.py", "draws.py", "loop.py", "memory.py")
+_ROOMS = ("streams", "models", "learners", "monitor", "control", "agents/rivals")
+_MODULES = ("assembly.py", "draws.py", "loop.py", "memory.py", "agents/evaluation/play.py")
 
 
 def fingerprint(places: Sequence[Path], *, builtin: bool) -> str:
     """Hash of package versions, the code of a run, the files at `places` and, if `builtin`, the corpus."""
-    digest = hashlib.sha256(json.dumps({name: version(name) for name in PACKAGES}).encode())
+    versions = {name: _version(name) for name in (*PACKAGES, *RIVAL_PACKAGES)}
+    digest = hashlib.sha256(json.dumps(versions).encode())
     if builtin:
         from olrl.streams.corpus import corpus_sha256
 
@@ -34,6 +37,13 @@ def fingerprint(places: Sequence[Path], *, builtin: bool) -> str:
             if file.is_file() and file.suffix != ".md":
                 digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def model_place(name: str) -> Path:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,11 +15,13 @@ from olrl.control.decision import Base
 from olrl.learners.cost import CostModel
 from olrl.streams.chunk import Chunk
 from olrl.streams.drift import DriftConfig
+from olrl.streams.suite import SuiteConfig
 
 from ..warm_processes import end_with_parent, warm_context
 from .play import LearnerPool, Trace
 
-CACHE_FORMAT = 2  # goes up when a run's numbers change for another reason than its settings
+CACHE_FORMAT = 3  # goes up when a run's numbers change for another reason than its settings
+TRAINING_SEED = 7  # of the streams that rivals are tuned on; never reported on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +66,18 @@ class Job:
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def run_jobs(jobs: list[Job], *, cache: Path, processes: int) -> Iterator[tuple[Job, Trace]]:
-    """Results as they come, those found in the cache first; a result is in the cache before it is yielded."""
+def worker_pool(processes: int) -> Executor:
+    """Processes that runs are made in; each keeps the model and the streams that it has met."""
+    return ProcessPoolExecutor(processes, mp_context=warm_context(), initializer=end_with_parent)
+
+
+def run_jobs(
+    jobs: list[Job], *, cache: Path, processes: int, pool: Executor | None = None
+) -> Iterator[tuple[Job, Trace]]:
+    """Results as they come, those found in the cache first; a result is in the cache before it is yielded.
+
+    What is missing runs in `pool`, where one is given and left open, else in as many processes of its own.
+    """
     cache.mkdir(parents=True, exist_ok=True)
     missing: list[Job] = []
     for job in jobs:
@@ -76,39 +88,64 @@ def run_jobs(jobs: list[Job], *, cache: Path, processes: int) -> Iterator[tuple[
             yield job, trace
     if not missing:
         return
-    with ProcessPoolExecutor(processes, mp_context=warm_context(), initializer=end_with_parent) as pool:
-        futures: dict[Future[Trace], Job] = {pool.submit(run_job, job): job for job in missing}
-        try:
-            for future in as_completed(futures):
-                job, trace = futures[future], future.result()
-                _write(cache / f"{job.key}.json", trace)
-                yield job, trace
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    workers = pool or worker_pool(processes)
+    futures: dict[Future[Trace], Job] = {workers.submit(run_job, job): job for job in missing}
+    try:
+        for future in as_completed(futures):
+            job, trace = futures[future], future.result()
+            _write(cache / f"{job.key}.json", trace)
+            yield job, trace
+    finally:
+        for future in futures:
+            future.cancel()
+        if pool is None:
+            workers.shutdown()
 
 
 def run_job(job: Job) -> Trace:
     """Make one run, in this process."""
     import torch
 
-    from .entrants import build_controller
-    from .play import play
+    from ..rivals.entrant import Conditions, Task
+    from ..rivals.registry import ENTRANTS
+    from ..rivals.tuned import tuned_settings
 
     torch.set_num_threads(1)  # runs are parallel over processes
     config = LoopConfig(chunk=job.chunk, seq_len=job.seq_len, cost=job.cost, price=job.price, seed=job.seed)
-    controller = build_controller(
-        job.entrant,
+    chunks = _chunks(job.stream, job.model, job.device, config, job.rounds)
+    given = Conditions(
         base=job.base,
         fixed=job.fixed,
         policy=job.policy,
-        price=job.price,
-        settings=None if job.settings is None else dict(job.settings),
+        rounds=max(len(chunks), 1),
+        config=config,
+        settings=tuned_settings(job.entrant) if job.settings is None else dict(job.settings),
     )
-    chunks = _chunks(job.stream, job.model, job.device, config, job.rounds)
-    learner = _pool(job.model, job.device).fresh()
-    return play(
-        controller, chunks, learner, base=controller.base, config=config
-    )  # its own: `fixed` has another
+    training = _Training(model=job.model, device=job.device, config=config, rounds=job.rounds)
+    task = Task(given=given, chunks=chunks, learners=_pool(job.model, job.device), training=training)
+    return ENTRANTS[job.entrant].play(task)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Training:
+    """Streams of the training split, as long and cut as those that are compared on."""
+
+    model: str
+    device: str
+    config: LoopConfig
+    rounds: int
+
+    def __call__(self, number: int) -> tuple[Chunk, ...]:
+        """The chunks of training stream `number`."""
+        from olrl.streams.corpus import load_corpus
+
+        per_round = self.config.chunk * self.config.seq_len
+        suite = SuiteConfig.for_rounds(
+            self.rounds, bytes_per_round=per_round, split="train", seed=TRAINING_SEED
+        )
+        drift = suite.stream(number, load_corpus())
+        stream = StreamRef(name=f"drift-train-{number}", kind=drift.kind, drift=drift)
+        return _chunks(stream, self.model, self.device, self.config, self.rounds)
 
 
 @lru_cache(maxsize=2)
@@ -120,12 +157,10 @@ def _loaded(model: str, device: str) -> Any:
 
 @lru_cache(maxsize=2)
 def _pool(model: str, device: str) -> LearnerPool:
-    from olrl.learners.causal_lm import CausalLMLearner
-
-    return LearnerPool(CausalLMLearner(_loaded(model, device).model))
+    return LearnerPool(_loaded(model, device).model)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _chunks(stream: StreamRef, model: str, device: str, config: LoopConfig, rounds: int) -> tuple[Chunk, ...]:
     from itertools import islice
 

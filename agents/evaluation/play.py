@@ -1,18 +1,22 @@
 """One entrant on one stream."""
 
+import copy
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+import torch
 
 from olrl.analysis.records import UNIFORM_BPB
 from olrl.assembly import LoopConfig, assemble_loop
 from olrl.control.controller import Controller
-from olrl.control.decision import Base
+from olrl.control.decision import Base, Decision
 from olrl.control.guard import Guard
-from olrl.learners.causal_lm import CausalLMLearner
-from olrl.loop import OnlineLoop
+from olrl.learners.causal_lm import CausalLMLearner, OptimizerMaker
+from olrl.loop import RoundRecord
+from olrl.monitor.signals import Signals
 from olrl.streams.chunk import Chunk
 
 # A loss above this is no bad spell: without it one lost run would be all of a mean.
@@ -24,7 +28,10 @@ class Trace:
     """What one run did, round by round.
 
     `loss_bpb` holds the uniform predictor's 8 bits from the round on at which a run diverged: its loss was not
-    finite, or above 16 bits.
+    finite, or above 16 bits. `spent` are the cost units of the rounds shown. What an entrant spent beside them is
+    not hidden: `shadow_examples` were trained on by other learners while the run lasted, `trial_examples` in
+    tries of which only the best is shown, and `extra_spent` are the cost units of both. `signal_examples` went
+    through a model for signals, or to score what is not shown.
     """
 
     loss_bpb: tuple[float, ...]
@@ -42,6 +49,19 @@ class Trace:
     signal_examples: int
     seconds: float
     diverged: bool
+    shadow_examples: int = 0
+    trial_examples: int = 0
+    extra_spent: float = 0.0
+
+    @property
+    def total_spent(self) -> float:
+        """Cost units of everything: the rounds shown, shadow learners and trials."""
+        return sum(self.spent) + self.extra_spent
+
+    @property
+    def examples(self) -> int:
+        """Examples that the rounds shown trained on."""
+        return sum(steps * size for steps, size in zip(self.updates, self.batch_size, strict=True))
 
     @property
     def mean_loss_bpb(self) -> float:
@@ -62,16 +82,123 @@ class Trace:
 
 
 class LearnerPool:
-    """One learner, put back to the model's initial weights before each run."""
+    """Learners of one model, each as the model was when the pool was made.
 
-    def __init__(self, learner: CausalLMLearner) -> None:
-        self._learner = learner
-        self._initial = {"values": learner.state_dict()["values"]}
+    One learner with the usual optimizer is kept and put back to the initial weights before each run. `model`
+    becomes its property: only the pool may train it.
+    """
 
-    def fresh(self) -> CausalLMLearner:
-        """The learner as it was at first: initial weights, no moments, no last move."""
+    def __init__(self, model: torch.nn.Module) -> None:
+        self._pristine = copy.deepcopy(model)
+        self._learner = CausalLMLearner(model)
+        self._initial = {"values": self._learner.state_dict()["values"]}
+
+    def fresh(self, optimizer: OptimizerMaker | None = None) -> CausalLMLearner:
+        """A learner as it is at first: initial weights, no moments, no last move.
+
+        With an optimizer of its own it is a new one; else the one that is kept, which the last to have asked
+        for it must have done with.
+        """
+        if optimizer is not None:
+            return CausalLMLearner(copy.deepcopy(self._pristine), optimizer=optimizer)
         self._learner.load_state_dict(self._initial)
         return self._learner
+
+
+class _Seekable(Iterator[Chunk]):
+    """Chunks that can be played again from any place."""
+
+    def __init__(self, chunks: Sequence[Chunk]) -> None:
+        self.position = 0
+        self._chunks = chunks
+
+    def __next__(self) -> Chunk:
+        if self.position >= len(self._chunks):
+            raise StopIteration
+        self.position += 1
+        return self._chunks[self.position - 1]
+
+
+class Rollout:
+    """A run under way: a learner on chunks, behind a guard, and what has been recorded so far.
+
+    `round` plays one round under a controller. Between two rounds the whole run can be put back to where it
+    was at a `snapshot`, and everything goes on from there to the bit. What is undone so is not forgotten: who
+    goes back says with `charge` whether shadow learners or trials are to pay for it.
+    """
+
+    def __init__(
+        self, chunks: Sequence[Chunk], learner: CausalLMLearner, *, base: Base, config: LoopConfig
+    ) -> None:
+        self._started = time.perf_counter()
+        self._chunk = config.chunk
+        self._stream = _Seekable(chunks)
+        self._loop = assemble_loop(self._stream, learner, base=base, config=config)
+        self._guard = Guard(base=base)
+        self._rows: list[dict[str, Any]] = []
+        self._shadow_examples = self._trial_examples = self._unseen_signal_examples = 0
+        self._extra_spent = 0.0
+
+    @property
+    def rounds(self) -> int:
+        """Rounds played so far."""
+        return len(self._rows)
+
+    def round(self, controller: Controller) -> bool:
+        """Play one round; false at the end of the chunks, where there is none."""
+        signals = self._loop.observe()
+        if signals is None:
+            return False
+        decision, reason = self._guard.check(controller.decide(signals), signals)
+        self._rows.append(_row(signals, decision, reason, self._loop.apply(decision)))
+        return True
+
+    def snapshot(self) -> dict[str, Any]:
+        """All of it between two rounds, but what was charged."""
+        return {
+            "loop": self._loop.state_dict(),
+            "guard": self._guard.state_dict(),
+            "position": self._stream.position,
+            "rows": list(self._rows),
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Go on from a snapshot of this rollout."""
+        self._loop.load_state_dict(snapshot["loop"])
+        self._guard.load_state_dict(snapshot["guard"])
+        self._stream.position = snapshot["position"]
+        self._rows = list(snapshot["rows"])
+
+    def losses(self, first: int) -> list[tuple[float, int]]:
+        """Loss in bits a byte, as a trace would show it, and bytes of the rounds from `first` on."""
+        return [(row["loss_bpb"], row["n_bytes"]) for row in _charged(self._rows)[0][first:]]
+
+    def charge(self, first: int, *, trial: bool) -> None:
+        """Let the rounds from `first` on, about to be undone, be paid for: as a trial, or by a shadow."""
+        undone = self._rows[first:]
+        examples = sum(row["updates"] * row["batch_size"] for row in undone)
+        if trial:
+            self._trial_examples += examples
+        else:
+            self._shadow_examples += examples
+        self._extra_spent += sum(row["spent"] for row in undone)
+        self._unseen_signal_examples += sum(row["signal_examples"] + self._chunk for row in undone)
+
+    def trace(self) -> Trace:
+        """What has been recorded; ValueError if that is nothing."""
+        if not self._rows:
+            raise ValueError("the stream has not enough text for one chunk")
+        rows, diverged = _charged(self._rows)
+        shown = [name for name in rows[0] if name != "signal_examples"]
+        return Trace(
+            **{name: tuple(row[name] for row in rows) for name in shown},
+            signal_examples=sum(row["signal_examples"] for row in rows) + self._unseen_signal_examples,
+            seconds=time.perf_counter() - self._started,
+            diverged=diverged,
+            shadow_examples=self._shadow_examples,
+            trial_examples=self._trial_examples,
+            extra_spent=self._extra_spent,
+        )
 
 
 def play(
@@ -83,34 +210,20 @@ def play(
     config: LoopConfig,
 ) -> Trace:
     """Run a controller under the guard over all chunks with a fresh learner."""
-    started = time.perf_counter()
-    loop = assemble_loop(iter(chunks), learner, base=base, config=config)
-    guard = Guard(base=base)
-    rows: list[dict[str, Any]] = []
-    signal_examples = 0
-    diverged = False
-    while (row := _round(loop, controller, guard)) is not None:
-        signal_examples += row.pop("signal_examples")
-        diverged = diverged or row["loss_bpb"] is None or row["loss_bpb"] > LOST_BPB
-        if diverged:
-            row["loss_bpb"] = UNIFORM_BPB
-        rows.append(row)
-    if not rows:
-        raise ValueError("the stream has not enough text for one chunk")
-    return Trace(
-        **{name: tuple(row[name] for row in rows) for name in rows[0]},
-        signal_examples=signal_examples,
-        seconds=time.perf_counter() - started,
-        diverged=diverged,
-    )
+    rollout = Rollout(chunks, learner, base=base, config=config)
+    while rollout.round(controller):
+        pass
+    return rollout.trace()
 
 
-def _round(loop: OnlineLoop, controller: Controller, guard: Guard) -> dict[str, Any] | None:
-    signals = loop.observe()
-    if signals is None:
-        return None
-    decision, reason = guard.check(controller.decide(signals), signals)
-    record = loop.apply(decision)
+def _charged(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], bool]:
+    """The rows, from a lost loss on with the uniform predictor's, and whether there was one."""
+    lost = [row["loss_bpb"] is None or row["loss_bpb"] > LOST_BPB for row in rows]
+    first = lost.index(True) if True in lost else len(rows)
+    return [*rows[:first], *({**row, "loss_bpb": UNIFORM_BPB} for row in rows[first:])], first < len(rows)
+
+
+def _row(signals: Signals, decision: Decision, reason: str | None, record: RoundRecord) -> dict[str, Any]:
     assert record.loss_bpb is None or math.isfinite(record.loss_bpb)
     return {
         "loss_bpb": record.loss_bpb,

@@ -1,7 +1,9 @@
 """One way to tune every rival: the same streams, the same number of trials, everything recorded."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +14,39 @@ from olrl.models.load import load_model
 from olrl.streams.corpus import load_corpus
 from olrl.streams.suite import SuiteConfig
 
+from ..rivals.registry import ENTRANTS
 from .fingerprint import fingerprint, model_place
-from .jobs import Job, StreamRef, run_jobs
+from .jobs import TRAINING_SEED, Job, StreamRef, run_jobs
 
 Settings = Mapping[str, Any]
+_CONSTANT = Base(lr=1e-3, batch_size=4, window=4)  # where the search for a constant starts if none ships
 
 
 @dataclass(frozen=True, kw_only=True)
 class TuningConfig:
-    """On what a rival is tuned: training streams of the drift suite, from bases right and wrong."""
+    """On what a rival is tuned: training streams of the drift suite, from bases right and wrong.
+
+    `base_lr_mult` are the factors on the base rate; an entrant that does not use it is tuned at 1 alone.
+    """
 
     model: str
-    streams: int = 6
-    rounds: int = 150
-    base_lr_mult: tuple[float, ...] = (1.0,)
-    seed: int = 7  # the tuning seed is never reported on
+    streams: int = 4
+    rounds: int = 100
+    base_lr_mult: tuple[float, ...] = (0.125, 1.0, 8.0)
+    seed: int = TRAINING_SEED
+
+    def __post_init__(self) -> None:
+        for name in ("streams", "rounds"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """Settings and their mean prequential loss over all streams and bases, bits a byte."""
+    """Settings and their mean prequential loss over all streams and bases, bits a byte.
+
+    `examples` were trained on in it, by shadow learners and in searches of the rival's own too.
+    """
 
     settings: Settings
     loss_bpb: float
@@ -39,18 +54,24 @@ class Trial:
 
 
 class Tuner:
-    """Makes trials of one entrant; each is cached, so that a tuning run can be resumed and extended."""
+    """Makes trials of one entrant; each run is cached, so that a tuning can be resumed and extended.
+
+    Runs are made in `pool`, where one is given, else in `processes` of their own. Raises ValueError for a model
+    without a base, or an entrant that cannot run here.
+    """
 
     def __init__(
-        self, entrant: str, config: TuningConfig, *, base: Base, cache: Path, processes: int
+        self, entrant: str, config: TuningConfig, *, cache: Path, processes: int, pool: Executor | None = None
     ) -> None:
-        self.entrant = entrant
-        self.config = config
-        self.base = base
-        self.cache = cache
-        self.processes = processes
-        self._seq_len = load_model(config.model).seq_len
-        self._fingerprint = fingerprint([model_place(config.model) / "model.safetensors"], builtin=True)
+        ENTRANTS[entrant].check()
+        model = load_model(config.model)
+        base = _CONSTANT if entrant == "fixed" else model.base  # what it is tuned from says nothing about it
+        if base is None:
+            raise ValueError(f"model {config.model!r} has no base configuration: tune 'fixed' for it first")
+        self.entrant, self.config = entrant, config
+        self._cache, self._processes, self._pool = cache, processes, pool
+        self._base, self._fixed, self._seq_len = base, model.fixed, model.seq_len
+        self._fingerprint = fingerprint([model_place(config.model)], builtin=True)
         suite = SuiteConfig.for_rounds(
             config.rounds, bytes_per_round=16 * self._seq_len, split="train", seed=config.seed
         )
@@ -60,50 +81,66 @@ class Tuner:
             StreamRef(name=f"drift-train-{k}", kind=drift.kind, drift=drift) for k, drift in enumerate(drifts)
         ]
 
-    def trial(self, settings: Settings) -> Trial:
-        """Try settings of the controller; those named lr, batch_size and window change the base itself."""
-        return self.trials([settings])[0]
+    def own_settings(self) -> Settings:
+        """The first ones to try: the entrant's own, which for a constant are the one that ships."""
+        if self.entrant != "fixed":
+            return ENTRANTS[self.entrant].start
+        shipped = self._fixed or _CONSTANT
+        return {"lr": shipped.lr, "batch_size": shipped.batch_size, "window": shipped.window}
 
-    def trials(self, many: Sequence[Settings]) -> list[Trial]:
-        """Try several, in parallel over all their runs."""
-        jobs = [self._jobs(settings) for settings in many]
-        flat = [job for group in jobs for job in group]
-        traces = {job.key: trace for job, trace in run_jobs(flat, cache=self.cache, processes=self.processes)}
-        return [
-            Trial(
-                settings=settings,
-                loss_bpb=float(np.mean([traces[job.key].mean_loss_bpb for job in group])),
-                examples=sum(
-                    u * b
-                    for job in group
-                    for u, b in zip(traces[job.key].updates, traces[job.key].batch_size, strict=True)
-                ),
-            )
-            for settings, group in zip(many, jobs, strict=True)
-        ]
+    def trial(self, settings: Settings) -> Trial:
+        """Try settings on all streams from all bases, in parallel."""
+        jobs = self._jobs(settings)
+        found = dict(run_jobs(jobs, cache=self._cache, processes=self._processes, pool=self._pool))
+        traces = [found[job] for job in jobs]
+        return Trial(
+            settings=settings,
+            loss_bpb=float(np.mean([trace.mean_loss_bpb for trace in traces])),
+            examples=sum(trace.examples + trace.shadow_examples + trace.trial_examples for trace in traces),
+        )
 
     def _jobs(self, settings: Settings) -> list[Job]:
-        of_base = {name: value for name, value in settings.items() if name in ("lr", "batch_size", "window")}
-        rest = {name: value for name, value in settings.items() if name not in of_base}
-        base = replace(self.base, **of_base)
+        mults = self.config.base_lr_mult if ENTRANTS[self.entrant].uses_base else (1.0,)
+        frozen = {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}
         return [
             Job(
                 entrant=self.entrant,
                 stream=stream,
                 model=self.config.model,
-                base=replace(base, lr=base.lr * mult),
-                fixed=None,
+                base=replace(self._base, lr=self._base.lr * mult),
+                fixed=self._fixed,
                 base_lr_mult=mult,
                 policy="default",
                 seed=self.config.seed,
                 rounds=self.config.rounds,
                 seq_len=self._seq_len,
-                settings=tuple(sorted(rest.items())),
+                settings=tuple(sorted(frozen.items())),
                 fingerprint=self._fingerprint,
             )
             for stream in self._streams
-            for mult in self.config.base_lr_mult
+            for mult in mults
         ]
+
+
+def tune(tuner: Tuner, *, trials: int, told: Callable[[Trial], None] = lambda trial: None) -> list[Trial]:
+    """Trials of an entrant's settings, its own first, then as its search proposes; `told` hears of each.
+
+    Trials come one after the other, each to be learned from, and their runs in parallel. The seed of the tuning
+    decides the proposals, so that one which was stopped makes the same again, out of the cache. ValueError for an
+    entrant with nothing to tune.
+    """
+    search = ENTRANTS[tuner.entrant].search(seed=tuner.config.seed)
+    if search is None:
+        raise ValueError(f"{tuner.entrant!r} has nothing to tune")
+    if trials < 1:
+        raise ValueError(f"trials must be at least 1, not {trials!r}")
+    made = [tuner.trial(tuner.own_settings())]
+    told(made[0])
+    while len(made) < trials:
+        made.append(tuner.trial(search.ask()))
+        search.tell(made[-1].loss_bpb)
+        told(made[-1])
+    return made
 
 
 def best(trials: Sequence[Trial]) -> Trial:
@@ -111,35 +148,14 @@ def best(trials: Sequence[Trial]) -> Trial:
     return min(trials, key=lambda trial: trial.loss_bpb)
 
 
-def ladder_search(
-    evaluate: Callable[[Sequence[Settings]], list[Trial]], start: Settings, axes: Mapping[str, Sequence[Any]]
-) -> list[Trial]:
-    """Trials of the best point's neighbours on each axis in turn, until a whole turn brings nothing.
-
-    `start` lies on the axes; on ladders as coarse as factors of two, losses have one valley.
-    """
-    trials = evaluate([start])
-    while True:
-        before = best(trials).loss_bpb
-        for name, ladder in axes.items():
-            _climb(trials, evaluate, name, ladder)
-        if best(trials).loss_bpb >= before:
-            return trials
-
-
-def _climb(
-    trials: list[Trial],
-    evaluate: Callable[[Sequence[Settings]], list[Trial]],
-    name: str,
-    ladder: Sequence[Any],
-) -> None:
-    """Add trials along one axis until both neighbours of the best point are known."""
-    while True:
-        centre = best(trials).settings
-        at = ladder.index(centre[name])
-        neighbours = [{**centre, name: ladder[k]} for k in (at - 1, at + 1) if 0 <= k < len(ladder)]
-        known = [dict(trial.settings) for trial in trials]
-        new = [settings for settings in neighbours if settings not in known]
-        if not new:
-            return
-        trials += evaluate(new)
+def record(trials: Sequence[Trial], config: TuningConfig, *, path: Path) -> None:
+    """Write the tuning record: the best settings, what they were tuned on, and every trial."""
+    found = best(trials)
+    content = {
+        "settings": found.settings,
+        "loss_bpb": found.loss_bpb,
+        "tuning_examples": sum(trial.examples for trial in trials),
+        "tuned_on": asdict(config),
+        "trials": [asdict(trial) for trial in trials],
+    }
+    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -24,6 +24,7 @@ from .callbacks import StageCallback
 from .checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, save_checkpoint
 from .environments import build_environments
 from .export import freeze, observation_quantiles
+from .lean import STAY_BIAS, STAYING, UPDATE_BIAS
 from .progress import Best, Progress, StageResult
 from .recipe import Recipe, StageConfig
 from .report import policy_card
@@ -31,16 +32,6 @@ from .validation import Validation, validate
 
 CHECKPOINTS = "checkpoints"
 BEST = "checkpoints/best"
-STAY_BIAS, UPDATE_BIAS = 1.0, 2.0  # logits
-# Which choice of each head of a coding is to stay; None where heads are positions, and for the update.
-STAYING: dict[str, tuple[int | None, ...]] = {
-    "moves": (1, 1, 1, None),
-    "leaps": (2, 1, 1, None),
-    "positions": (1, None, None, None),
-    "residual": (1, None, None, None),
-    "residual-moves": (1, 1, 1, None),
-    "anchored": (None, None, None, None),
-}
 
 
 class Reporter(Protocol):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,8 @@ class FrozenPolicy:
     mean, std, clip: observations are normalised to clip((x − mean) / std, ±clip), in float64, before the
         first layer; arrays of shape (n_features,).
     coding: what the actions mean.
+    output: `heads` where the network gives logits of each head side by side, `joint` where it gives one value
+        for each combination of their choices (the last head's choice runs fastest), as Q-learning does.
     quantiles: of each feature in training, shape (n_features, len(QUANTILES)), or `None` where unknown.
     versions: packages it was trained with. training: where it comes from. Both JSON-able.
     card: the text of CARD.md.
@@ -72,6 +75,7 @@ class FrozenPolicy:
     std: NDArray[np.float64]
     coding: ActionCoding
     clip: float = 10.0
+    output: Literal["heads", "joint"] = "heads"
     quantiles: NDArray[np.float64] | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -89,11 +93,17 @@ class FrozenPolicy:
             raise ValueError(f"normalisation clip must be a positive number, not {self.clip!r}")
         if self.quantiles is not None:
             _check_quantiles(self.quantiles)
-        _check_layers(self.layers, n_features, sum(self.coding.nvec))
+        if self.output not in ("heads", "joint"):
+            raise ValueError(f"the network's output must be heads or joint, not {self.output!r}")
+        outputs = sum(self.coding.nvec) if self.output == "heads" else math.prod(self.coding.nvec)
+        _check_layers(self.layers, n_features, outputs)
         object.__setattr__(self, "_ready", _Ready.of(self))
 
     def logits(self, observations: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        """Logits of all heads side by side, shape (n, sum(nvec)), for observations of shape (n, features)."""
+        """What the network gives for observations of shape (n, features).
+
+        Logits of all heads side by side, shape (n, sum(nvec)), or values of all combinations, (n, prod(nvec)).
+        """
         if observations.ndim != 2 or observations.shape[1] != len(self.mean):
             raise ValueError(f"observations must be of shape (n, {len(self.mean)}), not {observations.shape}")
         ready = self._ready
@@ -110,8 +120,10 @@ class FrozenPolicy:
         return out
 
     def act(self, observations: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
-        """The likeliest choice of each head, shape (n, heads)."""
+        """The likeliest choice of each head, or the combination of highest value, shape (n, heads)."""
         logits = self.logits(observations)
+        if self.output == "joint":
+            return np.stack(np.unravel_index(logits.argmax(axis=1), self.coding.nvec), axis=1)
         actions = np.empty((len(logits), len(self._ready.heads)), dtype=np.int64)
         for k, head in enumerate(self._ready.heads):
             logits[:, head].argmax(1, actions[:, k])
@@ -136,12 +148,13 @@ class FrozenPolicy:
         if self.quantiles is not None:
             quantiles = {"levels": list(QUANTILES), "values": self.quantiles.tolist()}
         sizes = [self.layers[0][0].shape[1], *(len(bias) for _, bias in self.layers)]
+        output = {} if self.output == "heads" else {"output": self.output}  # said only where it is unusual
         return {
             "features": spec(),
             "quantiles": quantiles,
             "normalisation": {"mean": self.mean.tolist(), "std": self.std.tolist(), "clip": self.clip},
             "actions": self.coding.spec(),
-            "network": {"sizes": sizes, "activation": "tanh"},
+            "network": {"sizes": sizes, "activation": "tanh", **output},
             "versions": dict(self.versions),
             "training": dict(self.training),
         }
@@ -186,6 +199,7 @@ def _build(description: dict[str, Any], weights: dict[str, NDArray[np.float32]],
         std=_numbers(normalisation["std"], "normalisation std"),
         clip=float(_numbers(normalisation["clip"], "normalisation clip", dimensions=0)),
         coding=coding_from_spec(description["actions"]),
+        output=_network(description).get("output", "heads"),
         quantiles=None if quantiles is None else _numbers(quantiles["values"], "quantiles", dimensions=2),
         versions=description["versions"],
         training=description["training"],
@@ -198,6 +212,12 @@ def _fields(description: dict[str, Any], name: str, keys: tuple[str, ...]) -> di
     if not isinstance(given, dict) or set(given) != set(keys):
         raise ValueError(f"{name} must be an object with {', '.join(keys)}")
     return given
+
+
+def _network(description: dict[str, Any]) -> dict[str, Any]:
+    network = description["network"]
+    unusual = ("output",) if isinstance(network, dict) and "output" in network else ()
+    return _fields(description, "network", ("sizes", "activation", *unusual))
 
 
 def _numbers(given: Any, name: str, *, dimensions: int = 1) -> NDArray[np.float64]:
@@ -214,7 +234,7 @@ def _layers(
     description: dict[str, Any], weights: dict[str, NDArray[np.float32]]
 ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """The layers that the network's sizes promise, found in the weights and nothing beside them."""
-    network = _fields(description, "network", ("sizes", "activation"))
+    network = _network(description)
     sizes = network["sizes"]
     if network["activation"] != "tanh":
         raise ValueError(f"the network's activation must be 'tanh', not {network['activation']!r}")

@@ -1,7 +1,7 @@
 """A Hugging Face causal language model that learns online."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,9 @@ from olrl.learners.network import Network
 from olrl.learners.networks import network_of
 from olrl.learners.optimizer import OptimizerConfig
 
+# Makes a torch optimizer of the one vector that holds all weights.
+OptimizerMaker = Callable[[torch.nn.Parameter], torch.optim.Optimizer]
+
 
 class CausalLMLearner(Learner):
     """Any Hugging Face causal LM with its optimizer, scored by our own loss.
@@ -26,6 +29,11 @@ class CausalLMLearner(Learner):
     changed in place. At most `pass_size` sequences go through the model at once, larger batches accumulate.
     `network` computes losses and gradients; by default the fastest that computes this model (`network_of`).
 
+    In place of a configuration, `optimizer` may make any torch optimizer; decisions set its `lr` and
+    `weight_decay`. One that keeps averaged weights beside those it trains, and has `train()` and `eval()` to
+    change between the two (as schedulefree's), is in `train()` during an update and in `eval()` else: scored,
+    moved and saved are the averaged weights.
+
     Costs beside the arithmetic: two copies of the weights (the last move and the round's start).
     """
 
@@ -33,7 +41,7 @@ class CausalLMLearner(Learner):
         self,
         model: torch.nn.Module,
         *,
-        optimizer: OptimizerConfig | None = None,
+        optimizer: OptimizerConfig | OptimizerMaker | None = None,
         pass_size: int | None = None,
         network: Network | None = None,
     ) -> None:
@@ -42,7 +50,9 @@ class CausalLMLearner(Learner):
         self.pass_size = pass_size or 4 * self._network.pass_size
         self._flat = FlatParameters(model.parameters())
         self._device = self._flat.values.device
+        self._own = isinstance(optimizer, OptimizerConfig | None)
         self._optimizer = _build_optimizer(self._flat, optimizer or OptimizerConfig())
+        self._fresh_numbers = self._numbers()
         self._last_move: torch.Tensor | None = None
 
     def score(self, examples: Examples) -> NDArray[np.float64]:
@@ -59,6 +69,7 @@ class CausalLMLearner(Learner):
         for group in self._optimizer.param_groups:
             group["lr"], group["weight_decay"] = decision.lr, decision.weight_decay
         start = self._flat.values.detach().clone()
+        self._switch_to("train")
         losses: list[float] = []
         examples = nonfinite = 0
         grad_norm = grad_cos = grad_snr = None
@@ -82,6 +93,7 @@ class CausalLMLearner(Learner):
                 before = self._flat.grads.clone() if grad_snr is None else None
             losses.append(loss)
             self._optimizer.step()
+        self._switch_to("eval")
         if losses:
             self._last_move = self._flat.values.detach() - start
         return UpdateReport(
@@ -94,6 +106,19 @@ class CausalLMLearner(Learner):
             update_ratio=self._ratio(start) if losses else None,
             nonfinite=nonfinite,
         )
+
+    def _switch_to(self, mode: str) -> None:
+        """Let an optimizer that keeps averaged weights change between training and scoring."""
+        switch = getattr(self._optimizer, mode, None)
+        if switch is not None:
+            switch()
+
+    def _numbers(self) -> dict[str, bool | int | float]:
+        """What an optimizer that is not ours counts and estimates outside of its moments."""
+        if self._own:
+            return {}
+        [group] = self._optimizer.param_groups
+        return {name: value for name, value in group.items() if isinstance(value, bool | int | float)}
 
     def _backward(self, batch: Examples, *, keep_half: bool) -> tuple[float, torch.Tensor | None]:
         """Put the gradient of the batch's mean loss into the flat vector; return that loss.
@@ -137,7 +162,9 @@ class CausalLMLearner(Learner):
         state: dict[str, NDArray[Any]] = {"values": _array(self._flat.values)}
         for name, value in self._optimizer.state[self._flat.values].items():
             if value is not None:  # plain SGD keeps an empty momentum
-                state[f"optimizer/{name}"] = _array(value)
+                state[f"optimizer/{name}"] = _array(torch.as_tensor(value))
+        for name, number in self._numbers().items():
+            state[f"group/{name}"] = np.asarray(number)
         if self._last_move is not None:
             state["last_move"] = _array(self._last_move)
         return state
@@ -156,11 +183,24 @@ class CausalLMLearner(Learner):
             if name.startswith("optimizer/"):
                 device = "cpu" if name == "optimizer/step" else self._device
                 moments[name.removeprefix("optimizer/")] = torch.from_numpy(value.copy()).to(device)
+        [group] = self._optimizer.param_groups
+        for name in self._numbers():
+            del group[name]
+        group.update(self._fresh_numbers)
+        group.update(
+            {
+                name.removeprefix("group/"): value.item()
+                for name, value in state.items()
+                if name.startswith("group/")
+            }
+        )
         last = state.get("last_move")
         self._last_move = None if last is None else torch.from_numpy(last.copy()).to(self._device)
 
 
-def _build_optimizer(flat: FlatParameters, config: OptimizerConfig) -> torch.optim.Optimizer:
+def _build_optimizer(flat: FlatParameters, config: OptimizerConfig | OptimizerMaker) -> torch.optim.Optimizer:
+    if not isinstance(config, OptimizerConfig):
+        return config(flat.values)
     if config.name == "sgd":
         return torch.optim.SGD([flat.values], lr=0.0, momentum=config.momentum)
     return torch.optim.AdamW([flat.values], lr=0.0, betas=config.betas, eps=config.eps, fused=True)

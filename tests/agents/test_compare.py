@@ -313,3 +313,23 @@ def test_policies_that_results_could_not_tell_apart_are_refused(
     options = ["--model", "femto", "--controllers", "policy", "--rounds", "3", "--streams", "1"]
     told = mistake(["compare", *options, *given, "--out", str(tmp_path / "out")], capsys)
     assert "have the same training seed, None" in told
+
+
+def test_a_search_on_the_stream_itself_owns_up_to_its_trials() -> None:
+    config = CompareConfig(controllers=("search-hindsight",), streams=1, rounds=3, model="femto")
+    model = load_model("femto")
+    [job] = plan_jobs(config, model, base_of(config, model), fingerprint="")  # one: it uses no base
+    job = replace(job, settings=(("trials", 3),))
+    trace = run_job(job)
+    outcome = Outcome(
+        config=config,
+        base=base_of(config, model),
+        runs=((job, trace),),
+        policy_seeds={"search-hindsight": None},
+        versions={},
+        corpus_sha256=None,
+    )
+    [row] = outcome.rows()
+    assert tuple(row) == FIELDS
+    assert row["tuning_examples"] == trace.trial_examples > 0
+    assert row["spent"] == trace.total_spent > sum(trace.spent)

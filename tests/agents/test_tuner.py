@@ -1,56 +1,16 @@
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from olrl.agents.evaluation.tuner import Settings, Trial, Tuner, TuningConfig, best, ladder_search
-from olrl.control.decision import Base
-from olrl.models.load import load_model
+from olrl.agents.evaluation.tuner import Trial, Tuner, TuningConfig, best, record, tune
 
-AXES: Mapping[str, Sequence[Any]] = {
-    "lr": [2.0**k for k in range(-12, 1)],
-    "batch_size": [1, 2, 4, 8, 16, 32, 64],
-    "window": [1, 2, 4, 8, 16, 32, 64, 0],  # 0, the reservoir, is the longest
-}
+CONFIG = TuningConfig(model="femto", streams=1, rounds=4)
 
 
-def valley(bottom: Mapping[str, int]) -> Callable[[Sequence[Settings]], list[Trial]]:
-    """A separable loss, least at these places of the axes; trials are counted by whoever calls."""
-
-    def loss(settings: Settings) -> float:
-        distances = {name: ladder.index(settings[name]) - bottom[name] for name, ladder in AXES.items()}
-        return sum((1 + k) * distances[name] ** 2 for k, name in enumerate(AXES))
-
-    return lambda many: [Trial(settings=settings, loss_bpb=loss(settings), examples=1) for settings in many]
-
-
-def at(places: Mapping[str, int]) -> dict[str, Any]:
-    return {name: ladder[places[name]] for name, ladder in AXES.items()}
-
-
-places = st.fixed_dictionaries({name: st.integers(0, len(ladder) - 1) for name, ladder in AXES.items()})
-
-
-@given(start=places, bottom=places)
-def test_the_search_finds_the_bottom_by_few_trials_and_none_twice(
-    start: dict[str, int], bottom: dict[str, int]
-) -> None:
-    trials = ladder_search(valley(bottom), at(start), AXES)
-    assert best(trials).settings == at(bottom)
-    tried = [tuple(trial.settings.values()) for trial in trials]
-    assert len(tried) == len(set(tried))
-    # a walk along each axis, and the far neighbours at its start and of its end; the whole grid has 728 points
-    walked = sum(abs(start[name] - bottom[name]) for name in AXES)
-    assert len(tried) <= 1 + walked + 4 * len(AXES)
-
-
-def test_a_start_beside_the_ladder_is_refused() -> None:
-    with pytest.raises(ValueError, match="not in"):
-        ladder_search(
-            valley({"lr": 3, "batch_size": 1, "window": 0}), {**at(dict.fromkeys(AXES, 0)), "lr": 3e-4}, AXES
-        )
+def tuner(name: str, cache: Path, config: TuningConfig = CONFIG) -> Tuner:
+    return Tuner(name, config, cache=cache, processes=1)
 
 
 def test_the_earliest_of_equal_trials_is_best() -> None:
@@ -58,14 +18,43 @@ def test_the_earliest_of_equal_trials_is_best() -> None:
     assert best([first, second]) is first
 
 
-def test_a_trial_of_a_controller_counts_the_examples_it_has_seen(tmp_path: Any) -> None:
-    fixed = load_model("pico").fixed
-    assert fixed is not None
-    config = TuningConfig(model="pico", streams=1, rounds=4)
-    tuner = Tuner("base", config, base=Base(lr=1.0), cache=tmp_path, processes=2)
-    small = {"lr": fixed.lr, "batch_size": 2, "window": 1}
-    trials = tuner.trials([small, {**small, "batch_size": 64}])
+def test_a_trial_counts_the_examples_it_has_seen(tmp_path: Path) -> None:
+    fixed = tuner("fixed", tmp_path)
+    small = {"lr": 1e-3, "batch_size": 2, "window": 1}
     # a budget of 64 units holds 10 updates of 4 + 2, and the one of 4 + 64 that is always allowed
-    assert [trial.examples for trial in trials] == [4 * 10 * 2, 4 * 1 * 64]
-    assert trials[0].loss_bpb != trials[1].loss_bpb
-    assert tuner.trial(small) == trials[0]
+    assert fixed.trial(small).examples == 4 * 10 * 2
+    assert fixed.trial({**small, "batch_size": 64}).examples == 4 * 1 * 64
+
+
+def test_shadow_learners_count_as_examples_of_tuning(tmp_path: Path) -> None:
+    one_base = replace(CONFIG, base_lr_mult=(1.0,))
+    plain = tuner("base", tmp_path, one_base).trial({})
+    assert tuner("lookahead", tmp_path, one_base).trial({"every": 2}).examples > 2 * plain.examples
+
+
+def test_who_uses_the_base_is_tuned_from_every_base(tmp_path: Path) -> None:
+    assert [job.base_lr_mult for job in tuner("plateau", tmp_path)._jobs({})] == [0.125, 1.0, 8.0]
+    assert [job.base_lr_mult for job in tuner("fixed", tmp_path)._jobs({})] == [1.0]
+
+
+def test_a_tuning_that_was_stopped_goes_on_and_is_recorded_whole(tmp_path: Path) -> None:
+    config = replace(CONFIG, base_lr_mult=(1.0,), rounds=3)
+    short = tune(tuner("inv-sqrt", tmp_path, config), trials=2)
+    made = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")}
+    heard: list[Trial] = []
+    long = tune(tuner("inv-sqrt", tmp_path, config), trials=4, told=heard.append)
+    assert long[:2] == short
+    assert heard == long
+    assert {name: (tmp_path / name).stat().st_mtime_ns for name in made} == made  # nothing made twice
+    record(long, config, path=tmp_path / "record.txt")
+    written = json.loads((tmp_path / "record.txt").read_text())
+    assert len(written["trials"]) == 4
+    assert written["loss_bpb"] == min(trial["loss_bpb"] for trial in written["trials"])
+    assert written["tuning_examples"] == sum(trial.examples for trial in long)
+    assert written["tuned_on"]["model"] == "femto"
+
+
+@pytest.mark.parametrize(("name", "told"), [("base", "nothing to tune"), ("policy", "nothing to tune")])
+def test_what_has_no_settings_is_not_tuned(name: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=told):
+        tune(tuner(name, tmp_path), trials=2)

@@ -8,13 +8,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from olrl.agents.rivals.cosine import Cosine
+from olrl.agents.rivals.evolved import START, Evolved
+from olrl.agents.rivals.held import Held
+from olrl.agents.rivals.one_knob import OneKnob
+from olrl.agents.rivals.prodigy import prodigy
+from olrl.agents.rivals.random_actions import RandomActions
+from olrl.agents.rivals.replay import Replay
+from olrl.agents.rivals.schedule_free import schedule_free_adamw
+from olrl.agents.rivals.shuffled import Shuffled
+from olrl.agents.rivals.wsd import WSD
 from olrl.control.actions import ACTION_CODINGS
 from olrl.control.coding import ActionCoding, ActionState
 from olrl.control.controller import Controller
 from olrl.control.guard import Guard
 from olrl.control.policy import FrozenPolicy
 from olrl.control.registry import CONTROLLERS, make_controller
-from olrl.learners.causal_lm import CausalLMLearner
+from olrl.learners.causal_lm import CausalLMLearner, OptimizerMaker
 from olrl.learners.cost import CostModel
 from olrl.learners.learner import Learner, UpdateReport
 from olrl.learners.optimizer import OptimizerConfig
@@ -100,6 +110,23 @@ def _policy_under(coding: str) -> Subject:
     return replace(subject, long=300)
 
 
+def _lively(seed: int) -> Controller:
+    return _policy(ACTION_CODINGS["moves"](), seed).controller(base=BASE)
+
+
+_DECISIONS = [replace(BASE.decision(), lr=1e-3 * k) for k in range(1, 60)]
+RIVALS: dict[str, Callable[[int], Controller]] = {
+    "cosine": lambda seed: Cosine(base=BASE, rounds=60),
+    "wsd": lambda seed: WSD(base=BASE, rounds=60),
+    "evolved": lambda seed: Evolved(START, base=BASE),
+    "random": lambda seed: RandomActions(base=BASE, coding=ACTION_CODINGS["moves"](), seed=seed),
+    "shuffled": lambda seed: Shuffled(_lively(seed), seed=seed),
+    "one knob": lambda seed: OneKnob(_lively(seed), knob="window"),
+    "replay": lambda seed: Replay(_DECISIONS, base=BASE),
+    "held": lambda seed: Held(base=BASE),
+}
+
+
 class Steered:
     """Learners under a coding: the coding has settings only, what it moves is the state."""
 
@@ -138,7 +165,7 @@ def _train(learner: Learner, given: NDArray[Any]) -> Any:
     return scored, vars(done), learner.score(given)
 
 
-def _language_model(seed: int, optimizer: OptimizerConfig) -> CausalLMLearner:
+def _language_model(seed: int, optimizer: OptimizerConfig | OptimizerMaker) -> CausalLMLearner:
     model = build_model(ByteModelShape(width=8, layers=1, heads=2, mlp=16), seed=seed)
     return CausalLMLearner(model, optimizer=optimizer)
 
@@ -165,6 +192,8 @@ _MOMENTUM = OptimizerConfig(name="sgd", momentum=0.9)
 LEARNERS = [
     _learner("causal-lm adamw", lambda seed: _language_model(seed, OptimizerConfig()), tokens),
     _learner("causal-lm sgd", lambda seed: _language_model(seed, _MOMENTUM), tokens),
+    _learner("causal-lm schedule-free", lambda seed: _language_model(seed, schedule_free_adamw), tokens),
+    _learner("causal-lm prodigy", lambda seed: _language_model(seed, prodigy), tokens),
     _learner("quadratic adamw", lambda seed: _quadratic(seed, "adamw"), targets),
     _learner("quadratic sgd", lambda seed: _quadratic(seed, "sgd"), targets),
 ]
@@ -213,6 +242,7 @@ SUBJECTS: list[Subject] = [
     ),
     *(_rule(name) for name in CONTROLLERS),
     *(_policy_under(name) for name in ACTION_CODINGS),
+    *(replace(_controller(f"rival {name}", make), long=300) for name, make in RIVALS.items()),
     Subject(
         name="guard",
         make=lambda seed: Guard(base=BASE),

@@ -14,7 +14,12 @@ from tests.conformance.subject import Subject, exact
 from tests.conformance.subjects import SUBJECTS
 
 # (subject, question) -> why it may fail. The list is to shrink.
-EXCEPTIONS: dict[tuple[str, str], str] = {}
+EXCEPTIONS: dict[tuple[str, str], str] = {
+    (
+        "controller rival shuffled",
+        "memory_stays_flat",
+    ): "it draws from all rounds, and is no controller to deploy",
+}
 
 
 def same_seed_same_result(subject: Subject) -> None:

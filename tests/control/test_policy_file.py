@@ -178,3 +178,14 @@ def test_a_training_librarys_zip_is_refused_with_the_cure(tmp_path: Path) -> Non
     (tmp_path / "model.pt").write_bytes(b"weights")
     with pytest.raises(ValueError, match="is a file; expected a policy folder"):
         load_policy(tmp_path / "model.pt")
+
+
+def test_a_joint_output_is_said_and_read_and_any_other_is_refused(folder: Path) -> None:
+    heads = load_policy(folder)
+    assert "output" not in heads.description()["network"]  # the usual kind of file is what it always was
+    with pytest.raises(ValueError, match="gives 11 logits, but the actions need 54"):
+        replace(heads, output="joint")
+    description = json.loads((folder / "policy.json").read_text())
+    description["network"]["output"] = "softmax"
+    (folder / "policy.json").write_text(json.dumps(description))
+    refused(folder, "must be heads or joint, not 'softmax'")

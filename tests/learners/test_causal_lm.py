@@ -6,6 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from olrl.agents.rivals.prodigy import prodigy
 from olrl.control.decision import Decision
 from olrl.learners.causal_lm import CausalLMLearner
 from olrl.learners.network import Network
@@ -145,3 +146,30 @@ def test_training_learns_a_repeated_text(global_generators_untouched: None) -> N
     before = one.score(batch).mean()
     one.update(iter([batch] * 30), decision())
     assert one.score(batch).mean() < before / 4
+
+
+def test_an_optimizer_of_ones_own_is_stepped_as_in_a_plain_torch_loop() -> None:
+    mine = learner(optimizer=lambda values: torch.optim.NAdam([values]))
+    theirs = build_model(TINY, seed=0)
+    optimizer = torch.optim.NAdam(theirs.parameters(), lr=1e-2)
+    batches = [rows(4, seed=k) for k in range(3)]
+    report = mine.update(iter(batches), decision())
+    assert report.updates == 3
+    for batch in batches:
+        tokens = torch.from_numpy(batch.astype(np.int64))
+        logits = theirs(input_ids=tokens[:, :-1]).logits
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+        optimizer.step()
+    for a, b in zip(mine.model.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_what_an_optimizer_of_ones_own_has_estimated_is_forgotten_with_the_rest() -> None:
+    one = learner(optimizer=prodigy)
+    fresh = {"values": one.state_dict()["values"]}
+    first = vars(one.update(iter([rows(4)] * 9), decision()))
+    one.load_state_dict(fresh)
+    assert one.state_dict()["group/d"] == 1e-6
+    assert vars(one.update(iter([rows(4)] * 9), decision())) == first

@@ -1,0 +1,74 @@
+"""All entrants, by name, in the order in which they are listed."""
+
+from .bandit import BANDIT
+from .base import BASE
+from .cosine import COSINE
+from .dqn import DQN_RIVAL
+from .drift_reset import DRIFT_RESET
+from .entrant import Entrant
+from .evolved import EVOLVED
+from .fixed import FIXED
+from .gns_batch import GNS_BATCH
+from .greedy_lr import GREEDY_LR
+from .hypergradient import HYPERGRADIENT
+from .inv_sqrt import INV_SQRT
+from .lookahead import LOOKAHEAD
+from .never import NEVER
+from .one_knob import BATCH_ONLY, LR_ONLY, WINDOW_ONLY
+from .plateau import PLATEAU
+from .policy import DEFAULT, POLICY
+from .prodigy import PRODIGY
+from .random_actions import RANDOM
+from .replay import REPLAY
+from .schedule_free import SCHEDULE_FREE
+from .search_hindsight import SEARCH_HINDSIGHT
+from .segment_best import SEGMENT_BEST
+from .shuffled import SHUFFLED
+from .skip_detector import SKIP_DETECTOR
+from .skip_periodic import SKIP_PERIODIC
+from .skip_random import SKIP_RANDOM
+from .untrained import UNTRAINED
+from .wsd import WSD_RIVAL
+
+ENTRANTS: dict[str, Entrant] = {
+    entrant.name: entrant
+    for entrant in (
+        NEVER,
+        BASE,
+        FIXED,
+        HYPERGRADIENT,
+        DRIFT_RESET,
+        INV_SQRT,
+        COSINE,
+        WSD_RIVAL,
+        PLATEAU,
+        GREEDY_LR,
+        SCHEDULE_FREE,
+        PRODIGY,
+        GNS_BATCH,
+        BANDIT,
+        LOOKAHEAD,
+        EVOLVED,
+        DQN_RIVAL,
+        SKIP_PERIODIC,
+        SKIP_RANDOM,
+        SKIP_DETECTOR,
+        SEARCH_HINDSIGHT,
+        SEGMENT_BEST,
+        POLICY,
+        DEFAULT,
+        UNTRAINED,
+        RANDOM,
+        REPLAY,
+        SHUFFLED,
+        LR_ONLY,
+        WINDOW_ONLY,
+        BATCH_ONLY,
+    )
+}
+
+
+def tunable() -> list[str]:
+    """Names of the entrants that have something to tune, the constant first: others start from it."""
+    names = [name for name, entrant in ENTRANTS.items() if entrant.search(seed=0) is not None]
+    return sorted(names, key=lambda name: name != "fixed")

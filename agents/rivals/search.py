@@ -1,0 +1,97 @@
+"""How settings are searched: a search asks for the next ones to try, and is told how well they did."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .space import Space, settings_at
+
+if TYPE_CHECKING:
+    pass
+
+
+class Search(ABC):
+    """Proposes settings of a space, one after the other; the same seed and the same losses, the same proposals."""
+
+    @abstractmethod
+    def ask(self) -> dict[str, Any]:
+        """The settings to try next."""
+
+    @abstractmethod
+    def tell(self, loss: float) -> None:
+        """The loss of the settings asked for last; one that is not finite is the worst there is."""
+
+
+class TPESearch(Search):
+    """Tree-structured Parzen estimators (Bergstra et al., 2011), Optuna's, on places in the unit cube.
+
+    >>> from .space import LogUniform
+    >>> search = TPESearch({"lr": LogUniform(low=1e-4, high=1e-1)}, seed=0)
+    >>> for _ in range(30):
+    ...     lr = search.ask()["lr"]
+    ...     search.tell(abs(math.log10(lr) + 2))
+    >>> 0.005 < search.ask()["lr"] < 0.02
+    True
+    """
+
+    def __init__(self, space: Space, *, seed: int) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._space = space
+        self._study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
+        self._cube: dict[str, Any] = {
+            name: optuna.distributions.FloatDistribution(0.0, 1.0) for name in space
+        }
+        self._trial: optuna.Trial | None = None
+
+    def ask(self) -> dict[str, Any]:
+        """The settings that promise most, by the trials so far."""
+        self._trial = self._study.ask(self._cube)
+        return settings_at(self._space, self._trial.params)
+
+    def tell(self, loss: float) -> None:
+        """Take in how well they did."""
+        assert self._trial is not None, "nothing was asked for yet"
+        self._study.tell(self._trial, loss if math.isfinite(loss) else 1e9)
+
+
+class CMASearch(Search):
+    """CMA-ES (Hansen, 2016, "The CMA evolution strategy: a tutorial") over the numbers of one setting.
+
+    `start` are the numbers it begins at, `step` the standard deviation of the first generation. A generation
+    is evaluated one by one.
+    """
+
+    def __init__(self, name: str, start: tuple[float, ...], *, step: float, seed: int) -> None:
+        from cmaes import CMA
+
+        self._name = name
+        self._strategy = CMA(mean=np.array(start), sigma=step, seed=seed)
+        self._waiting: list[tuple[Any, float]] = []
+        self._asked: Any = None
+
+    def ask(self) -> dict[str, Any]:
+        """The next member of the generation, to four digits behind the point."""
+        self._asked = np.round(self._strategy.ask(), 4)
+        return {self._name: self._asked.tolist()}
+
+    def tell(self, loss: float) -> None:
+        """Take in how well it did; a whole generation moves the strategy."""
+        assert self._asked is not None, "nothing was asked for yet"
+        self._waiting.append((self._asked, loss if math.isfinite(loss) else 1e9))
+        if len(self._waiting) == self._strategy.population_size:
+            self._strategy.tell(self._waiting)
+            self._waiting = []
+
+
+def best_of(trials: Mapping[int, float]) -> int:
+    """The number of the trial of least loss, the earliest among equals.
+
+    >>> best_of({0: 2.0, 1: 1.5, 2: 1.5})
+    1
+    """
+    return min(trials, key=lambda number: (trials[number], number))

@@ -1,0 +1,56 @@
+"""Trains in each round with the same chance."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from olrl.control.controller import Controller
+from olrl.control.decision import Base, Decision
+from olrl.draws import uniforms
+from olrl.monitor.signals import Signals
+
+_KEY = 1 << 60  # of its draws, apart from those of the memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkipRandomSettings:
+    """`chance` of training in a round, from 0 to 1; `seed` of the draws, at least 0."""
+
+    chance: float = 0.5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.chance <= 1:
+            raise ValueError(f"chance must be from 0 to 1, not {self.chance!r}")
+        if self.seed < 0:
+            raise ValueError(f"seed must be at least 0, not {self.seed!r}")
+
+
+class SkipRandom(Controller):
+    """The base configuration in rounds drawn by (seed, round), and no training in the others.
+
+    Draws are keyed, so a higher chance trains in the same rounds and in more.
+
+    >>> signals = Signals(lr=1e-3, batch_size=8, window=8)
+    >>> controller = SkipRandom(base=Base(lr=1e-3), settings=SkipRandomSettings(chance=0.25))
+    >>> sum(controller.decide(signals).update for _ in range(1000)) // 10
+    24
+    """
+
+    def __init__(self, *, base: Base, settings: SkipRandomSettings | None = None) -> None:
+        super().__init__(base=base)
+        self.settings = settings or SkipRandomSettings()
+        self._round = 0
+
+    def decide(self, signals: Signals) -> Decision:
+        """The base, to train under or not."""
+        luck = float(uniforms(self.settings.seed, _KEY, self._round)[0])
+        self._round += 1
+        return self.base.decision(update=luck < self.settings.chance)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The number of the round."""
+        return {"round": self._round}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict()`."""
+        self._round = int(state["round"])

@@ -1,0 +1,66 @@
+import math
+
+import pytest
+
+from olrl.agents.rivals.ladder_search import best, ladder_search
+from olrl.agents.rivals.search import CMASearch, Search, TPESearch
+from olrl.agents.rivals.space import Choice, LogUniform, Uniform
+
+SPACE = {
+    "lr": LogUniform(low=1e-4, high=1e-1),
+    "window": Choice(options=(1, 4, 16)),
+    "p": Uniform(low=0, high=1),
+}
+
+
+def loss(settings: dict[str, float]) -> float:
+    return abs(math.log10(settings["lr"]) + 2) + abs(settings["window"] - 4) / 10 + abs(settings["p"] - 0.3)
+
+
+def proposals(search: Search, count: int) -> list[dict[str, float]]:
+    made = []
+    for _ in range(count):
+        made.append(search.ask())
+        search.tell(loss(made[-1]))
+    return made
+
+
+def test_the_same_seed_and_losses_give_the_same_proposals() -> None:
+    assert proposals(TPESearch(SPACE, seed=1), 25) == proposals(TPESearch(SPACE, seed=1), 25)
+    assert proposals(TPESearch(SPACE, seed=1), 3) != proposals(TPESearch(SPACE, seed=2), 3)
+
+
+def test_it_learns_from_what_it_is_told() -> None:
+    made = [loss(settings) for settings in proposals(TPESearch(SPACE, seed=0), 60)]
+    assert sum(made[40:]) / 20 < 0.6 * sum(made[:10]) / 10
+
+
+def test_a_loss_that_is_not_finite_does_not_end_a_search() -> None:
+    for search in (TPESearch(SPACE, seed=0), CMASearch("w", (0.0, 0.0), step=0.3, seed=0)):
+        for _ in range(8):
+            search.ask()
+            search.tell(math.nan)
+        assert search.ask()
+
+
+def test_evolution_walks_towards_less_loss() -> None:
+    search = CMASearch("w", (1.0, 1.0, 1.0), step=0.3, seed=0)
+    far = []
+    for _ in range(200):
+        weights = search.ask()["w"]
+        far.append(sum(w * w for w in weights))
+        search.tell(far[-1])
+    assert sum(far[-10:]) / 10 < 0.1
+
+
+def test_a_ladder_search_stops_at_its_budget() -> None:
+    axes = {"lr": list(range(50)), "window": list(range(50))}
+    tried = ladder_search(lambda p: -p["lr"] - p["window"], {"lr": 0, "window": 0}, axes, most=9)
+    assert len(tried) == 9
+    assert best(tried)[0]["lr"] > 3
+
+
+@pytest.mark.parametrize("make", [lambda: LogUniform(low=0, high=1), lambda: Uniform(low=2, high=1)])
+def test_a_range_out_of_order_is_refused(make: object) -> None:
+    with pytest.raises(ValueError, match="in order"):
+        make()  # type: ignore[operator] # a maker
