@@ -126,7 +126,8 @@ def plan_jobs(config: CompareConfig, model: LoadedModel, base: Base, *, fingerpr
     """One job per entrant, stream, seed and base, without repeats for entrants that use no base."""
     seq_len = config.seq_len or model.seq_len
     jobs: list[Job] = []
-    for stream in _streams(config, bytes_per_round=config.chunk * seq_len):
+    per_round = model.bytes_per_round(chunk=config.chunk, seq_len=seq_len)
+    for stream in _streams(config, bytes_per_round=per_round):
         for name in config.controllers:
             mults = config.base_lr_mult if ENTRANTS[name].uses_base else (1.0,)
             for mult in mults:

@@ -49,10 +49,11 @@ class Tuner:
         self.base = base
         self.cache = cache
         self.processes = processes
-        self._seq_len = load_model(config.model).seq_len
+        loaded = load_model(config.model)
+        self._seq_len = loaded.seq_len
         self._fingerprint = fingerprint([model_place(config.model) / "model.safetensors"], builtin=True)
         suite = SuiteConfig.for_rounds(
-            config.rounds, bytes_per_round=16 * self._seq_len, split="train", seed=config.seed
+            config.rounds, bytes_per_round=loaded.bytes_per_round(chunk=16), split="train", seed=config.seed
         )
         corpus = load_corpus()
         drifts = [suite.stream(k, corpus) for k in range(config.streams)]
