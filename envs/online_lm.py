@@ -176,7 +176,7 @@ class OnlineLMEnv(ControlEnv):
         self.optimizer = OptimizerConfig(name=optimizer)  # type: ignore[arg-type] # checked there
         suite = SuiteConfig.for_rounds(
             rounds,
-            bytes_per_round=chunk * loaded.seq_len,
+            bytes_per_round=loaded.bytes_per_round(chunk=chunk),
             split=split,
             seed=stream_seed,
             segment=(segment[0], segment[1]),

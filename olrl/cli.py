@@ -121,7 +121,7 @@ def run(
         ),
     ],
     model: Annotated[
-        str, typer.Option(metavar="nano|pico|femto|DIR|HUB-ID", help="The model that learns.")
+        str, typer.Option(metavar="nano|mini|bpe|pico|femto|DIR|HUB-ID", help="The model that learns.")
     ] = RunConfig.model,
     controller: Annotated[
         str, typer.Option(metavar="NAME", help=f"What decides: {', '.join(CONTROLLERS)}.")
@@ -172,6 +172,14 @@ def run(
         float,
         typer.Option(metavar="P", help="What one whole budget is worth, as a share of the running loss."),
     ] = RunConfig.price,
+    lora: Annotated[
+        str | None,
+        typer.Option(
+            metavar="r=R[,alpha=A][,targets=NAME+NAME]",
+            show_default="all weights learn",
+            help="Train adapters of rank R beside frozen weights; the model is saved with them merged in.",
+        ),
+    ] = None,
     device: Annotated[
         str, typer.Option(metavar="D", help="Where the model computes: cpu, cuda, cuda:1, mps.")
     ] = RunConfig.device,

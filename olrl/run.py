@@ -114,7 +114,7 @@ def run(config: RunConfig, *, on_round: Callable[[RoundRecord], None] | None = N
 
 
 def _load_model(config: RunConfig) -> LoadedModel:
-    loaded = load_model(config.model, device=config.device)
+    loaded = load_model(config.model, device=config.device, lora=config.lora)
     longest = getattr(loaded.model.config, "max_position_embeddings", None)
     if longest is not None and (config.seq_len or 1) > longest:
         raise ValueError(
@@ -260,14 +260,18 @@ def _describe(
 ) -> dict[str, Any]:
     """All that decides the result; written before the first round."""
     loop = _loop_config(config, loaded)
-    parameters = sum(weights.numel() for weights in loaded.model.parameters())
+    weights = list(loaded.model.parameters())
+    sizes = {
+        "parameters": sum(each.numel() for each in weights),
+        "trained": sum(each.numel() for each in weights if each.requires_grad),
+    }
     return {
         "kind": "run",
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "run": config.to_json(),
         "base": asdict(base),
         "loop": {"seq_len": loop.seq_len, "probes": loop.probes, "update_cost": loop.cost.update_cost},
-        "model": {"parameters": parameters, "weights_sha256": _weights_sha256(loaded.model)},
+        "model": {**sizes, "weights_sha256": _weights_sha256(loaded.model)},
         "policy": policy,
         "corpus_sha256": corpus_sha256() if config.stream.startswith("builtin:") else None,
         "threads": torch.get_num_threads(),

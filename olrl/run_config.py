@@ -9,6 +9,7 @@ from typing import Any
 from olrl.control import registry
 from olrl.control.decision import Base
 from olrl.learners.cost import CostModel
+from olrl.models.lora import Lora
 
 CONTROLLERS: tuple[str, ...] = (*registry.CONTROLLERS, "policy")
 DEFAULT_POLICY = "default"
@@ -28,6 +29,7 @@ class RunConfig:
     seq_len: predicted tokens a sequence; None is what suits the model.
     budget: cost units a round may spend; a step over B sequences costs 4 + B.
     price: what one whole budget is worth, as a share of the running loss.
+    lora: train adapters in place of the model's weights, as `Lora.parse` reads it: `r=8`.
     device: where the model computes, as PyTorch names it.
     seed: decides all that is drawn.
     follow: wait for more at the end of a growing file.
@@ -53,6 +55,7 @@ class RunConfig:
     seq_len: int | None = None
     budget: float = 64.0
     price: float = 0.0
+    lora: str | None = None
     device: str = "cpu"
     seed: int = 0
     follow: bool = False
@@ -70,6 +73,8 @@ class RunConfig:
         if not (math.isfinite(self.price) and self.price >= 0):
             raise ValueError(f"price must be at least 0, not {self.price!r}")
         CostModel(budget=self.budget)
+        if self.lora is not None:
+            Lora.parse(self.lora)
         self._own_base(Base(lr=1.0))
         self._check_controller()
 
@@ -94,6 +99,11 @@ class RunConfig:
 
     def base(self, shipped: Base | None, *, model: str) -> Base:
         """What ships with the model, changed by the user's own setting; ValueError if no rate is known."""
+        if self.lora is not None and self.base_lr is None:
+            raise ValueError(
+                "no base configuration is known for adapters: give --base-lr, the learning rate you would train "
+                "them with (usually ten times that of all weights, e.g. 1e-3)"
+            )
         if shipped is None and self.base_lr is None:
             raise ValueError(
                 f"model {model!r} ships no base configuration: "

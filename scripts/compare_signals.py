@@ -70,7 +70,9 @@ def real_figures(model: LoadedModel, streams: int, rounds: int, seed: int) -> li
     if model.fixed is None:
         raise SystemExit("the model ships no tuned configuration: run scripts/tune.py fixed first")
     fixed = model.fixed
-    suite = SuiteConfig.for_rounds(rounds, bytes_per_round=16 * model.seq_len, split="train", seed=seed)
+    suite = SuiteConfig.for_rounds(
+        rounds, bytes_per_round=model.bytes_per_round(chunk=16), split="train", seed=seed
+    )
     config = LoopConfig(seq_len=model.seq_len, seed=seed)
     learner = CausalLMLearner(model.model)
     initial = {"values": learner.state_dict()["values"]}

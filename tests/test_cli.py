@@ -62,7 +62,7 @@ def mistake(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["--follow", "--stream", "builtin:manual"], "--follow waits for a growing file"),
         (["--out", "mail.jsonl"], "mail.jsonl is a file"),
         (["--out", "."], "holds other files and is not overwritten"),
-        (["--lora", "r=8"], "--lora"),
+        (["--lora", "8"], "lora does not know '8'"),
     ],
 )
 def test_a_mistake_is_one_sentence(options: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -143,7 +143,8 @@ def base_of(config: CompareConfig, model: LoadedModel) -> Base:
 def plan_jobs(config: CompareConfig, model: LoadedModel, base: Base) -> list[Job]:
     """One job per entrant, policy, stream, seed and base, without repeats for entrants that use no base."""
     seq_len = config.seq_len or model.seq_len
-    streams = _streams(config, bytes_per_round=config.chunk * seq_len)
+    per_round = model.bytes_per_round(chunk=config.chunk, seq_len=seq_len)
+    streams = _streams(config, bytes_per_round=per_round)
     return [
         Job(
             entrant=name,

@@ -64,16 +64,16 @@ class Tuner:
         self, entrant: str, config: TuningConfig, *, cache: Path, processes: int, pool: Executor | None = None
     ) -> None:
         ENTRANTS[entrant].check()
-        model = load_model(config.model)
-        base = _CONSTANT if entrant == "fixed" else model.base  # what it is tuned from says nothing about it
+        loaded = load_model(config.model)
+        base = _CONSTANT if entrant == "fixed" else loaded.base  # what it is tuned from says nothing about it
         if base is None:
             raise ValueError(f"model {config.model!r} has no base configuration: tune 'fixed' for it first")
         self.entrant, self.config = entrant, config
         self._cache, self._processes, self._pool = cache, processes, pool
-        self._base, self._fixed, self._seq_len = base, model.fixed, model.seq_len
+        self._base, self._fixed, self._seq_len = base, loaded.fixed, loaded.seq_len
         self._fingerprint = fingerprint([model_place(config.model)], builtin=True)
         suite = SuiteConfig.for_rounds(
-            config.rounds, bytes_per_round=16 * self._seq_len, split="train", seed=config.seed
+            config.rounds, bytes_per_round=loaded.bytes_per_round(chunk=16), split="train", seed=config.seed
         )
         corpus = load_corpus()
         drifts = [suite.stream(k, corpus) for k in range(config.streams)]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from olrl.control.controller import Controller
 from olrl.control.policy import FrozenPolicy, load_policy
 
-from ..ppo.lean import STAYING, STAY_BIAS, UPDATE_BIAS
+from ..ppo.lean import STAY_BIAS, STAYING, UPDATE_BIAS
 from .entrant import Conditions, Entrant
 
 

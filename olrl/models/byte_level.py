@@ -1,5 +1,6 @@
-"""The architecture of the small byte-level models that ship, and their tokenizer."""
+"""The architectures of the small models that ship, and their tokenizers: bytes, or merges of bytes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -7,21 +8,25 @@ if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 SEPARATOR = 0  # the NUL byte, which accepted text never contains
+BYTES = 256
 
 
 @dataclass(frozen=True, kw_only=True)
 class ByteModelShape:
-    """Size of a byte-level Llama: tied embeddings over 256 bytes, rotary positions, no biases."""
+    """Size of a Llama over bytes, and `merges` of them: tied embeddings, rotary positions, no biases."""
 
     width: int
     layers: int
     heads: int
     mlp: int
+    merges: int = 0
 
 
 SHAPES = {
     "nano": ByteModelShape(width=64, layers=2, heads=4, mlp=192),
     "pico": ByteModelShape(width=32, layers=1, heads=2, mlp=80),
+    "mini": ByteModelShape(width=128, layers=4, heads=4, mlp=352),
+    "bpe": ByteModelShape(width=128, layers=4, heads=4, mlp=352, merges=2048 - BYTES),
 }
 
 
@@ -31,7 +36,7 @@ def build_model(shape: ByteModelShape, *, seed: int) -> "LlamaForCausalLM":
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
-        vocab_size=256,
+        vocab_size=BYTES + shape.merges,
         hidden_size=shape.width,
         num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads,
@@ -58,14 +63,20 @@ def build_log_bilinear(*, seed: int) -> "PreTrainedModel":
         return LogBilinearForCausalLM(LogBilinearConfig(bos_token_id=SEPARATOR, eos_token_id=SEPARATOR))
 
 
-def build_tokenizer() -> "PreTrainedTokenizerFast":
-    """A real fast tokenizer whose ids are the UTF-8 bytes themselves."""
+def build_tokenizer(merges: Sequence[tuple[str, str]] = ()) -> "PreTrainedTokenizerFast":
+    """A real fast tokenizer of UTF-8 bytes, whose ids below 256 are the bytes themselves.
+
+    `merges` are pairs of tokens in the byte-level alphabet that become one, the first in order first (Sennrich
+    et al., 2016); the ids of what they make follow the bytes. Words are merged, not what lies across them, and
+    any text comes back from its tokens, since what no merge covers stays bytes.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    vocabulary = {_byte_symbol(byte): byte for byte in range(256)}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    vocabulary = {_byte_symbol(byte): byte for byte in range(BYTES)}
+    vocabulary |= {left + right: BYTES + rank for rank, (left, right) in enumerate(merges)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=list(merges)))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=bool(merges))
     tokenizer.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer)  # type: ignore[no-untyped-call] # theirs is untyped
 
@@ -75,4 +86,4 @@ def _byte_symbol(byte: int) -> str:
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     if byte in printable:
         return chr(byte)
-    return chr(0x100 + [b for b in range(256) if b not in printable].index(byte))
+    return chr(0x100 + [b for b in range(BYTES) if b not in printable].index(byte))

@@ -7,13 +7,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from olrl.control.decision import Base
+from olrl.models.lora import Lora, add_adapters, merged_weights
+from olrl.streams.corpus import load_corpus
 from olrl.streams.tokens import HuggingFaceTokenizer, Tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-SHIPPED = ("nano", "pico", "femto")
+SHIPPED = ("nano", "pico", "femto", "mini")
 SETTINGS_FILE = "olrl.json"
 _HERE = Path(__file__).parent
 
@@ -23,7 +27,8 @@ class LoadedModel:
     """A model ready to learn online.
 
     `base` and `fixed` ship with some models: the configuration control starts from, and the constant one that
-    was tuned for it on training streams. `seq_len` is the number of predicted tokens a sequence.
+    was tuned for it on training streams. `seq_len` is the number of predicted tokens a sequence. `lora` says what
+    the model was given adapters of, if it was: they alone learn then.
     """
 
     name: str
@@ -33,19 +38,34 @@ class LoadedModel:
     seq_len: int = 64
     base: Base | None = None
     fixed: Base | None = None
+    lora: Lora | None = None
+
+    def bytes_per_round(self, *, chunk: int, seq_len: int | None = None) -> int:
+        """Bytes of English prose in a chunk of so many sequences, to plan streams by that are told in rounds.
+
+        One a token for a byte-level model; measured on builtin text for any other. Text of other kinds has fewer
+        bytes a token, so that a stream planned by it is rather too long than too short.
+        """
+        texts = [document.text for document in load_corpus().documents("manual", "train")[:20]]
+        n_bytes = np.concatenate([self.tokenizer.encode(text)[1] for text in texts])
+        return round(chunk * (seq_len or self.seq_len) * float(n_bytes.mean()))
 
     def save(self, folder: Path) -> None:
-        """Write model, tokenizer and settings in Hugging Face format."""
-        self.model.save_pretrained(folder)
+        """Write model, tokenizer and settings in Hugging Face format; adapters are merged into the weights."""
+        self.model.save_pretrained(folder, state_dict=merged_weights(self.model) if self.lora else None)
         self.hf_tokenizer.save_pretrained(folder)
         write_settings(folder, seq_len=self.seq_len, base=self.base, fixed=self.fixed)
 
 
-def load_model(name: str, *, device: str = "cpu", dtype: str = "float32") -> LoadedModel:
+def load_model(
+    name: str, *, device: str = "cpu", dtype: str = "float32", lora: Lora | str | None = None
+) -> LoadedModel:
     """A causal LM by the name of a shipped one, a folder in Hugging Face format, or a hub id.
 
-    No code from a folder or the hub is run, and only safetensors weights are read. Raises ValueError in one
-    sentence if there is nothing to load, weights are damaged or missing, or the device cannot be used.
+    No code from a folder or the hub is run, and only safetensors weights are read. With `lora`, adapters are added
+    (`add_adapters`), which alone learn; as a text it is what `Lora.parse` reads. A base that ships was tuned for
+    all of a model's weights, so that a model with adapters has none. Raises ValueError in one sentence if there is
+    nothing to load, weights are damaged or missing, or the device cannot be used.
     """
     import torch
     from safetensors import SafetensorError
@@ -86,12 +106,19 @@ def load_model(name: str, *, device: str = "cpu", dtype: str = "float32") -> Loa
     separator = _separator(tokenizer, config)
     if separator is None:
         raise ValueError(f"model {name!r} has no end-of-text token, which separates documents")
+    settings = _read_settings(folder)
+    if isinstance(lora, str):
+        lora = Lora.parse(lora)
+    if lora is not None:
+        add_adapters(model, lora)
+        settings = {key: value for key, value in settings.items() if key == "seq_len"}
     return LoadedModel(
         name=name,
         model=model.to(device),
         hf_tokenizer=tokenizer,
         tokenizer=HuggingFaceTokenizer(tokenizer, separator=separator),
-        **_read_settings(folder),
+        lora=lora,
+        **settings,
     )
 
 
