@@ -1,7 +1,7 @@
 """One stream of each kind of drift, round by round: what a figure of losses and decisions is drawn from."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ KNOBS = ("loss_bpb", "lr", "batch_size", "window")
 class Example:
     """Entrants on one stream: for each the loss (bits a byte) and the decisions of every round.
 
-    `segments` are the true changes as (first round, source that most of the segment's rounds came from).
+    `segments` are the true changes as (first round, source of most of the segment's rounds, or "mixed").
     """
 
     stream: str
@@ -34,8 +34,13 @@ class Example:
     @property
     def title(self) -> str:
         """What the figure shows."""
-        kind = {"none": "no drift", "given": "a given stream", "time": "text in its order of time"}
-        return f"{kind.get(self.kind, self.kind + ' drift')}: {self.stream}, base rate ×{self.base_lr_mult:g}"
+        told = {
+            "none": "no drift",
+            "given": "a given stream",
+            "time": "text in its order of time",
+            "visits": "visits away from home",
+        }
+        return f"{told.get(self.kind, self.kind + ' drift')}: {self.stream}, base rate ×{self.base_lr_mult:g}"
 
     def figure(self, *, entrants: Collection[str] = ()) -> Figure:
         """Losses and decisions, drift marked; of all entrants, or of some."""
@@ -101,7 +106,13 @@ def _rounds(traces: Iterable[tuple[str, Trace]]) -> dict[str, dict[str, tuple[fl
 
 
 def segments_of(trace: Trace) -> tuple[tuple[int, str], ...]:
-    """First round of each true segment and the source that most of its rounds came from."""
-    numbers = sorted(set(trace.segment))
-    rounds = {n: [k for k, segment in enumerate(trace.segment) if segment == n] for n in numbers}
-    return tuple((of[0], Counter(trace.source[k] for k in of).most_common(1)[0][0]) for of in rounds.values())
+    """First round of each true segment, and the source of three in five of its rounds, or "mixed"."""
+    rounds: dict[int, list[int]] = {}
+    for k, segment in enumerate(trace.segment):
+        rounds.setdefault(segment, []).append(k)
+    return tuple((of[0], _source([trace.source[k] for k in of])) for of in rounds.values())
+
+
+def _source(sources: Sequence[str]) -> str:
+    name, count = Counter(sources).most_common(1)[0]
+    return name if count >= 0.6 * len(sources) else "mixed"

@@ -108,7 +108,8 @@ def _relative(
     places: Mapping[str, int],
 ) -> None:
     """Losses against the reference's; what lies far from all others, as one that never trains, leaves the panel."""
-    reach = sorted(float(np.quantile(np.abs(drawn), 0.95)) for drawn in percent.values())
+    every = (float(np.quantile(np.abs(drawn), 0.95)) for drawn in percent.values())
+    reach = sorted(reach for reach in every if reach > 0.1)  # some entrants are the reference in all but name
     middle = reach[len(reach) // 2] if reach else 0.0
     limit = max(1.0, 1.3 * middle, *(1.1 * r for r in reach if r < 2.5 * middle))
     for name, drawn in percent.items():
