@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from olrl.models.load import SHIPPED
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -48,6 +50,11 @@ def test_the_wheel_holds_the_weights_that_ship(wheel: set[str], folder: str) -> 
     data = {name for name in files_of(folder) if name.endswith((".safetensors", ".json", ".md"))}
     assert any(name.endswith(".safetensors") for name in data)
     assert data - wheel == set()
+
+
+def test_each_model_that_is_said_to_ship_is_in_the_wheel(wheel: set[str]) -> None:
+    needed = ("model.safetensors", "config.json", "tokenizer.json", "olrl.json")
+    assert {f"olrl/models/{name}/{file}" for name in SHIPPED for file in needed} - wheel == set()
 
 
 def test_the_wheel_names_its_commands_types_and_licence(wheel: set[str]) -> None:

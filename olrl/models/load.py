@@ -17,7 +17,7 @@ from olrl.streams.tokens import HuggingFaceTokenizer, Tokenizer
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-SHIPPED = ("nano", "pico", "femto", "mini")
+SHIPPED = ("nano", "pico", "femto", "mini", "bpe")
 SETTINGS_FILE = "olrl.json"
 _HERE = Path(__file__).parent
 
