@@ -20,10 +20,6 @@ from .jobs import Job, StreamRef, run_jobs
 from .play import Trace
 from .suites import SUITES, Wanted, streams_of
 
-# Made from the policy of --policy, and so run with every one that is given.
-OF_EACH_POLICY = ("policy", "replay", "shuffled", "lr-only", "window-only", "batch-only")
-OF_FIRST_POLICY = ("untrained", "random")  # of a policy they have but the coding of its actions
-
 
 @dataclass(frozen=True, kw_only=True)
 class CompareConfig:
@@ -93,7 +89,7 @@ class Outcome:
         return [_row(job, trace, suite, self._policy_seed(job)) for job, trace in self.runs]
 
     def _policy_seed(self, job: Job) -> int | None:
-        if job.entrant in OF_EACH_POLICY:
+        if ENTRANTS[job.entrant].policy == "given":
             return self.policy_seeds[job.policy]
         return policy_seed(job.entrant, job.policy)
 
@@ -179,14 +175,15 @@ def _settings(name: str, config: CompareConfig) -> tuple[tuple[str, Any], ...] |
 
 def _policies(name: str, config: CompareConfig) -> tuple[str, ...]:
     """The policies that an entrant is run with; for one that knows none, a name that changes no cached result."""
-    if name in OF_EACH_POLICY:
+    made_from = ENTRANTS[name].policy
+    if made_from == "given":
         return config.policies
-    return config.policies[:1] if name in OF_FIRST_POLICY else ("default",)
+    return config.policies[:1] if made_from == "shape" else ("default",)
 
 
 def _policy_seeds(config: CompareConfig) -> dict[str, int | None]:
     """The training seed of each policy; ValueError where results of two could not be told apart."""
-    if not set(OF_EACH_POLICY) & set(config.controllers):
+    if not any(ENTRANTS[name].policy == "given" for name in config.controllers):
         return {}
     seeds = {policy: policy_seed("policy", policy) for policy in config.policies}
     seed, count = Counter(seeds.values()).most_common(1)[0]
@@ -251,7 +248,7 @@ def _reads_corpus(config: CompareConfig) -> bool:
 def _fingerprint(name: str, policy: str, config: CompareConfig) -> str:
     """What decides an entrant's runs beside the job's own fields: code, weights, its settings, the stream."""
     places = [*entrant_places(name), model_place(config.model)]
-    if name in (*OF_EACH_POLICY, *OF_FIRST_POLICY, "default"):
+    if ENTRANTS[name].policy is not None:
         places.append(policy_place(policy))
     if config.stream is not None:
         places.append(Path(config.stream))

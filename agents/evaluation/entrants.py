@@ -58,7 +58,8 @@ def build_controller(
 
 def policy_seed(name: str, policy: str) -> int | None:
     """The seed that an entrant's policy was trained with; `None` for other entrants, and where unknown."""
-    if not ENTRANTS[name].uses_policy and name != "default":
+    made_from = ENTRANTS[name].policy
+    if made_from not in ("given", "shipped"):
         return None
-    seed = load_policy("default" if name == "default" else policy).training.get("seed")
+    seed = load_policy("default" if made_from == "shipped" else policy).training.get("seed")
     return seed if isinstance(seed, int) else None

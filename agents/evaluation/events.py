@@ -5,7 +5,7 @@ from pathlib import Path
 from olrl.control.decision import WINDOWS, Base
 from olrl.tracking import EventWriter
 
-from .compare import OF_EACH_POLICY, Outcome
+from .compare import Outcome
 from .entrants import ENTRANTS
 from .jobs import Job
 from .play import Trace
@@ -36,7 +36,7 @@ def _is_reference(job: Job, base: Base) -> bool:
 
 
 def _name(job: Job, outcome: Outcome) -> str:
-    several = job.entrant in OF_EACH_POLICY and len(outcome.config.policies) > 1
+    several = ENTRANTS[job.entrant].policy == "given" and len(outcome.config.policies) > 1
     policy = f"-policy{outcome.policy_seeds[job.policy]}" if several else ""
     base = f"-base-x{job.base_lr_mult:g}" if ENTRANTS[job.entrant].uses_base else ""
     return f"{job.entrant}{policy}{base}" + (f"-seed{job.seed}" if job.seed else "")

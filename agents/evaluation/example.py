@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from olrl.analysis.compare_figure import Curve, figure_compare
 
-from .compare import OF_EACH_POLICY, Outcome
+from .compare import Outcome
 from .entrants import ENTRANTS
 from .play import Trace
 from .summary import BASE, FIXED
@@ -86,7 +86,7 @@ def examples_of(outcome: Outcome) -> list[Example]:
         (job, trace)
         for job, trace in outcome.runs
         if job.seed == config.seed
-        and (job.entrant not in OF_EACH_POLICY or job.policy == config.policies[0])
+        and (ENTRANTS[job.entrant].policy != "given" or job.policy == config.policies[0])
         and (job.base_lr_mult == mult or not ENTRANTS[job.entrant].uses_base)
     ]
     return [

@@ -2,13 +2,17 @@
 
 import ast
 import hashlib
+import inspect
 import json
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import olrl
+from olrl.control.registry import CONTROLLERS
 from olrl.models.load import SHIPPED
+
+from ..rivals.registry import ENTRANTS
 
 PACKAGES = ("olrl", "numpy", "torch", "transformers", "tokenizers")
 # Beside these, what only some rivals need; `None` stands for one that is not installed.
@@ -17,19 +21,20 @@ _CORE = Path(olrl.__file__).parent
 _AGENTS = Path(__file__).parent.parent
 _RIVALS, _TUNED = _AGENTS / "rivals", _AGENTS / "tuned"
 # What a run goes through; the rest of the core can change without changing a number.
-_ROOMS = ("streams", "models", "learners", "monitor", "control", "agents/rivals")
+_ROOMS = ("streams", "models", "learners", "monitor", "control")
 _MODULES = ("assembly.py", "draws.py", "loop.py", "memory.py", "agents/evaluation/play.py")
 
 
 def fingerprint(places: Sequence[Path], *, builtin: bool) -> str:
-    """Hash of package versions, the code of a run, the files at `places` and, if `builtin`, the corpus."""
+    """Hash of package versions, the code of any run, the files at `places` and, if `builtin`, the corpus."""
     versions = {name: _version(name) for name in (*PACKAGES, *RIVAL_PACKAGES)}
     digest = hashlib.sha256(json.dumps(versions).encode())
     if builtin:
         from olrl.streams.corpus import corpus_sha256
 
         digest.update(corpus_sha256().encode())
-    code = [file for room in _ROOMS for file in (_CORE / room).rglob("*.py")]
+    rules = {file for name in CONTROLLERS for file in _rule_places(name)}
+    code = [file for room in _ROOMS for file in (_CORE / room).rglob("*.py") if file not in rules]
     for file in sorted([*code, *(_CORE / name for name in _MODULES)]):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     for place in places:
@@ -57,13 +62,27 @@ def policy_place(name: str) -> Path:
 
 
 def entrant_places(name: str) -> list[Path]:
-    """What decides an entrant beside the core: its tuned settings and, where it has some, code of this room.
+    """What decides an entrant beside what all runs go through: its code and its tuned settings."""
+    tuned = [_TUNED / f"{name}.json", _TUNED / name]
+    return [*code_places(name), *(place for place in tuned if place.exists())]
 
-    Its own module and those that it imports; if no module has its name, all rivals.
+
+def code_places(name: str) -> list[Path]:
+    """The code of an entrant: the module it is declared in, that of its class, and all that they import here.
+
+    For a rule of the core, that rule too. What else lies in these rooms (how policies are trained, other rivals)
+    can change without changing a number of it.
     """
-    own = _RIVALS / f"{name.replace('-', '_')}.py"
-    modules = _imported_by(own) if own.is_file() else sorted(_RIVALS.rglob("*.py"))
-    return [*sorted(_TUNED.rglob(f"{name}*.json")), *modules]
+    declared = _RIVALS / f"{name.replace('-', '_')}.py"
+    modules = {Path(inspect.getfile(type(ENTRANTS[name]))), *([declared] if declared.is_file() else [])}
+    found = {place for module in modules for place in _imported_by(module)}
+    return [*sorted(found), *(_rule_places(name) if name in CONTROLLERS else [])]
+
+
+def _rule_places(name: str) -> list[Path]:
+    """The module of a rule, if it has one of its own, and the table that it is found in."""
+    own = _CORE / "control" / f"{name.replace('-', '_')}.py"
+    return [place for place in (own, _CORE / "control" / "registry.py") if place.is_file()]
 
 
 def _imported_by(module: Path) -> list[Path]:

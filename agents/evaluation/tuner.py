@@ -15,7 +15,7 @@ from olrl.streams.corpus import load_corpus
 from olrl.streams.suite import SuiteConfig
 
 from ..rivals.registry import ENTRANTS
-from .fingerprint import fingerprint, model_place
+from .fingerprint import code_places, fingerprint, model_place
 from .jobs import TRAINING_SEED, Job, StreamRef, run_jobs
 
 Settings = Mapping[str, Any]
@@ -71,7 +71,8 @@ class Tuner:
         self.entrant, self.config = entrant, config
         self._cache, self._processes, self._pool = cache, processes, pool
         self._base, self._fixed, self._seq_len = base, loaded.fixed, loaded.seq_len
-        self._fingerprint = fingerprint([model_place(config.model)], builtin=True)
+        # not its tuning record: what is tried replaces that, and writing it must not end a tuning's cache
+        self._fingerprint = fingerprint([*code_places(entrant), model_place(config.model)], builtin=True)
         suite = SuiteConfig.for_rounds(
             config.rounds, bytes_per_round=loaded.bytes_per_round(chunk=16), split="train", seed=config.seed
         )

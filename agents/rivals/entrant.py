@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Literal
 
 from olrl.assembly import LoopConfig
 from olrl.control.controller import Controller
@@ -67,17 +67,17 @@ class Task:
 class Entrant(ABC):
     """One way to run an online learner, by name.
 
-    uses_base: false for one that behaves the same whatever the base's rate. uses_policy: whether it is made
-    from the policy that is compared. privileges: which of `PRIVILEGES` it takes. space: the ranges that it is
-    tuned in, none where there is nothing to tune; trials: in how many tries, of which `start` is the first (none:
-    the settings it has by default). requires: packages beside those of
-    the core, from the extra `rivals`.
+    uses_base: false for one that behaves the same whatever the base's rate. policy: what it is made from, the
+    policy that is "given" to be compared (so that it runs once with every one), but the "shape" of that, or the
+    one that is "shipped". privileges: which of `PRIVILEGES` it takes. space: the ranges that it is tuned in, none
+    where there is nothing to tune; trials: in how many tries, of which `start` is the first (none: the settings it
+    has by default). requires: packages beside those of the core, from the extra `rivals`.
     """
 
     name: str
     description: str
     uses_base: bool = True
-    uses_policy: bool = False
+    policy: Literal["given", "shape", "shipped"] | None = None
     privileges: tuple[str, ...] = ()
     space: Space = field(default_factory=dict)
     trials: int = 64

@@ -47,7 +47,7 @@ class OneKnob(Controller):
 @dataclass(frozen=True, kw_only=True)
 class _OneKnobEntrant(Entrant):
     knob: Knob
-    uses_policy: bool = True
+    policy: Literal["given"] = "given"
 
     def controller(self, given: Conditions) -> Controller:
         """The policy with one knob."""

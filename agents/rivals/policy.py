@@ -11,9 +11,9 @@ class Policy(Entrant):
 
     def controller(self, given: Conditions) -> Controller:
         """From the base, at the price of the run."""
-        policy = load_policy(given.policy if self.uses_policy else "default")
+        policy = load_policy(given.policy if self.policy == "given" else "default")
         return policy.controller(base=given.base, price=given.config.price)
 
 
-POLICY = Policy(name="policy", description="the frozen policy given by --policy", uses_policy=True)
-DEFAULT = Policy(name="default", description="the frozen policy that ships")
+POLICY = Policy(name="policy", description="the frozen policy given by --policy", policy="given")
+DEFAULT = Policy(name="default", description="the frozen policy that ships", policy="shipped")

@@ -57,4 +57,6 @@ class _RandomEntrant(Entrant):
         return RandomActions(base=given.base, coding=coding, seed=given.config.seed)
 
 
-RANDOM = _RandomEntrant(name="random", description="uniform actions under the policy's coding")
+RANDOM = _RandomEntrant(
+    name="random", description="uniform actions under the policy's coding", policy="shape"
+)

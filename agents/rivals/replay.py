@@ -115,5 +115,5 @@ def mean_decisions(traces: Sequence[Trace], *, base: Base) -> list[Decision]:
 REPLAY = _ReplayEntrant(
     name="replay",
     description="the policy's mean decisions on training streams, without looking",
-    uses_policy=True,
+    policy="given",
 )

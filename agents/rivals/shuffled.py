@@ -55,5 +55,5 @@ class _ShuffledEntrant(Entrant):
 
 
 SHUFFLED = _ShuffledEntrant(
-    name="shuffled", description="the policy on the signals of rounds drawn at random", uses_policy=True
+    name="shuffled", description="the policy on the signals of rounds drawn at random", policy="given"
 )

@@ -53,4 +53,5 @@ def _orthogonal(shape: tuple[int, ...], rng: np.random.Generator, *, gain: float
 UNTRAINED = Untrained(
     name="untrained",
     description="the policy's network with the weights that training starts from",
+    policy="shape",
 )
