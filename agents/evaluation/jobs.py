@@ -18,9 +18,10 @@ from olrl.streams.drift import DriftConfig
 from olrl.streams.suite import SuiteConfig
 
 from ..warm_processes import end_with_parent, warm_context
+from .forgetting import HeldOut, held_out_for
 from .play import LearnerPool, Trace
 
-CACHE_FORMAT = 3  # goes up when a run's numbers change for another reason than its settings
+CACHE_FORMAT = 4  # goes up when a run's numbers change for another reason than its settings
 TRAINING_SEED = 7  # of the streams that rivals are tuned on; never reported on
 
 
@@ -112,7 +113,8 @@ def run_job(job: Job) -> Trace:
 
     torch.set_num_threads(1)  # runs are parallel over processes
     config = LoopConfig(chunk=job.chunk, seq_len=job.seq_len, cost=job.cost, price=job.price, seed=job.seed)
-    chunks = _chunks(job.stream, job.model, job.device, config, job.rounds)
+    what = (job.stream, job.model, job.device, config, job.rounds)
+    chunks = _chunks(*what)
     given = Conditions(
         base=job.base,
         fixed=job.fixed,
@@ -122,7 +124,13 @@ def run_job(job: Job) -> Trace:
         settings=tuned_settings(job.entrant) if job.settings is None else dict(job.settings),
     )
     training = _Training(model=job.model, device=job.device, config=config, rounds=job.rounds)
-    task = Task(given=given, chunks=chunks, learners=_pool(job.model, job.device), training=training)
+    task = Task(
+        given=given,
+        chunks=chunks,
+        learners=_pool(job.model, job.device),
+        training=training,
+        held_out=_held_out(*what),
+    )
     return ENTRANTS[job.entrant].play(task)
 
 
@@ -139,7 +147,8 @@ class _Training:
         """The chunks of training stream `number`."""
         from olrl.streams.corpus import load_corpus
 
-        per_round = self.config.chunk * self.config.seq_len
+        loaded = _loaded(self.model, self.device)
+        per_round = loaded.bytes_per_round(chunk=self.config.chunk, seq_len=self.config.seq_len)
         suite = SuiteConfig.for_rounds(
             self.rounds, bytes_per_round=per_round, split="train", seed=TRAINING_SEED
         )
@@ -176,6 +185,12 @@ def _chunks(stream: StreamRef, model: str, device: str, config: LoopConfig, roun
         documents = open_source(stream.source, dead_letter=DeadLetter(None))
     tokenizer = _loaded(model, device).tokenizer
     return tuple(islice(cut_chunks(documents, tokenizer, config), rounds))
+
+
+@lru_cache(maxsize=8)
+def _held_out(stream: StreamRef, model: str, device: str, config: LoopConfig, rounds: int) -> HeldOut:
+    chunks = _chunks(stream, model, device, config, rounds)
+    return held_out_for(chunks, tokenizer=_loaded(model, device).tokenizer, config=config)
 
 
 def _read(path: Path) -> Trace | None:

@@ -19,6 +19,8 @@ from olrl.loop import RoundRecord
 from olrl.monitor.signals import Signals
 from olrl.streams.chunk import Chunk
 
+from .forgetting import HeldOut, forgetting_bpb
+
 # A loss above this is no bad spell: without it one lost run would be all of a mean.
 LOST_BPB = 2 * UNIFORM_BPB
 
@@ -32,6 +34,9 @@ class Trace:
     not hidden: `shadow_examples` were trained on by other learners while the run lasted, `trial_examples` in
     tries of which only the best is shown, and `extra_spent` are the cost units of both. `signal_examples` went
     through a model for signals, or to score what is not shown.
+
+    `forgetting_bpb` is the loss, at the end, on other text of the domains that the stream has left, bits a byte:
+    the mean over these; None for a stream that has left none.
     """
 
     loss_bpb: tuple[float, ...]
@@ -52,6 +57,7 @@ class Trace:
     shadow_examples: int = 0
     trial_examples: int = 0
     extra_spent: float = 0.0
+    forgetting_bpb: float | None = None
 
     @property
     def total_spent(self) -> float:
@@ -124,14 +130,22 @@ class Rollout:
 
     `round` plays one round under a controller. Between two rounds the whole run can be put back to where it
     was at a `snapshot`, and everything goes on from there to the bit. What is undone so is not forgotten: who
-    goes back says with `charge` whether shadow learners or trials are to pay for it.
+    goes back says with `charge` whether shadow learners or trials are to pay for it. `held_out` is what `trace`
+    measures forgetting on.
     """
 
     def __init__(
-        self, chunks: Sequence[Chunk], learner: CausalLMLearner, *, base: Base, config: LoopConfig
+        self,
+        chunks: Sequence[Chunk],
+        learner: CausalLMLearner,
+        *,
+        base: Base,
+        config: LoopConfig,
+        held_out: HeldOut | None = None,
     ) -> None:
         self._started = time.perf_counter()
         self._chunk = config.chunk
+        self._held_out = held_out or {}
         self._stream = _Seekable(chunks)
         self._loop = assemble_loop(self._stream, learner, base=base, config=config)
         self._guard = Guard(base=base)
@@ -185,7 +199,7 @@ class Rollout:
         self._unseen_signal_examples += sum(row["signal_examples"] + self._chunk for row in undone)
 
     def trace(self) -> Trace:
-        """What has been recorded; ValueError if that is nothing."""
+        """What has been recorded, and what the learner still knows; ValueError if nothing was played."""
         if not self._rows:
             raise ValueError("the stream has not enough text for one chunk")
         rows, diverged = _charged(self._rows)
@@ -198,6 +212,7 @@ class Rollout:
             shadow_examples=self._shadow_examples,
             trial_examples=self._trial_examples,
             extra_spent=self._extra_spent,
+            forgetting_bpb=forgetting_bpb(self._loop.learner, self._held_out),
         )
 
 
@@ -208,9 +223,10 @@ def play(
     *,
     base: Base,
     config: LoopConfig,
+    held_out: HeldOut | None = None,
 ) -> Trace:
     """Run a controller under the guard over all chunks with a fresh learner."""
-    rollout = Rollout(chunks, learner, base=base, config=config)
+    rollout = Rollout(chunks, learner, base=base, config=config, held_out=held_out)
     while rollout.round(controller):
         pass
     return rollout.trace()

@@ -14,7 +14,8 @@ from olrl.control.decision import Base
 from olrl.learners.causal_lm import CausalLMLearner
 from olrl.streams.chunk import Chunk
 
-from ..evaluation.play import LearnerPool, Trace, play
+from ..evaluation.forgetting import HeldOut
+from ..evaluation.play import LearnerPool, Rollout, Trace, play
 from .search import Search, TPESearch
 from .space import Space
 
@@ -54,13 +55,31 @@ class Conditions:
 class Task:
     """One run to make: where it starts from, all chunks of its stream, and learners of the model.
 
-    `training(k)` gives the chunks of training stream number k, as many as the task has.
+    `training(k)` gives the chunks of training stream number k, as many as the task has. On `held_out` it is
+    measured what the learner has forgotten at the end: no entrant looks at it.
     """
 
     given: Conditions
     chunks: Sequence[Chunk]
     learners: LearnerPool
     training: Callable[[int], Sequence[Chunk]]
+    held_out: HeldOut = field(default_factory=dict)
+
+    def rollout(self, *, base: Base) -> Rollout:
+        """A run on the task's chunks with a fresh learner, from `base`."""
+        learner, config = self.learners.fresh(), self.given.config
+        return Rollout(self.chunks, learner, base=base, config=config, held_out=self.held_out)
+
+    def play(self, controller: Controller, *, learner: CausalLMLearner | None = None) -> Trace:
+        """The whole run under a controller, with a fresh learner if none is given."""
+        return play(
+            controller,
+            self.chunks,
+            learner or self.learners.fresh(),
+            base=controller.base,  # its own: `fixed` has another than the task
+            config=self.given.config,
+            held_out=self.held_out,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,10 +114,7 @@ class Entrant(ABC):
 
     def play(self, task: Task) -> Trace:
         """Make the run."""
-        controller = self.controller(task.given)
-        return play(
-            controller, task.chunks, self.learner(task), base=controller.base, config=task.given.config
-        )  # the base is its own: `fixed` has another
+        return task.play(self.controller(task.given), learner=self.learner(task))
 
     def learner(self, task: Task) -> CausalLMLearner:
         """The learner that is steered, fresh."""

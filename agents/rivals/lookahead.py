@@ -62,7 +62,7 @@ class Lookahead(Entrant):
         """Rounds in groups of K, each played at all rates but the first."""
         settings = LookaheadSettings(**task.given.settings)
         held = self.controller(task.given)
-        rollout = Rollout(task.chunks, task.learners.fresh(), base=task.given.base, config=task.given.config)
+        rollout = task.rollout(base=task.given.base)
         while True:
             start, first = rollout.snapshot(), rollout.rounds
             if not _play(rollout, held, settings.every):

@@ -61,8 +61,7 @@ class _ReplayEntrant(Entrant):
         """The mean decisions of plays on training streams, whose cost is counted as that of trials."""
         base, config = task.given.base, task.given.config
         traces = _recorded(task.given.policy, base, config, task.learners, task.training)
-        replay = Replay(mean_decisions(traces, base=base), base=base)
-        trace = play(replay, task.chunks, task.learners.fresh(), base=base, config=config)
+        trace = task.play(Replay(mean_decisions(traces, base=base), base=base))
         return replace(
             trace,
             trial_examples=sum(recorded.examples for recorded in traces),

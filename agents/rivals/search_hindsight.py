@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from olrl.control.controller import Controller
 from olrl.control.decision import BATCH_SIZES, WINDOWS, Base
 
-from ..evaluation.play import Trace, play
+from ..evaluation.play import Trace
 from .entrant import Conditions, Entrant, Task
 from .held import Held
 from .search import TPESearch
@@ -44,9 +44,9 @@ class SearchHindsight(Entrant):
         settings = SearchHindsightSettings(**task.given.settings)
         origin = task.given.origin
         search = TPESearch(_space(origin, settings), seed=task.given.config.seed)
-        traces = [_run(task, origin)]
+        traces = [task.play(Held(base=origin))]
         for _ in range(settings.trials - 1):
-            traces.append(_run(task, replace(origin, **search.ask())))
+            traces.append(task.play(Held(base=replace(origin, **search.ask()))))
             search.tell(traces[-1].mean_loss_bpb)
         return charged(traces, scored=len(task.chunks) * task.given.config.chunk)
 
@@ -57,11 +57,6 @@ def _space(origin: Base, settings: SearchHindsightSettings) -> Space:
         "batch_size": Choice(options=BATCH_SIZES),
         "window": Choice(options=WINDOWS),
     }
-
-
-def _run(task: Task, constant: Base) -> Trace:
-    learner, config = task.learners.fresh(), task.given.config
-    return play(Held(base=constant), task.chunks, learner, base=constant, config=config)
 
 
 def charged(traces: Sequence[Trace], *, scored: int) -> Trace:

@@ -51,7 +51,7 @@ class SegmentBest(Entrant):
         settings = SegmentBestSettings(**task.given.settings)
         origin = task.given.origin
         held = Held(base=origin)
-        rollout = Rollout(task.chunks, task.learners.fresh(), base=origin, config=task.given.config)
+        rollout = task.rollout(base=origin)
         point: Point = start_of(origin)
         for rounds in segment_lengths(task.chunks):
             if rounds > 1:  # nothing that is decided in a segment of one round changes its loss
