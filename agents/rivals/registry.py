@@ -27,6 +27,7 @@ from .shuffled import SHUFFLED
 from .skip_detector import SKIP_DETECTOR
 from .skip_periodic import SKIP_PERIODIC
 from .skip_random import SKIP_RANDOM
+from .unpriced import UNPRICED
 from .untrained import UNTRAINED
 from .wsd import WSD_RIVAL
 
@@ -64,6 +65,7 @@ ENTRANTS: dict[str, Entrant] = {
         LR_ONLY,
         WINDOW_ONLY,
         BATCH_ONLY,
+        UNPRICED,
     )
 }
 

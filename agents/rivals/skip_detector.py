@@ -1,14 +1,9 @@
 """Trains for some rounds after an alarm or a rise of the loss."""
 
 from .rule import Rule
-from .space import Choice, LogUniform
 
+# How much it spends is set beside whom it is compared with: by loss alone, whoever trains always would be best.
 SKIP_DETECTOR = Rule(
     name="skip-detector",
     description="the base, trained for some rounds after an alarm or a rise of the loss",
-    space={
-        "rounds": Choice(options=(2, 4, 8, 16, 32)),
-        "rise": LogUniform(low=0.01, high=0.3),
-        "smooth": LogUniform(low=3, high=50),
-    },
 )

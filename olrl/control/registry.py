@@ -87,7 +87,7 @@ CONTROLLERS: dict[str, Registered] = {
         ),
         Registered(
             name="skip-periodic",
-            description="the base, trained in every k-th round only",
+            description="the base, trained in rounds at equal distances",
             make=_rule(SkipPeriodic, SkipPeriodicSettings),
         ),
         Registered(

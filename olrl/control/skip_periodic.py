@@ -1,5 +1,6 @@
-"""Trains only in every k-th round."""
+"""Trains in rounds at equal distances."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,22 +11,22 @@ from olrl.monitor.signals import Signals
 
 @dataclass(frozen=True, kw_only=True)
 class SkipPeriodicSettings:
-    """`every`: rounds from one that trains to the next, at least 1 (1: none is skipped)."""
+    """`share` of the rounds that train, above 0, at most 1 (1: none is skipped)."""
 
-    every: int = 2
+    share: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.every < 1:
-            raise ValueError(f"every must be at least 1 round, not {self.every!r}")
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share must be above 0 and at most 1, not {self.share!r}")
 
 
 class SkipPeriodic(Controller):
-    """The base configuration in rounds 0, k, 2k, …, and no training in between.
+    """The base configuration in rounds 0, k, 2k, … (rounded up) with k = 1 / share, and no training in between.
 
-    >>> controller = SkipPeriodic(base=Base(lr=1e-3), settings=SkipPeriodicSettings(every=3))
+    >>> controller = SkipPeriodic(base=Base(lr=1e-3), settings=SkipPeriodicSettings(share=0.4))
     >>> signals = Signals(lr=1e-3, batch_size=8, window=8)
-    >>> [controller.decide(signals).update for _ in range(5)]
-    [True, False, False, True, False]
+    >>> [controller.decide(signals).update for _ in range(8)]
+    [True, False, False, True, False, True, False, False]
     """
 
     def __init__(self, *, base: Base, settings: SkipPeriodicSettings | None = None) -> None:
@@ -35,9 +36,9 @@ class SkipPeriodic(Controller):
 
     def decide(self, signals: Signals) -> Decision:
         """The base, to train under or not."""
-        update = self._round % self.settings.every == 0
+        due, before = (math.floor(t * self.settings.share) for t in (self._round, self._round - 1))
         self._round += 1
-        return self.base.decision(update=update)
+        return self.base.decision(update=due > before)
 
     def state_dict(self) -> dict[str, Any]:
         """The number of the round."""

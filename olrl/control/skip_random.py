@@ -13,14 +13,14 @@ _KEY = 1 << 60  # of its draws, apart from those of the memory
 
 @dataclass(frozen=True, kw_only=True)
 class SkipRandomSettings:
-    """`chance` of training in a round, from 0 to 1; `seed` of the draws, at least 0."""
+    """`share` of the rounds that train, on average, above 0, at most 1; `seed` of the draws, at least 0."""
 
-    chance: float = 0.5
+    share: float = 0.5
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.chance <= 1:
-            raise ValueError(f"chance must be from 0 to 1, not {self.chance!r}")
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share must be above 0 and at most 1, not {self.share!r}")
         if self.seed < 0:
             raise ValueError(f"seed must be at least 0, not {self.seed!r}")
 
@@ -28,10 +28,10 @@ class SkipRandomSettings:
 class SkipRandom(Controller):
     """The base configuration in rounds drawn by (seed, round), and no training in the others.
 
-    Draws are keyed, so a higher chance trains in the same rounds and in more.
+    Draws are keyed, so a higher share trains in the same rounds and in more.
 
     >>> signals = Signals(lr=1e-3, batch_size=8, window=8)
-    >>> controller = SkipRandom(base=Base(lr=1e-3), settings=SkipRandomSettings(chance=0.25))
+    >>> controller = SkipRandom(base=Base(lr=1e-3), settings=SkipRandomSettings(share=0.25))
     >>> sum(controller.decide(signals).update for _ in range(1000)) // 10
     24
     """
@@ -45,7 +45,7 @@ class SkipRandom(Controller):
         """The base, to train under or not."""
         luck = float(uniforms(self.settings.seed, _KEY, self._round)[0])
         self._round += 1
-        return self.base.decision(update=luck < self.settings.chance)
+        return self.base.decision(update=luck < self.settings.share)
 
     def state_dict(self) -> dict[str, Any]:
         """The number of the round."""

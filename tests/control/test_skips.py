@@ -1,5 +1,7 @@
 """The three controllers that skip: periodic, random, and after a change."""
 
+from itertools import pairwise
+
 import pytest
 
 from olrl.control.inv_sqrt import InvSqrt, InvSqrtSettings
@@ -16,11 +18,11 @@ def signals(loss: float | None = 2.0, *, alarm: bool = False) -> Signals:
 @pytest.mark.parametrize(
     ("name", "settings", "least", "most"),
     [
-        ("skip-periodic", {"every": 4}, 25, 25),
-        ("skip-periodic", {"every": 1}, 100, 100),
-        ("skip-random", {"chance": 0.3}, 20, 40),
-        ("skip-random", {"chance": 0.0}, 0, 0),
-        ("skip-random", {"chance": 1.0}, 100, 100),
+        ("skip-periodic", {"share": 0.25}, 25, 25),
+        ("skip-periodic", {"share": 0.37}, 37, 38),
+        ("skip-periodic", {"share": 1.0}, 100, 100),
+        ("skip-random", {"share": 0.3}, 20, 40),
+        ("skip-random", {"share": 1.0}, 100, 100),
         ("skip-detector", {"rounds": 8}, 8, 8),
     ],
 )
@@ -33,13 +35,27 @@ def test_as_many_rounds_train_as_are_asked_for(
     assert {(d.lr, d.batch_size, d.window) for d in decisions} == {(BASE.lr, 8, 8)}
 
 
-def test_a_higher_chance_trains_in_the_same_rounds_and_in_more() -> None:
+def test_a_higher_share_trains_in_the_same_rounds_and_in_more() -> None:
     seldom, often = (
         [make.decide(signals()).update for _ in range(200)]
-        for make in (make_controller("skip-random", base=BASE, chance=chance) for chance in (0.2, 0.6))
+        for make in (make_controller("skip-random", base=BASE, share=share) for share in (0.2, 0.6))
     )
     assert all(b for a, b in zip(seldom, often, strict=True) if a)
     assert sum(often) > sum(seldom)
+
+
+def test_rounds_that_train_lie_at_equal_distances() -> None:
+    controller = make_controller("skip-periodic", base=BASE, share=0.3)
+    at = [t for t in range(200) if controller.decide(signals()).update]
+    assert at[0] == 0
+    assert {b - a for a, b in pairwise(at)} == {3, 4}
+
+
+@pytest.mark.parametrize("name", ["skip-periodic", "skip-random"])
+@pytest.mark.parametrize("share", [0.0, 1.5])
+def test_a_share_that_is_none_is_refused(name: str, share: float) -> None:
+    with pytest.raises(ValueError, match="share must be above 0 and at most 1"):
+        make_controller(name, base=BASE, share=share)
 
 
 def test_an_alarm_and_a_risen_loss_both_start_training_again() -> None:
