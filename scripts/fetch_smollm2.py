@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=default_folder(), help="default: %(default)s")
     folder = parser.parse_args().folder
     try:
-        print(f"{fetch(folder)} is a model folder: olrl run --model {folder} --lora r=8 --base-lr 5e-3 …")
+        print(f"{fetch(folder)} is a model folder: olrl run --model {folder} --lora r=8 --base-lr 2.5e-3 …")
     except (ValueError, OSError) as error:
         sys.exit(f"fetch_smollm2: {error}")
 

@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 Act = Callable[[NDArray[np.float32]], NDArray[np.int64]]
 
 RATE_OCTAVES = np.arange(-4.0, 5.0)  # of the tuned rate
-BATCHES = (1, 4, 16, 64)
+BATCHES = (1, 2, 8, 64)
 WINDOW_POSITIONS = (0, 2, 4, 7)
 
 

@@ -1,0 +1,48 @@
+import numpy as np
+import torch
+from torch import nn
+
+from olrl.agents.hindsight.config import HindsightConfig
+from olrl.agents.hindsight.fit import Examples, fit
+
+
+def examples() -> Examples:
+    """The first choice of the first head is dear where the observation is positive, else the second."""
+    seen = np.random.default_rng(0).normal(size=(20, 50, 1)).astype(np.float32)
+    dear = np.where(seen > 0, [[[4.0, 0.0]]], [[[0.0, 4.0]]])
+    made = Examples()
+    made.add(seen, [dear, np.zeros((20, 50, 3))])
+    return made
+
+
+def fitted(seed: int) -> nn.Linear:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = nn.Linear(1, 5)
+    fit(
+        network,
+        list(network.parameters()),
+        examples(),
+        heads=(2, 3),
+        config=HindsightConfig(steps=200, learning_rate=0.05, noise=0.0, weight_decay=0.0),
+        seed=seed,
+    )
+    return network
+
+
+def test_the_cheap_choice_is_learned_and_heads_are_told_apart() -> None:
+    logits = fitted(0)(torch.tensor([[-1.0], [1.0]])).detach()
+    assert logits[:, :2].argmax(dim=1).tolist() == [0, 1]
+    equal = torch.softmax(logits[:, 2:], dim=1)
+    assert torch.allclose(
+        equal, torch.full((2, 3), 1 / 3), atol=0.05
+    )  # all as cheap: entropy keeps them even
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    assert torch.equal(fitted(1).weight, fitted(1).weight)
+
+
+def test_every_decision_of_every_run_is_an_example() -> None:
+    observations, costs = examples().tensors()
+    assert (observations.shape, costs.shape) == ((1000, 1), (1000, 5))

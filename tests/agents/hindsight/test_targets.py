@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+
+from olrl.agents.hindsight.config import HindsightConfig
+from olrl.agents.hindsight.runs import BATCHES, RATE_OCTAVES, WINDOW_POSITIONS, StreamRuns
+from olrl.agents.hindsight.targets import choice_costs
+
+N_CONSTANTS = len(RATE_OCTAVES) + len(BATCHES) + len(WINDOW_POSITIONS) + 1
+TUNED = len(RATE_OCTAVES) // 2
+
+
+def runs(
+    by_rate: list[float],
+    *,
+    octaves: float = 0.0,
+    never: float = 2.0,
+    price: float = 0.0,
+    by_batch: tuple[float, ...] = (2.0,) * len(BATCHES),
+) -> StreamRuns:
+    """Two decisions of one learner beside constant runs whose losses never change; the tuned one's is 2."""
+    levels = [*by_rate, *by_batch, *[2.0] * len(WINDOW_POSITIONS), never, 5.0]
+    n = N_CONSTANTS + 1
+    assert len(levels) == n
+    return StreamRuns(
+        observations=np.zeros((n, 2, 1), dtype=np.float32),
+        loss=np.repeat(np.array(levels)[:, None], 3, axis=1),
+        octaves=np.full((n, 2), octaves),
+        log_batch=np.ones((n, 2)),
+        window=np.zeros((n, 2)),
+        price=np.full(n, price),
+        share=np.full(n, 0.5),
+    )
+
+
+def of_last(tables: list[np.ndarray], head: int) -> list[float]:
+    return [round(float(cost), 6) for cost in tables[head][-1, 0]]
+
+
+FLAT = [2.0] * len(RATE_OCTAVES)
+
+
+def test_costs_are_per_cent_of_the_tuned_loss_above_the_best_choice() -> None:
+    by_rate = [*FLAT]
+    by_rate[TUNED + 1] = 1.9  # one octave up is 5 % better, beyond it there is nothing to gain
+    tables = choice_costs(runs(by_rate), coding="moves", config=HindsightConfig(commitment=0.2))
+    assert of_last(tables, 0) == [5.0, 5.0, 0.0]  # down, stay, up
+    assert [table.shape for table in tables] == [(N_CONSTANTS + 1, 2, k) for k in (3, 3, 3, 2)]
+
+
+def test_the_first_step_of_a_long_way_is_worth_it_though_it_gains_nothing_itself() -> None:
+    by_rate = [*FLAT]
+    by_rate[TUNED + 3] = 1.9
+    tables = choice_costs(runs(by_rate), coding="leaps", config=HindsightConfig(commitment=0.2))
+    # A step up costs 0.2 x 100 + 0.8 x 95 = 96 %, as do two at once; staying or going down 100 %.
+    assert of_last(tables, 0) == [4.0, 4.0, 4.0, 0.0, 0.0]
+
+
+def test_a_rate_between_two_that_were_run_costs_what_lies_between() -> None:
+    by_rate = [*FLAT]
+    by_rate[TUNED] = 2.0
+    by_rate[TUNED + 1] = 2.4
+    tables = choice_costs(runs(by_rate, octaves=0.5), coding="moves", config=HindsightConfig(commitment=1.0))
+    # At half an octave 110 %; half an octave down 100 %, half an octave above 120 % and 100 %: 110 %.
+    assert of_last(tables, 0) == [0.0, 10.0, 10.0]
+
+
+def test_a_batch_size_that_was_not_run_costs_what_lies_between() -> None:
+    by_batch = (2.0, 2.0, 2.4, 2.4)  # sizes 1, 2, 8, 64
+    tables = choice_costs(
+        runs(FLAT, by_batch=by_batch), coding="moves", config=HindsightConfig(commitment=1.0)
+    )
+    assert of_last(tables, 1) == [0.0, 0.0, 10.0]  # 4 lies halfway from 2 to 8
+
+
+def test_skipping_is_right_where_training_gains_less_than_it_costs() -> None:
+    config = HindsightConfig()
+    by_rate = [*FLAT]
+    by_rate[TUNED] = 2.0
+    assert of_last(choice_costs(runs(FLAT, never=2.1), coding="moves", config=config), 3) == [5.0, 0.0]
+    # A price of 0.2 on a whole budget, of which a round spends half, is 10 %.
+    assert of_last(choice_costs(runs(FLAT, never=2.1, price=0.2), coding="moves", config=config), 3) == [
+        0.0,
+        5.0,
+    ]
+
+
+def test_the_horizon_ends_with_the_stream() -> None:
+    made = runs(FLAT)
+    made.loss[TUNED + 1] = [9.0, 1.0, 3.0]
+    tables = choice_costs(made, coding="moves", config=HindsightConfig(horizon=50, commitment=1.0))
+    assert of_last([table[:, :1] for table in tables], 0) == [0.0, 0.0, 0.0]  # rounds 1 and 2: as good as 2
+    assert of_last([table[:, 1:] for table in tables], 0) == [0.0, 0.0, 50.0]  # round 2 alone
+
+
+def test_a_coding_without_moves_is_refused() -> None:
+    with pytest.raises(ValueError, match="coding must be one of moves, leaps"):
+        choice_costs(runs(FLAT), coding="anchored", config=HindsightConfig())
