@@ -20,6 +20,7 @@ from rich.console import Console
 from olrl.agents.bars import Bars
 from olrl.agents.evaluation.compare import Outcome, compare
 from olrl.agents.evaluation.headline import PARTS, Part, configs, smaller
+from olrl.agents.evaluation.matched import matched_config
 from olrl.agents.evaluation.page import write_page
 from olrl.agents.evaluation.raw import SUFFIX, raw_of, read_raw, write_raw
 from olrl.agents.evaluation.results import corpus_warning
@@ -73,10 +74,24 @@ def _rerun(part: Part, args: argparse.Namespace, bars: Bars) -> None:
             bars.say(f"{part.name} is left out: {error}")
             return
     if outcomes:
+        outcomes += _matched(part, outcomes[0], args, bars)
         path = write_raw(raw_of(part.name, outcomes, facts=_facts(outcomes[0])), args.out / "results")
         bars.say(
             f"{part.name}: {sum(len(o.runs) for o in outcomes)} runs, {path.stat().st_size:,} bytes in {path}"
         )
+
+
+def _matched(part: Part, outcome: Outcome, args: argparse.Namespace, bars: Bars) -> list[Outcome]:
+    """The entrants that are to train in as many rounds as the policy did."""
+    if not part.matched:
+        return []
+    if "policy" not in outcome.config.controllers:
+        bars.say(f"{part.name} goes without {', '.join(part.matched)}: there is no policy to match")
+        return []
+    config = matched_config(outcome, part.matched, cache=args.cache)
+    told = ", ".join(f"{name} {key} {value:.3g}" for name, key, value in config.settings)
+    bars.say(f"{part.name}: as many rounds as the policy trained: {told}")
+    return [compare(config, cache=args.cache)]
 
 
 def _facts(outcome: Outcome) -> dict[str, float]:

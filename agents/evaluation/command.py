@@ -29,6 +29,7 @@ from .tables import (
     kind_table,
     loss_table,
     markdown,
+    privileges_told,
     score_table,
 )
 
@@ -112,6 +113,7 @@ def _told(
 def _report(outcome: Outcome, summary: list[dict[str, Any]], figures: list[Path]) -> str:
     config = outcome.config
     streams = sorted({job.stream.name for job, _ in outcome.runs})
+    privileges = privileges_told(config.controllers)
     policies = f", {len(config.policies)} policies" if len(config.policies) > 1 else ""
     lines = [
         "# Comparison",
@@ -126,6 +128,7 @@ def _report(outcome: Outcome, summary: list[dict[str, Any]], figures: list[Path]
     lines += [
         *(f"- `{name}`: {ENTRANTS[name].description}" for name in config.controllers),
         "",
+        *(["Privileges that are declared.", "", *privileges, ""] if privileges else []),
         *(f"![{figure.stem}](figures/{figure.name})" for figure in figures),
         "",
     ]

@@ -1,4 +1,4 @@
-"""What a learner has forgotten at a stream's end: its loss on other text of the domains that the stream has left."""
+"""What a learner has forgotten at a stream's end: its loss on other text of domains that the stream has left."""
 
 import math
 from collections import Counter
@@ -54,7 +54,7 @@ def held_out_for(chunks: Sequence[Chunk], *, tokenizer: Tokenizer, config: LoopC
 
 
 def _text(domain: str, tokenizer: Tokenizer, config: LoopConfig) -> tuple[Chunk, ...]:
-    longest = 16 * SEQUENCES * config.seq_len  # bytes; more than so many tokens can stand for in any tokenizer
+    longest = 16 * SEQUENCES * config.seq_len  # bytes: enough for 16 a token
     drift = DriftConfig(
         kind="none", n_bytes=longest, domains=(domain,), concurrent=DOCUMENTS, split=SPLIT, seed=0
     )

@@ -6,18 +6,18 @@ from typing import Any
 
 from olrl.models.load import SHIPPED
 
-from .compare import OF_EACH_POLICY, OF_FIRST_POLICY, CompareConfig
+from .compare import CompareConfig
 from .entrants import ENTRANTS
 
 # Independently trained: olrl train --profile full --seed K --out runs/policies/K
-POLICIES = tuple(f"runs/policies/{seed}/policy" for seed in range(5))
+POLICIES = tuple(f"runs/policies/{seed}/policy" for seed in range(3))
 
-SIX = ("base", "fixed", "drift-reset", "hypergradient", "search-hindsight", "policy")
 MAIN = ("base", "fixed", "drift-reset", "hypergradient", "policy")  # what can be run at no great cost
-ALL = (
-    "never", *MAIN, "default", "inv-sqrt", "cosine", "wsd", "plateau", "greedy-lr", "schedule-free", "prodigy",
-    "gns-batch", "bandit", "lookahead", "pb2", "evolved", "dqn", "segment-best",
+OTHERS = (
+    "never", "default", "inv-sqrt", "cosine", "wsd", "plateau", "greedy-lr", "schedule-free", "prodigy",
+    "gns-batch", "bandit", "lookahead", "pb2", "evolved", "dqn",
 )  # fmt: skip
+MARKS = ("fixed", "segment-best")  # 0 and 1 of the score
 CONTROLS = ("untrained", "random", "replay", "shuffled", "lr-only", "window-only", "batch-only")
 SKIPPING = ("skip-random", "skip-periodic", "skip-detector")
 WRONG = (0.125, 8.0)
@@ -26,9 +26,11 @@ ALL_BASES = (0.125, 1.0, 8.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A part of the page: `entrants` at base multipliers `mults`, and `also` at `also_mults`.
+    """A part of the page: `entrants` at base multipliers `mults` on the first `streams` streams of a suite.
 
-    `settings` are (entrant, name, value), in place of an entrant's tuned ones.
+    `also` run at `also_mults` on the first `also_streams` of these, with the first `also_policies` policies.
+    `matched` run at last, trained in as many rounds as the policy was. `settings` are (entrant, name, value), in
+    place of an entrant's tuned ones. Parts of one suite, model and length share the runs they have in common.
     """
 
     name: str
@@ -41,6 +43,9 @@ class Part:
     mults: tuple[float, ...] = (1.0,)
     also: tuple[str, ...] = ()
     also_mults: tuple[float, ...] = WRONG
+    also_streams: int = 10
+    also_policies: int = 2
+    matched: tuple[str, ...] = ()
     policies: tuple[str, ...] = POLICIES[:2]
     price: float = 0.0
     settings: tuple[tuple[str, str, Any], ...] = ()
@@ -51,16 +56,22 @@ PARTS: dict[str, Part] = {
     for part in (
         Part(
             name="nano",
-            about="All entrants on the drift suite",
-            entrants=ALL,
+            about="The drift suite",
+            entrants=(*MAIN, "segment-best"),
             streams=30,
             also=MAIN,
             policies=POLICIES,
         ),
         Part(
+            name="rivals",
+            about="All other rivals on the drift suite",
+            entrants=("base", *MARKS, "policy", *OTHERS),
+            policies=POLICIES[:1],
+        ),
+        Part(
             name="nano-search",
             about="A search on the test stream itself, with hindsight",
-            entrants=("fixed", "base", "search-hindsight", "segment-best", "policy"),
+            entrants=("base", *MARKS, "search-hindsight", "policy"),
             settings=(("search-hindsight", "trials", 32),),
         ),
         Part(
@@ -68,28 +79,34 @@ PARTS: dict[str, Part] = {
             about="A wider byte-level model that no policy was trained on",
             suite="transfer",
             model="mini",
+            rounds=60,
             entrants=MAIN,
-            mults=ALL_BASES,
+            also=("base", "policy"),
+            also_streams=4,
         ),
         Part(
             name="bpe",
             about="A model with another tokenizer that no policy was trained on",
             suite="transfer",
             model="bpe",
+            rounds=60,
             entrants=MAIN,
-            mults=ALL_BASES,
+            also=("base", "policy"),
+            also_streams=4,
         ),
         Part(
             name="skip",
             about="Streams where most rounds teach nothing, and a price on training",
             suite="quiet",
-            entrants=("never", *MAIN, *SKIPPING),
+            entrants=("never", *MAIN, "unpriced"),
+            matched=SKIPPING,
             price=0.02,
         ),
         Part(
             name="controls",
             about="What of the policy does the work",
-            entrants=("base", "fixed", "segment-best", "policy", *CONTROLS),
+            entrants=("base", *MARKS, "policy", *CONTROLS),
+            policies=POLICIES[:1],
         ),
         Part(
             name="time",
@@ -108,7 +125,8 @@ def configs(part: Part, *, root: Path) -> tuple[list[CompareConfig], list[str]]:
 
     Left out are entrants that do not exist (yet), policies whose folder is missing under `root`, and with the last
     policy all that is made of one; the whole part, if its model neither ships nor is a folder. The first
-    comparison has all entrants; the second `also`, at `also_mults`.
+    comparison has all entrants but those to be matched (`matched_config` makes theirs, once the first is there);
+    the second `also`, at `also_mults`.
     """
     if part.model not in SHIPPED and not Path(part.model).is_dir():
         return [], [f"all of it: there is no model {part.model!r}"]
@@ -116,7 +134,7 @@ def configs(part: Part, *, root: Path) -> tuple[list[CompareConfig], list[str]]:
     skipped = [
         f"no policy in {folder}" for folder in part.policies if not (root / folder / "policy.json").is_file()
     ]
-    needs_policy = {*OF_EACH_POLICY, *OF_FIRST_POLICY}
+    needs_policy = {name for name, entrant in ENTRANTS.items() if entrant.policy in ("given", "shape")}
     unknown = [name for name in part.entrants if name not in ENTRANTS]
     skipped += [f"no entrant {name!r}" for name in unknown]
     if not policies:
@@ -136,8 +154,16 @@ def configs(part: Part, *, root: Path) -> tuple[list[CompareConfig], list[str]]:
         price=part.price,
     )
     also = tuple(name for name in part.also if name in there and ENTRANTS[name].uses_base)
-    more = [replace(first, controllers=also, base_lr_mult=part.also_mults)] if also else []
-    return [first, *more], skipped
+    if not also:
+        return [first], skipped
+    fewer = replace(
+        first,
+        controllers=also,
+        base_lr_mult=part.also_mults,
+        streams=min(part.also_streams, part.streams),
+        policies=first.policies[: part.also_policies],
+    )
+    return [first, fewer], skipped
 
 
 def smaller(part: Part, *, streams: int | None, rounds: int | None, model: str | None) -> Part:

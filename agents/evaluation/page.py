@@ -15,6 +15,7 @@ from olrl.analysis.score_figure import Estimate, figure_scores
 from olrl.analysis.style import save
 
 from .bootstrap import Interval
+from .compute import compute_table
 from .example import OURS
 from .headline import MAIN, PARTS
 from .pairs import Row
@@ -22,6 +23,7 @@ from .priced import priced
 from .profile import profile
 from .raw import SUFFIX, Raw, read_raw
 from .robustness import cost_of_a_wrong_base
+from .saving import saving_table
 from .summary import BEST, FIXED, base_of_row, pairs_against, summarise
 from .tables import (
     DIFFERENCES,
@@ -33,6 +35,7 @@ from .tables import (
     label,
     loss_table,
     markdown,
+    privileges_told,
     score_table,
 )
 
@@ -76,11 +79,15 @@ def _section(raw: Raw, shipped: Path) -> list[str]:
         (DIFFERENCES, difference_table(summary)),
         (KINDS, kind_table(summary)),
         (PRICED, _with_price(raw)),
+        (SAVING, _saving(raw)),
         (SCORES, score_table(summary)),
+        (COMPUTE, compute_table(_at_right_base(raw.rows))),
         (BESIDE, _beside(raw.rows)),
         ("Where the policy loses most to `fixed`", _losses_of_ours(raw.rows)),
     ):
         lines += [f"{title}.", "", *markdown(heads, rows)] if rows else []
+    privileges = privileges_told(row["controller"] for row in raw.rows)
+    lines += ["Privileges that are declared.", "", *privileges, ""] if privileges else []
     for name, text, figure in _figures(raw, summary):
         save(figure, shipped / f"{raw.part}-{name}.png", dpi=110)
         lines += [f"![{text}](results/{raw.part}-{name}.png)", ""]
@@ -106,7 +113,16 @@ def _what(raw: Raw) -> list[str]:
 
 
 PRICED = "The same with the price: loss + price × share of the budget spent × loss of `fixed`"
-BESIDE = "What else there is to a run, at the right base (means; recovery in kB after a true change)"
+BESIDE = (
+    "What else there is to a run, at the right base (means; recovery in kB after a true change; at the end, the "
+    "loss on other text of the domains that the stream has left, lower being less forgotten)"
+)
+COMPUTE = (
+    "Loss and all that it took, in cost units: training, passes for signals, shadow learners, trials, and the "
+    "tuning shared by these streams; what training a policy took comes before all of this, once. By total; `best "
+    "for as much` has the lowest loss of all that cost no more"
+)
+SAVING = "What is saved, and the policy paired with each (negative: the policy's loss is lower)"
 
 
 def _with_price(raw: Raw) -> tuple[list[str], list[list[str]]]:
@@ -115,27 +131,35 @@ def _with_price(raw: Raw) -> tuple[list[str], list[list[str]]]:
     return difference_table(summarise(rows))
 
 
+def _saving(raw: Raw) -> tuple[list[str], list[list[str]]]:
+    groups = _at_right_base(raw.rows) if raw.settings["price"] else {}
+    return saving_table(groups, budget=raw.settings["cost"]["budget"])
+
+
 def _beside(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     heads = [
         "controller",
-        "total cost",
         "tuning examples",
         "updates",
         "rounds updated",
         "recovery, kB",
+        "left domains, bits",
         "seconds",
     ]
     told = []
     for name, members in _at_right_base(rows).items():
-        recovered = [row["recovery_bytes"] for row in members if row["recovery_bytes"] is not None]
+        recovered, left = (
+            [row[field] for row in members if row[field] is not None]
+            for field in ("recovery_bytes", "forgetting_bpb")
+        )
         told.append(
             [
                 name,
-                f"{_mean(members, 'total_spent'):,.0f}",
                 f"{members[0]['tuning_examples']:,}",
                 f"{_mean(members, 'updates'):,.0f}",
                 f"{_mean(members, 'updated_share'):.0%}",
                 f"{np.mean(recovered) / 1000:.1f}" if recovered else "",
+                f"{np.mean(left):.4f}" if left else "",
                 f"{_mean(members, 'seconds'):.1f}",
             ]
         )
@@ -204,7 +228,8 @@ def _profiles(raw: Raw) -> tuple[str, str, Figure] | None:
 def _costs(raw: Raw) -> tuple[str, str, Figure] | None:
     points = {}
     for name, members in _at_right_base(raw.rows).items():
-        cost, tuning = _mean(members, "total_spent"), members[0]["tuning_examples"]
+        # trials on the stream itself are part of the run, and not of a tuning before it
+        cost, tuning = _mean(members, "total_spent"), members[0]["tuning_spent"]
         points[name] = CostPoint(
             loss_bpb=_mean(members, "loss_bpb"), cost=cost, with_tuning=cost + tuning if tuning else None
         )

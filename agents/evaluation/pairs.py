@@ -1,7 +1,7 @@
 """An entrant beside its rival, stream by stream: what every statistic starts from."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,15 +38,19 @@ class Pairs:
 
     def of_kind(self, kind: str) -> "Pairs":
         """Only the streams with one kind of drift."""
-        at = [k for k, other in enumerate(self.kinds) if other == kind]
-        return Pairs(
-            entrant=self.entrant,
-            against=self.against,
-            policies=self.policies,
-            streams=tuple(self.streams[k] for k in at),
-            kinds=(kind,) * len(at),
-            loss=self.loss[:, at],
-            rival=self.rival[at],
+        return self._at([k for k, other in enumerate(self.kinds) if other == kind])
+
+    def on(self, streams: Collection[str]) -> "Pairs":
+        """Only some of the streams."""
+        return self._at([k for k, stream in enumerate(self.streams) if stream in streams])
+
+    def _at(self, places: list[int]) -> "Pairs":
+        return replace(
+            self,
+            streams=tuple(self.streams[k] for k in places),
+            kinds=tuple(self.kinds[k] for k in places),
+            loss=self.loss[:, places],
+            rival=self.rival[places],
         )
 
 
@@ -79,6 +83,16 @@ def pair(entrant: Sequence[Row], rival: Sequence[Row]) -> Pairs:
         loss=np.array([_losses(losses, kinds, names[0], policy) for policy, losses in mine.items()]),
         rival=_losses(others, kinds, names[1], None),
     )
+
+
+def pair_policies(entrant: Sequence[Row], rival: Sequence[Row]) -> Pairs:
+    """Pair two that are both made from policies, each policy with itself, all policies' streams side by side.
+
+    So a policy's streams are resampled as streams of their own: its luck falls out of the difference.
+    """
+    both = ([{**row, "stream": f"{row['policy_seed']}: {row['stream']}", "policy_seed": None} for row in rows]
+            for rows in (entrant, rival))  # fmt: skip
+    return pair(*both)
 
 
 def _by_policy(rows: Sequence[Row]) -> dict[int | None, dict[str, list[tuple[int, float]]]]:

@@ -65,6 +65,11 @@ class Trace:
         return sum(self.spent) + self.extra_spent
 
     @property
+    def total_cost(self) -> float:
+        """The same with the passes for signals: one over an example costs what it costs in a batch, a unit."""
+        return self.total_spent + self.signal_examples
+
+    @property
     def examples(self) -> int:
         """Examples that the rounds shown trained on."""
         return sum(steps * size for steps, size in zip(self.updates, self.batch_size, strict=True))

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..rivals.tuned import tuning_spent
 from .compare import Outcome
 from .example import Example, examples_of
 from .jobs import Job
@@ -21,10 +22,10 @@ SUFFIX = ".json.gz"
 class Raw:
     """What a page needs of one part.
 
-    `rows` are the `runs` of results.json with three figures more: `total_spent` (cost units of the run with its
-    signal passes and shadow learners), `recovery_bytes` (mean bytes until recovery after a true change, None
-    without any) and `updated_share` (of rounds, 0 to 1). `settings` is what was run; `facts` are numbers about
-    the streams.
+    `rows` are the `runs` of results.json with five figures more: `total_spent` (cost units of the run with its
+    signal passes, shadow learners and trials), `tuning_spent` (those of the tuning before it), `recovery_bytes`
+    (mean bytes until recovery after a true change, None without any), `forgetting_bpb` (as in a `Trace`) and
+    `updated_share` (of rounds, 0 to 1). `settings` is what was run; `facts` are numbers about the streams.
     """
 
     part: str
@@ -57,11 +58,11 @@ def raw_of(part: str, outcomes: Sequence[Outcome], *, facts: Mapping[str, float]
 
 
 def _more(job: Job, trace: Trace) -> dict[str, Any]:
-    beside = float(trace.to_dict().get("extra_spent", 0.0))
-    signals = trace.signal_examples  # a pass over one example costs what it costs in a batch
     return {
-        "total_spent": sum(trace.spent) + beside + signals,
+        "total_spent": trace.total_cost,
+        "tuning_spent": tuning_spent(job.entrant, model=job.model),
         "recovery_bytes": recovery_bytes(trace) if job.stream.kind != "none" else None,
+        "forgetting_bpb": trace.forgetting_bpb,
         "updated_share": updated_share(trace),
     }
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from .bootstrap import Interval
-from .pairs import Pairs, Row, pair
+from .pairs import Pairs, Row, pair_policies
 from .statistics import iqm_percent
 
 
@@ -16,19 +16,14 @@ def cost_of_a_wrong_base(rows: Sequence[Row], controller: str) -> Mapping[float,
     mine = [row for row in rows if row["controller"] == controller]
     by_mult = {mult: [row for row in mine if row["base_lr_mult"] == mult] for mult in _mults(mine)}
     right = by_mult.pop(1.0, [])
-    return {mult: iqm_percent(_by_policy(wrong, right)) for mult, wrong in by_mult.items()} if right else {}
+    return {mult: iqm_percent(_both(wrong, right)) for mult, wrong in by_mult.items()} if right else {}
+
+
+def _both(wrong: Sequence[Row], right: Sequence[Row]) -> Pairs:
+    """Only what ran at the wrong base, beside the same at the right one."""
+    ran = {(row["policy_seed"], row["stream"]) for row in wrong}
+    return pair_policies(wrong, [row for row in right if (row["policy_seed"], row["stream"]) in ran])
 
 
 def _mults(rows: Sequence[Row]) -> list[float]:
     return sorted({row["base_lr_mult"] for row in rows})
-
-
-def _by_policy(wrong: Sequence[Row], right: Sequence[Row]) -> Pairs:
-    """All policies' streams side by side, each policy beside itself.
-
-    So a policy's streams are resampled as streams of their own: what is compared is a policy with itself, and its
-    luck falls out of the difference.
-    """
-    both = ([{**row, "stream": f"{row['policy_seed']}: {row['stream']}", "policy_seed": None} for row in rows]
-            for rows in (wrong, right))  # fmt: skip
-    return pair(*both)

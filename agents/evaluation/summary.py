@@ -39,7 +39,12 @@ def base_of_row(row: Row) -> float | None:
 
 
 def pairs_against(members: Sequence[Row], rows: Sequence[Row]) -> Pairs | None:
-    """One entrant's rows paired with its rival's among `rows`; None where no rival took part."""
+    """One entrant's rows paired with its rival's among `rows`, on the streams that the entrant ran on.
+
+    None where no rival took part.
+    """
+    streams = {row["stream"] for row in members}
+    rows = [row for row in rows if row["stream"] in streams]
     rival = [row for row in rows if row["controller"] == FIXED]
     if not rival:
         mults = sorted({row["base_lr_mult"] for row in rows if row["controller"] == BASE})
@@ -98,7 +103,7 @@ def _of_kind(members: Sequence[Row], kind: str, pairs: Pairs | None, best: Pairs
     mine = None if pairs is None else pairs.of_kind(kind)
     score: Interval | None = None
     if mine is not None and best is not None and kind != STILL:
-        score = normalised_score(mine, best.of_kind(kind))
+        score = normalised_score(mine, best.of_kind(kind).on(mine.streams))
     return {
         "loss_bpb": _means(members)["loss_bpb"],
         "streams": len({row["stream"] for row in members}),

@@ -1,8 +1,9 @@
 """A comparison as tables: losses and cost, and differences with their intervals."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..rivals.entrant import PRIVILEGES
 from .entrants import ENTRANTS
 
 Entry = Mapping[str, Any]
@@ -14,8 +15,14 @@ SCORES = "Normalised score (95 % interval): 0 is fixed, 1 the best constant of e
 
 
 def loss_table(summary: Sequence[Entry], mults: Sequence[float]) -> tuple[list[str], Rows]:
-    """Heads and rows: loss of each entrant, one column a base multiplier; mean cost of a run; runs lost."""
-    heads = ["controller", *(f"base lr x{mult:g}" for mult in mults), "spent", "diverged"]
+    """Heads and rows: loss of each entrant, one column a base multiplier; mean cost of a run; runs lost.
+
+    Where some bases were tried on fewer streams, the heads say on how many: such means are of other streams.
+    """
+    counts = {mult: _most_streams(summary, mult) for mult in mults}
+    uneven = len(set(counts.values())) > 1
+    columns = [f"base lr x{mult:g}" + (f" ({counts[mult]} streams)" if uneven else "") for mult in mults]
+    heads = ["controller", *columns, "spent", "diverged"]
     rows: Rows = []
     for name in dict.fromkeys(entry["controller"] for entry in summary):
         mine = [entry for entry in summary if entry["controller"] == name]
@@ -24,6 +31,12 @@ def loss_table(summary: Sequence[Entry], mults: Sequence[float]) -> tuple[list[s
         spent = sum(entry["spent"] for entry in mine) / len(mine)
         rows.append([name, *cells, f"{spent:,.0f}", str(sum(entry["diverged"] for entry in mine))])
     return heads, rows
+
+
+def _most_streams(summary: Sequence[Entry], mult: float) -> int:
+    """Streams that entrants ran on from this base; of those that use none, where there is no other."""
+    counts: list[int] = [entry["streams"] for entry in summary if entry["base_lr_mult"] == mult]
+    return max(counts or [entry["streams"] for entry in summary])
 
 
 def difference_table(summary: Sequence[Entry]) -> tuple[list[str], Rows]:
@@ -72,6 +85,20 @@ def score_table(summary: Sequence[Entry]) -> tuple[list[str], Rows]:
         for entry in summary
     ]
     return ["controller", *kinds], rows if kinds else []
+
+
+def privileges_told(names: Iterable[str]) -> list[str]:
+    """A line for each privilege that some of these entrants take.
+
+    >>> privileges_told(["base", "wsd", "cosine"])
+    ['- *horizon* (knows how many rounds there will be): `wsd`, `cosine`']
+    """
+    known = [ENTRANTS[name] for name in dict.fromkeys(names) if name in ENTRANTS]
+    takers = {
+        privilege: [f"`{entrant.name}`" for entrant in known if privilege in entrant.privileges]
+        for privilege in PRIVILEGES
+    }
+    return [f"- *{name}* ({PRIVILEGES[name]}): {', '.join(of)}" for name, of in takers.items() if of]
 
 
 def label(entry: Entry) -> str:

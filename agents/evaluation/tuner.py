@@ -45,12 +45,14 @@ class TuningConfig:
 class Trial:
     """Settings and their mean prequential loss over all streams and bases, bits a byte.
 
-    `examples` were trained on in it, by shadow learners and in searches of the rival's own too.
+    `examples` were trained on in it, by shadow learners and in searches of the rival's own too; `spent` are the
+    cost units of all that, passes for signals included.
     """
 
     settings: Settings
     loss_bpb: float
     examples: int
+    spent: float
 
 
 class Tuner:
@@ -98,6 +100,7 @@ class Tuner:
             settings=settings,
             loss_bpb=float(np.mean([trace.mean_loss_bpb for trace in traces])),
             examples=sum(trace.examples + trace.shadow_examples + trace.trial_examples for trace in traces),
+            spent=sum(trace.total_cost for trace in traces),
         )
 
     def _jobs(self, settings: Settings) -> list[Job]:
@@ -156,6 +159,7 @@ def record(trials: Sequence[Trial], config: TuningConfig, *, path: Path) -> None
         "settings": found.settings,
         "loss_bpb": found.loss_bpb,
         "tuning_examples": sum(trial.examples for trial in trials),
+        "tuning_spent": sum(trial.spent for trial in trials),
         "tuned_on": asdict(config),
         "trials": [asdict(trial) for trial in trials],
     }

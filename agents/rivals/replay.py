@@ -66,6 +66,8 @@ class _ReplayEntrant(Entrant):
             trace,
             trial_examples=sum(recorded.examples for recorded in traces),
             extra_spent=sum(recorded.total_spent for recorded in traces),
+            signal_examples=trace.signal_examples
+            + sum(recorded.signal_examples + config.chunk * len(recorded.lr) for recorded in traces),
         )
 
 

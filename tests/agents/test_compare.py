@@ -318,7 +318,7 @@ def test_policies_that_results_could_not_tell_apart_are_refused(
 def test_a_search_on_the_stream_itself_owns_up_to_its_trials() -> None:
     config = CompareConfig(controllers=("search-hindsight",), streams=1, rounds=3, model="femto")
     model = load_model("femto")
-    [job] = plan_jobs(config, model, base_of(config, model), fingerprint="")  # one: it uses no base
+    [job] = plan_jobs(config, model, base_of(config, model))  # one: it uses no base
     job = replace(job, settings=(("trials", 3),))
     trace = run_job(job)
     outcome = Outcome(

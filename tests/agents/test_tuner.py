@@ -14,7 +14,7 @@ def tuner(name: str, cache: Path, config: TuningConfig = CONFIG) -> Tuner:
 
 
 def test_the_earliest_of_equal_trials_is_best() -> None:
-    first, second = (Trial(settings={"lr": lr}, loss_bpb=1.0, examples=1) for lr in (1.0, 2.0))
+    first, second = (Trial(settings={"lr": lr}, loss_bpb=1.0, examples=1, spent=5.0) for lr in (1.0, 2.0))
     assert best([first, second]) is first
 
 
@@ -23,6 +23,8 @@ def test_a_trial_counts_the_examples_it_has_seen(tmp_path: Path) -> None:
     small = {"lr": 1e-3, "batch_size": 2, "window": 1}
     # a budget of 64 units holds 10 updates of 4 + 2, and the one of 4 + 64 that is always allowed
     assert fixed.trial(small).examples == 4 * 10 * 2
+    # four probes in every round but the first
+    assert fixed.trial(small).spent == 4 * 10 * (4 + 2) + 3 * 4
     assert fixed.trial({**small, "batch_size": 64}).examples == 4 * 1 * 64
 
 
@@ -51,6 +53,7 @@ def test_a_tuning_that_was_stopped_goes_on_and_is_recorded_whole(tmp_path: Path)
     assert len(written["trials"]) == 4
     assert written["loss_bpb"] == min(trial["loss_bpb"] for trial in written["trials"])
     assert written["tuning_examples"] == sum(trial.examples for trial in long)
+    assert written["tuning_spent"] == sum(trial.spent for trial in long) > written["tuning_examples"]
     assert written["tuned_on"]["model"] == "femto"
 
 

@@ -28,7 +28,8 @@ def test_imports_are_followed_through_the_upper_rooms_and_a_circle_ends(tmp_path
 def test_an_entrant_depends_on_its_own_code_and_on_no_training_or_other_rival(name: str) -> None:
     found = names_of(name)
     assert not [place for place in found if place.startswith(("hindsight/", "envs/"))]
-    assert {place for place in found if place.startswith("ppo/")} <= {"ppo/lean.py"}  # how an untrained one leans
+    trained_by = {place for place in found if place.startswith("ppo/")}
+    assert trained_by <= {"ppo/lean.py"}  # how an untrained one leans
     others = {f"rivals/{other.replace('-', '_')}.py" for other in ENTRANTS if other != name}
     assert found & others <= ({"rivals/policy.py"} if name == "default" else set())
     rules = {f"control/{other.replace('-', '_')}.py" for other in CONTROLLERS if other != name}

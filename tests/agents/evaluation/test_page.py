@@ -42,7 +42,17 @@ RAW = Raw(
         "base": {"lr": 1e-3, "batch_size": 2, "window": 1},
     },
     facts={"quiet rounds": 0.87},
-    rows=[{**r, "total_spent": r["spent"], "recovery_bytes": 900.0, "updated_share": 1.0} for r in RUNS],
+    rows=[
+        {
+            **r,
+            "total_spent": r["spent"],
+            "tuning_spent": 3.0 * r["tuning_examples"],
+            "recovery_bytes": 900.0,
+            "forgetting_bpb": None if r["stream"] == "a" else 2.5,
+            "updated_share": 1.0,
+        }
+        for r in RUNS
+    ],
     examples=[EXAMPLE],
     versions={"olrl": "0.1.0"},
     corpus_sha256="abc",
@@ -76,6 +86,31 @@ def test_the_page_shows_every_figure_it_made_and_where_the_policy_loses(tmp_path
     # half the budget of 6 × 20 costs 5 % of fixed's loss: 3 of 2.1, 5 of 4.2, 4 of 3.15
     assert "| never | fixed | +29.63 [+19.05, +42.86] |" in page
     assert "2 independently trained policies" in page
+
+
+def test_what_a_run_took_is_told_with_its_tuning_and_no_trial_twice(tmp_path: Path) -> None:
+    searched = [
+        {**dict(row), "controller": "search-hindsight", "total_spent": 900.0, "tuning_examples": 500}
+        | {"tuning_spent": 0.0, "loss_bpb": 2.0}
+        for row in RAW.rows
+        if row["controller"] == "fixed"
+    ]
+    write_raw(replace(RAW, rows=[*RAW.rows, *searched]), tmp_path / "results")
+    page = write_page(tmp_path).read_text(encoding="utf-8")
+    # 3,000 units of tuning over three streams
+    assert "| fixed | 3.0000 | 60 | 1,000 | 1,060 | search-hindsight |" in page
+    assert "| search-hindsight | 2.0000 | 900 | 0 | 900 | itself |" in page
+    assert "| never | 4.0000 | 0 | 0 | 0 | itself |" in page
+    assert "- *change points* (knows when the stream changes): `segment-best`" in page
+    assert "| policy | 0 | 10 | 100% | 0.9 | 2.5000 | 0.5 |" in page  # of two streams that left a domain
+
+
+def test_the_policy_is_paired_with_who_trained_as_much(tmp_path: Path) -> None:
+    write_raw(RAW, tmp_path / "results")
+    page = write_page(tmp_path).read_text(encoding="utf-8")
+    # half the budget of 6 × 20; of 1.8 / 3, 4.4 / 5 and 2.9 / 4, twice each, the lowest and highest are dropped
+    assert "| never | 4.0000 | 100% | 100% | -26.75 [-40.00, -12.00] | 100% [100%, 100%] |" in page
+    assert "| policy | 3.0333 | 100% | 50% |  |  |" in page
 
 
 def test_a_part_with_few_runs_has_a_page_too(tmp_path: Path) -> None:

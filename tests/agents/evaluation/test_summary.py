@@ -67,6 +67,18 @@ def test_tables_say_which_base_an_entrant_started_from() -> None:
     assert [line[0] for line in score_table(summary)[1]] == [label(entry) for entry in summary]
 
 
+def test_a_base_that_was_tried_on_fewer_streams_is_compared_on_those() -> None:
+    wrong = rows("policy", {"a": 1.5}, policy_seed=0, base_lr_mult=8.0)
+    summary = summarise([*FIXED, *BEST, *POLICIES, *wrong])
+    [entry] = [entry for entry in summary if entry["base_lr_mult"] == 8.0]
+    assert entry["against"]["iqm_percent"]["value"] == pytest.approx(-25.0)
+    assert entry["kinds"]["abrupt"]["score"]["value"] == pytest.approx(1.0)
+    heads, _ = loss_table(summary, [1.0, 8.0])
+    assert heads[1:3] == ["base lr x1 (3 streams)", "base lr x8 (1 streams)"]
+    found = cost_of_a_wrong_base([*POLICIES, *wrong], "policy")
+    assert found[8.0].value == pytest.approx(100 * (1.5 - 1.8) / 1.8)
+
+
 def test_a_table_without_rows_is_not_drawn() -> None:
     assert markdown(["a"], []) == []
 

@@ -5,14 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from olrl.agents.evaluation.jobs import StreamRef, run_job
 from olrl.agents.ppo.lean import STAY_BIAS, UPDATE_BIAS
+from olrl.agents.rivals.random_actions import RandomActions
 from olrl.agents.rivals.replay import mean_decisions
 from olrl.agents.rivals.shuffled import BOOKKEEPING, Shuffled
 from olrl.agents.rivals.untrained import untrained
+from olrl.control.actions import Moves, action_coding
+from olrl.control.coding import Decisions
 from olrl.control.constant import Constant
-from olrl.control.decision import Decision
+from olrl.control.decision import Base, Decision
 from olrl.control.policy import load_policy
 from olrl.monitor.signals import Signals
 from tests.agents.rivals.runs import BASE, STREAM, job, run
@@ -24,8 +28,8 @@ KNOBS = ("lr", "batch_size", "window")
 
 @pytest.fixture
 def lively(tmp_path: Path) -> str:
-    """A policy that moves every knob."""
-    return str(untrained_policy(tmp_path / "policy", seed=3))
+    """A policy that moves every knob, and trains in about half of the rounds."""
+    return str(untrained_policy(tmp_path / "policy", seed=9))
 
 
 @pytest.mark.parametrize(
@@ -67,6 +71,30 @@ def test_random_actions_use_every_knob_and_skip_half(lively: str) -> None:
     trace = run("random", rounds=35, policy=lively)
     assert all(len(set(getattr(trace, knob))) > 2 for knob in KNOBS)
     assert 8 <= sum(trace.update) <= 27
+
+
+def test_random_actions_choose_every_action_of_a_head_equally_often() -> None:
+    coding = action_coding("moves")
+    controller = RandomActions(base=Base(lr=1.0), coding=coding, seed=1)
+    seen: list[NDArray[np.int64]] = []
+
+    def note(state: object, actions: NDArray[np.int64], signals: object = None) -> Decisions:
+        seen.append(actions[0])
+        return Moves.apply(coding, coding.start_at([BASE]), actions)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coding, "apply", note)
+        for k in range(3000):
+            controller.decide(usual(k))
+    for head, choices in zip(np.stack(seen).T, coding.nvec, strict=True):
+        np.testing.assert_allclose(np.bincount(head) / 3000, np.full(choices, 1 / choices), atol=0.03)
+
+
+def test_unpriced_is_the_policy_at_no_price_though_the_run_has_one(lively: str) -> None:
+    priced = replace(job("unpriced", rounds=12, policy=lively), price=0.5)
+    free = job("policy", rounds=12, policy=lively)
+    assert run_job(priced).loss_bpb == run_job(free).loss_bpb
+    assert run_job(replace(free, price=0.5)).loss_bpb != run_job(free).loss_bpb
 
 
 def test_untrained_has_the_shape_of_the_policy_and_stays() -> None:

@@ -1,0 +1,58 @@
+"""What a policy saves where training has a price, and what that costs it in loss."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+import numpy as np
+
+from ..rivals.registry import ENTRANTS
+from .pairs import Pairs, Row, pair, pair_policies
+from .statistics import improvement, iqm_percent
+from .tables import with_interval
+
+OURS = "policy"
+
+
+def against_policy(groups: Mapping[str, Sequence[Row]], name: str) -> Pairs | None:
+    """The policy paired with another entrant, stream by stream; one that is made from policies with its own.
+
+    None for itself, and where one of the two did not run on the other's streams.
+    """
+    mine, theirs = groups.get(OURS, ()), groups.get(name, ())
+    if name == OURS or {row["stream"] for row in mine} != {row["stream"] for row in theirs}:
+        return None
+    return (pair_policies if _by_policy(name) else pair)(mine, theirs)
+
+
+def _by_policy(name: str) -> bool:
+    return name in ENTRANTS and ENTRANTS[name].policy == "given"
+
+
+def unspent_share(rows: Sequence[Row], *, budget: float) -> float:
+    """Mean share of the budget that was left unspent, `budget` units a round.
+
+    >>> unspent_share([{"spent": 160.0, "rounds": 10}], budget=64.0)
+    0.75
+    """
+    return 1 - float(np.mean([row["spent"] / (budget * row["rounds"]) for row in rows]))
+
+
+def saving_table(groups: Mapping[str, Sequence[Row]], *, budget: float) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows: what every entrant trained and spent, and the loss of the policy beside its own."""
+    heads = ["controller", "loss", "rounds trained", "budget unspent", "policy against, %", "better on"]
+    if OURS not in groups:
+        return heads, []
+    told = []
+    for name, rows in groups.items():
+        pairs = against_policy(groups, name)
+        told.append(
+            [
+                name,
+                f"{np.mean([row['loss_bpb'] for row in rows]):.4f}",
+                f"{np.mean([row['updated_share'] for row in rows]):.0%}",
+                f"{unspent_share(rows, budget=budget):.0%}",
+                "" if pairs is None else with_interval(asdict(iqm_percent(pairs)), "+.2f"),
+                "" if pairs is None else with_interval(asdict(improvement(pairs)), ".0%"),
+            ]
+        )
+    return heads, told
