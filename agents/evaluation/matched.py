@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from olrl.control.skip_random import share_that_trains
 
 from .compare import CompareConfig, Outcome, compare
 from .jobs import TRAINING_SEED
@@ -13,6 +16,9 @@ from .recovery import updated_share
 DETECTOR = "skip-detector"
 TRAINING_STREAMS = 4
 MOST_ROUNDS = 64  # that a detector trains after a change
+# How far the loss of a chunk must lie above the mean: at 5 % a detector trains on the noise of nano's chunks (half of
+# the rounds of `quiet` with 2 rounds after each rise, on three streams), at 15 % on what is left of it.
+RISE = 0.15
 
 
 def trained_share(outcome: Outcome, name: str) -> float:
@@ -28,14 +34,23 @@ def matched_config(
 ) -> CompareConfig:
     """The comparison of `names` on the same streams, at the share of rounds that the entrant `to` was trained in.
 
-    `skip-periodic` and `skip-random` are told the share. What a detector will train cannot be told: how many rounds
-    it trains after a change is chosen such that its share on training streams of the suite is nearest.
+    `skip-periodic` is told the share, `skip-random` one at which its draws come to as many rounds. What a detector
+    will train cannot be told: how many rounds it trains after a change is chosen such that its share on training
+    streams of the suite is nearest.
     """
     config = outcome.config
     share = max(trained_share(outcome, to), 1 / config.rounds)
-    settings = [(name, "share", share) for name in names if name != DETECTOR]
-    if DETECTOR in names:
-        settings.append((DETECTOR, "rounds", detector_rounds(share, config, cache=cache)))
+    settings: list[tuple[str, str, Any]] = []
+    for name in names:
+        if name == DETECTOR:
+            settings.append((name, "rounds", detector_rounds(share, config, cache=cache)))
+            settings.append((name, "rise", RISE))
+        elif name == "skip-random":
+            count = round(share * config.rounds)
+            drawn = share_that_trains(count, rounds=config.rounds, seed=config.seed)
+            settings.append((name, "share", drawn))
+        else:
+            settings.append((name, "share", share))
     return replace(config, controllers=names, settings=tuple(settings))
 
 
@@ -46,7 +61,7 @@ def detector_rounds(share: float, config: CompareConfig, *, cache: Path) -> int:
         tried = replace(
             config,
             controllers=(DETECTOR,),
-            settings=((DETECTOR, "rounds", rounds),),
+            settings=((DETECTOR, "rounds", rounds), (DETECTOR, "rise", RISE)),
             split="train",
             streams=TRAINING_STREAMS,
             seed=TRAINING_SEED,

@@ -25,6 +25,19 @@ class SkipRandomSettings:
             raise ValueError(f"seed must be at least 0, not {self.seed!r}")
 
 
+def share_that_trains(count: int, *, rounds: int, seed: int) -> float:
+    """The share at which exactly `count` of the first `rounds` rounds train, 1 ≤ count ≤ rounds.
+
+    >>> signals = Signals(lr=1e-3, batch_size=8, window=8)
+    >>> settings = SkipRandomSettings(share=share_that_trains(30, rounds=100, seed=5), seed=5)
+    >>> controller = SkipRandom(base=Base(lr=1e-3), settings=settings)
+    >>> sum(controller.decide(signals).update for _ in range(100))
+    30
+    """
+    luck = sorted(float(uniforms(seed, _KEY, k)[0]) for k in range(rounds))
+    return (luck[count - 1] + luck[count]) / 2 if count < rounds else 1.0
+
+
 class SkipRandom(Controller):
     """The base configuration in rounds drawn by (seed, round), and no training in the others.
 
