@@ -16,8 +16,8 @@ from .recovery import updated_share
 DETECTOR = "skip-detector"
 TRAINING_STREAMS = 4
 MOST_ROUNDS = 64  # that a detector trains after a change
-# How far the loss of a chunk must lie above the mean: at 5 % a detector trains on the noise of nano's chunks (half of
-# the rounds of `quiet` with 2 rounds after each rise, on three streams), at 15 % on what is left of it.
+# How far the loss of a chunk must lie above the mean: at 5 % a detector trains on the noise of nano's chunks (half
+# of the rounds of `quiet` with 2 rounds after each rise, on three streams), at 15 % on what is left of it.
 RISE = 0.15
 
 

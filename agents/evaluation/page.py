@@ -1,30 +1,20 @@
 """The results page: one section a part, made from the raw results that ship."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from olrl.analysis.cost_figure import CostPoint, figure_cost
-from olrl.analysis.profile_figure import figure_profiles
-from olrl.analysis.robustness_figure import figure_robustness
-from olrl.analysis.score_figure import Estimate, figure_scores
 from olrl.analysis.style import save
 
-from .bootstrap import Interval
 from .compute import compute_table
-from .example import OURS
-from .headline import MAIN, PARTS
+from .headline import PARTS
+from .page_figures import figures_of
 from .pairs import Row
 from .priced import priced
-from .profile import profile
 from .raw import SUFFIX, Raw, read_raw
-from .robustness import cost_of_a_wrong_base
 from .saving import saving_table
-from .summary import BEST, FIXED, base_of_row, pairs_against, summarise
+from .summary import FIXED, at_right_base, pairs_against, summarise
 from .tables import (
     DIFFERENCES,
     KINDS,
@@ -32,14 +22,12 @@ from .tables import (
     SCORES,
     difference_table,
     kind_table,
-    label,
     loss_table,
     markdown,
     privileges_told,
     score_table,
 )
 
-IN_EXAMPLES = ("never", *MAIN, BEST)  # more curves would be a tangle
 WORST = 5
 INTRO = """# Results
 
@@ -81,14 +69,14 @@ def _section(raw: Raw, shipped: Path) -> list[str]:
         (PRICED, _with_price(raw)),
         (SAVING, _saving(raw)),
         (SCORES, score_table(summary)),
-        (COMPUTE, compute_table(_at_right_base(raw.rows))),
+        (COMPUTE, compute_table(at_right_base(raw.rows))),
         (BESIDE, _beside(raw.rows)),
         ("Where the policy loses most to `fixed`", _losses_of_ours(raw.rows)),
     ):
         lines += [f"{title}.", "", *markdown(heads, rows)] if rows else []
     privileges = privileges_told(row["controller"] for row in raw.rows)
     lines += ["Privileges that are declared.", "", *privileges, ""] if privileges else []
-    for name, text, figure in _figures(raw, summary):
+    for name, text, figure in figures_of(raw, summary):
         save(figure, shipped / f"{raw.part}-{name}.png", dpi=110)
         lines += [f"![{text}](results/{raw.part}-{name}.png)", ""]
     return lines
@@ -132,7 +120,7 @@ def _with_price(raw: Raw) -> tuple[list[str], list[list[str]]]:
 
 
 def _saving(raw: Raw) -> tuple[list[str], list[list[str]]]:
-    groups = _at_right_base(raw.rows) if raw.settings["price"] else {}
+    groups = at_right_base(raw.rows) if raw.settings["price"] else {}
     return saving_table(groups, budget=raw.settings["cost"]["budget"])
 
 
@@ -147,7 +135,7 @@ def _beside(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
         "seconds",
     ]
     told = []
-    for name, members in _at_right_base(rows).items():
+    for name, members in at_right_base(rows).items():
         recovered, left = (
             [row[field] for row in members if row[field] is not None]
             for field in ("recovery_bytes", "forgetting_bpb")
@@ -168,7 +156,7 @@ def _beside(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
 
 def _losses_of_ours(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """The streams on which the policy does worst, mean over policies, at the right base."""
-    groups = _at_right_base(rows)
+    groups = at_right_base(rows)
     heads = ["stream", "kind", "policy", FIXED, "difference, %"]
     pairs = pairs_against(groups["policy"], rows) if "policy" in groups else None
     if pairs is None:
@@ -181,96 +169,5 @@ def _losses_of_ours(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     ]
 
 
-def _figures(raw: Raw, summary: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, Figure]]:
-    """Name, alternative text and figure, of those that the part has the runs for."""
-    found = [_scores(summary), _profiles(raw), _costs(raw), _robustness(raw)]
-    examples = [
-        (f"{example.kind}", f"losses and decisions, {example.title}", example.figure(entrants=IN_EXAMPLES))
-        for example in raw.examples
-    ]
-    return [figure for figure in found if figure is not None] + examples
-
-
-def _scores(summary: Sequence[Mapping[str, Any]]) -> tuple[str, str, Figure] | None:
-    scores = {
-        label(entry): {kind: _estimate(of["score"]) for kind, of in entry["kinds"].items() if of["score"]}
-        for entry in summary
-        if entry["controller"] not in (FIXED, BEST, "never") and entry["base_lr_mult"] in (None, 1.0)
-    }
-    ranked = sorted(
-        (name for name, of in scores.items() if of),
-        key=lambda name: -float(np.mean([estimate.value for estimate in scores[name].values()])),
-    )
-    if not ranked:
-        return None
-    title = "Share of what control by segment can gain (normalised score, 95 % intervals; right base rate)"
-    figure = figure_scores({name: scores[name] for name in ranked}, title=title, highlight=OURS)
-    return "scores", title, figure
-
-
-def _profiles(raw: Raw) -> tuple[str, str, Figure] | None:
-    groups = _at_right_base(raw.rows)
-    if FIXED not in groups:
-        return None
-    pairs = {
-        name: pairs_against(groups[name], raw.rows)
-        for name in (*MAIN, BEST, "search-hindsight", *OURS)
-        if name in groups and name != FIXED
-    }
-    reach = [float(np.quantile(np.abs(of.percent), 0.98)) for of in pairs.values() if of is not None]
-    limit = math.ceil(max([1.0, *reach]))
-    grid = np.linspace(-limit, limit, 241)
-    profiles = {name: profile(found, grid) for name, found in pairs.items() if found is not None}
-    title = "Share of streams on which the loss is at most so much above that of fixed"
-    return "profiles", title, figure_profiles(grid, profiles, rival=FIXED, title=title, highlight=OURS)
-
-
-def _costs(raw: Raw) -> tuple[str, str, Figure] | None:
-    points = {}
-    for name, members in _at_right_base(raw.rows).items():
-        # trials on the stream itself are part of the run, and not of a tuning before it
-        cost, tuning = _mean(members, "total_spent"), members[0]["tuning_spent"]
-        points[name] = CostPoint(
-            loss_bpb=_mean(members, "loss_bpb"), cost=cost, with_tuning=cost + tuning if tuning else None
-        )
-    if not any(point.cost > 0 for point in points.values()):
-        return None
-    title = "Loss against cost, with signal passes and shadow learners"
-    return "costs", title, figure_cost(points, title=title, highlight=OURS)
-
-
-def _robustness(raw: Raw) -> tuple[str, str, Figure] | None:
-    names = [
-        name for name in dict.fromkeys(row["controller"] for row in raw.rows)
-        if any(row["controller"] == name and base_of_row(row) not in (None, 1.0) for row in raw.rows)
-    ]  # fmt: skip
-    costs = {
-        name: {mult: _estimate_of(found) for mult, found in cost_of_a_wrong_base(raw.rows, name).items()}
-        for name in names
-    }
-    costs = {name: of for name, of in costs.items() if of}
-    if not costs:
-        return None
-    title = "What a wrong base learning rate costs"
-    return "robustness", title, figure_robustness(costs, title=title, highlight=OURS)
-
-
-def _at_right_base(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Rows of each entrant at multiplier 1, or at any for one that uses no base."""
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        if base_of_row(row) in (None, 1.0):
-            groups.setdefault(row["controller"], []).append(row)
-    return groups
-
-
 def _mean(rows: Sequence[Row], field: str) -> float:
     return float(np.mean([row[field] for row in rows]))
-
-
-def _estimate(found: dict[str, float]) -> Estimate:
-    return Estimate(value=found["value"], low=found["low"], high=found["high"])
-
-
-def _estimate_of(found: Interval) -> Estimate:
-    return Estimate(value=found.value, low=found.low, high=found.high)

@@ -38,6 +38,15 @@ def base_of_row(row: Row) -> float | None:
     return None if controller is not None and not controller.uses_base else row["base_lr_mult"]
 
 
+def at_right_base(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows of each entrant at multiplier 1, or at any for one that uses no base."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        if base_of_row(row) in (None, 1.0):
+            groups.setdefault(row["controller"], []).append(row)
+    return groups
+
+
 def pairs_against(members: Sequence[Row], rows: Sequence[Row]) -> Pairs | None:
     """One entrant's rows paired with its rival's among `rows`, on the streams that the entrant ran on.
 
