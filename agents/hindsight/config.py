@@ -16,7 +16,7 @@ class HindsightConfig:
     switch_rate, switch_others: per cent that a move of the rate, or of batch size or window, is charged. The costs
         of constant runs do not tell what going to and fro costs a learner, and most choices cost nearly the same:
         without a charge the policy wanders.
-    steps, batch_size, learning_rate, weight_decay: of AdamW, anew from the stage's initial weights in each leg.
+    steps, batch_size, learning_rate, weight_decay: of AdamW, anew in each leg; weights go on from the leg before.
     entropy: per cent of loss that a choice may cost more and still be taken e times less often.
     noise: standard deviation of noise added to observations, which are about 1 in size.
     """
