@@ -130,8 +130,8 @@ def tune(tuner: Tuner, *, trials: int, told: Callable[[Trial], None] = lambda tr
     """Trials of an entrant's settings, its own first, then as its search proposes; `told` hears of each.
 
     Trials come one after the other, each to be learned from, and their runs in parallel. The seed of the tuning
-    decides the proposals, so that one which was stopped makes the same again, out of the cache. ValueError for an
-    entrant with nothing to tune.
+    decides the proposals, so that one which was stopped makes the same again, out of the cache. A search that is
+    through makes fewer. ValueError for an entrant with nothing to tune.
     """
     search = ENTRANTS[tuner.entrant].search(seed=tuner.config.seed)
     if search is None:
@@ -140,8 +140,8 @@ def tune(tuner: Tuner, *, trials: int, told: Callable[[Trial], None] = lambda tr
         raise ValueError(f"trials must be at least 1, not {trials!r}")
     made = [tuner.trial(tuner.own_settings())]
     told(made[0])
-    while len(made) < trials:
-        made.append(tuner.trial(search.ask()))
+    while len(made) < trials and (settings := search.ask()) is not None:
+        made.append(tuner.trial(settings))
         search.tell(made[-1].loss_bpb)
         told(made[-1])
     return made

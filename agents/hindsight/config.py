@@ -13,7 +13,10 @@ class HindsightConfig:
     horizon: rounds after a decision over which its cost is counted.
     commitment: weight of what a choice itself costs over the horizon, beside the best that can still be reached
         by going on in its direction; 1 would never take two steps where the first one alone does not pay.
-    steps, batch_size, learning_rate, weight_decay: of AdamW, anew from the stage's initial weights in each leg.
+    switch_rate, switch_others: per cent that a move of the rate, or of batch size or window, is charged. The costs
+        of constant runs do not tell what going to and fro costs a learner, and most choices cost nearly the same:
+        without a charge the policy wanders.
+    steps, batch_size, learning_rate, weight_decay: of AdamW, anew in each leg; weights go on from the leg before.
     entropy: per cent of loss that a choice may cost more and still be taken e times less often.
     noise: standard deviation of noise added to observations, which are about 1 in size.
     """
@@ -24,6 +27,8 @@ class HindsightConfig:
     explore: float = 0.1
     horizon: int = 12
     commitment: float = 0.15
+    switch_rate: float = 1.0
+    switch_others: float = 3.0
     steps: int = 3000
     batch_size: int = 512
     learning_rate: float = 2e-3
@@ -40,6 +45,9 @@ class HindsightConfig:
         for name in ("explore", "commitment"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)!r}")
+        for name in ("switch_rate", "switch_others", "weight_decay", "noise"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)!r}")
         for name in ("learning_rate", "entropy"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)!r}")

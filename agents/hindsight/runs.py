@@ -23,8 +23,8 @@ Floats = NDArray[np.float64]
 Act = Callable[[NDArray[np.float32]], NDArray[np.int64]]
 
 RATE_OCTAVES = np.arange(-4.0, 5.0)  # of the tuned rate
-BATCHES = (1, 2, 8, 64)
-WINDOW_POSITIONS = (0, 2, 4, 7)
+BATCHES = (1, 4, 32)
+WINDOW_POSITIONS = (0, 3, 7)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +33,9 @@ class StreamRuns:
 
     The first `len(constants(fixed))` are the constant ones, in that order; `loss` has one column more than there
     were decisions. Where a learner stands *before* a decision: `octaves` of the tuned rate, `log_batch` (log2 of
-    the batch size), `window` (position on its ladder). `price` and `share` (of the budget that the updates of a
-    round spend at the tuned batch size) are of the whole run.
+    the batch size), `window` (position on its ladder). `spent` is the share of its budget that the round then
+    spent. `price` and `share` (of the budget that the updates of a round spend at the tuned batch size) are of the
+    whole run.
     """
 
     observations: NDArray[np.float32]  # (n, T, F)
@@ -42,6 +43,7 @@ class StreamRuns:
     octaves: Floats  # (n, T)
     log_batch: Floats  # (n, T)
     window: Floats  # (n, T)
+    spent: Floats  # (n, T)
     price: Floats  # (n,)
     share: Floats  # (n,)
 
@@ -101,7 +103,7 @@ class HindsightRunner:
         loops.begin(every, rounds, [base.weight_decay for base in bases])
         features, standing = FeatureExtractor.for_bases(bases), coding.start_at(bases)
         decisions = coding.apply(standing.copy(), coding.stay(standing))  # the bases, in force at first
-        observed, losses, states = [], [], []
+        observed, losses, states, spent = [], [], [], []
         for t in range(config.rounds + 1):
             signals = batch_signals(loops.observe(every))
             losses.append(signals["loss_nats"].copy())
@@ -111,7 +113,10 @@ class HindsightRunner:
             states.append(self._state(decisions))
             actions = self._explored(act(observed[-1]), coding, rng)
             decisions = self._held(coding.apply(standing, actions, signals))
-            loops.train(decisions)
+            records = loops.train(decisions)
+            spent.append(
+                [record.spent / one.cost.budget for record, one in zip(records, loops_of, strict=True)]
+            )
         octaves, log_batch, window = np.array(states).transpose(1, 2, 0)
         share = [one.cost.spent(self._fixed.batch_size) / one.cost.budget for one in loops_of]
         return StreamRuns(
@@ -120,6 +125,7 @@ class HindsightRunner:
             octaves=octaves,
             log_batch=log_batch,
             window=window,
+            spent=np.array(spent).T,
             price=np.array([one.price for one in loops_of]),
             share=np.array(share),
         )

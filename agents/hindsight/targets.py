@@ -12,6 +12,7 @@ from .runs import BATCHES, RATE_OCTAVES, WINDOW_POSITIONS, StreamRuns
 Floats = NDArray[np.float64]
 RATE_MOVES: dict[str, tuple[int, ...]] = {"moves": (-1, 0, 1), "leaps": (-2, -1, 0, 1, 2)}
 STEPS = (-1, 0, 1)  # of batch size and window
+TUNED = int(np.flatnonzero(RATE_OCTAVES == 0.0)[0])  # the constant run that is the reference
 
 
 def choice_costs(runs: StreamRuns, *, coding: str, config: HindsightConfig) -> list[Floats]:
@@ -20,9 +21,10 @@ def choice_costs(runs: StreamRuns, *, coding: str, config: HindsightConfig) -> l
     Per cent of the tuned constant's running loss, over the `horizon` rounds after the decision, relative to the
     best choice of the head. The cost of a rate is the loss of the run that always had it: what a learner would
     have lost there that had to go there first is not in it. A choice that moves is charged `commitment` times what
-    it costs where it leads, and for the rest the best that lies in its direction; heads are judged one at a
-    time. Training costs the best rate's loss and the price of a round's updates, skipping the loss of the run that
-    never trained. Raises ValueError for a coding whose choices are not moves.
+    it costs where it leads, for the rest the best that lies in its direction, and for moving at all
+    (`switch_rate`, `switch_others`); heads are judged one at a time. Training costs the best rate's loss and the
+    price of a round's updates, skipping the loss of the run that never trained. Raises ValueError for a coding
+    whose choices are not moves.
     """
     if coding not in RATE_MOVES:
         raise ValueError(
@@ -33,6 +35,9 @@ def choice_costs(runs: StreamRuns, *, coding: str, config: HindsightConfig) -> l
     rate = _moves(rates, RATE_OCTAVES, runs.octaves, RATE_MOVES[coding], w)
     batch = _moves(batches, np.arange(float(len(BATCH_SIZES))), runs.log_batch, STEPS, w)
     window = _moves(windows, np.arange(float(len(WINDOWS))), runs.window, STEPS, w)
+    rate += config.switch_rate * (np.array(RATE_MOVES[coding]) != 0)
+    for table in (batch, window):
+        table += config.switch_others * (np.array(STEPS) != 0)
     train = rates.min(axis=0) + (100.0 * runs.price * runs.share)[:, None]
     skip = np.broadcast_to(never, train.shape)
     tables = [rate, batch, window, np.stack([skip, train], axis=-1)]
@@ -46,13 +51,9 @@ def _ahead(runs: StreamRuns, horizon: int) -> tuple[Floats, Floats, Floats, Floa
     lie on the line between their neighbours.
     """
     n_rates, n_batches, n_windows = len(RATE_OCTAVES), len(BATCHES), len(WINDOW_POSITIONS)
-    tuned = int(np.flatnonzero(RATE_OCTAVES == 0.0)[0])
     count = n_rates + n_batches + n_windows + 1
     rounds = runs.loss.shape[1] - 1
-    running, value = np.empty(rounds), 0.0
-    for t in range(rounds):
-        value = float(running_mean(value, runs.loss[tuned, t], t + 1))
-        running[t] = value
+    running = reference_running(runs)[:-1]
     sums = np.cumsum(np.concatenate([np.zeros((count, 1)), runs.loss[:count]], axis=1), axis=1)
     first = np.arange(1, rounds + 1)
     end = np.minimum(first + horizon, rounds + 1)
@@ -61,6 +62,14 @@ def _ahead(runs: StreamRuns, horizon: int) -> tuple[Floats, Floats, Floats, Floa
     sizes = _between(parts[1], np.log2(BATCHES), len(BATCH_SIZES))
     windows = _between(parts[2], np.array(WINDOW_POSITIONS, dtype=np.float64), len(WINDOWS))
     return parts[0], sizes, windows, parts[3][0]
+
+
+def reference_running(runs: StreamRuns) -> Floats:
+    """The running loss of the tuned constant after each chunk, as rewards know it: shape (T + 1,)."""
+    running, value = np.empty(runs.loss.shape[1]), 0.0
+    for t, loss in enumerate(runs.loss[TUNED]):
+        running[t] = value = float(running_mean(value, loss, t + 1))
+    return running
 
 
 def _between(rows: Floats, places: Floats, rungs: int) -> Floats:

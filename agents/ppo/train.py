@@ -18,6 +18,7 @@ from olrl.control.actions import action_coding
 from olrl.control.policy import QUANTILES, FrozenPolicy
 
 from ..hindsight.fit import Examples, fit
+from ..hindsight.returns import fit_critic
 from ..hindsight.stage import RunTask, frozen_settings, make_runs, quantiles_of
 from ..hindsight.targets import choice_costs
 from .callbacks import StageCallback
@@ -218,7 +219,17 @@ class _StageRun:
             config=config,
             seed=_leg_seed(self.seed, self.number, leg),
         )
-        self.report.say(f"fitted to {len(examples):,} decisions of {len(runs)} streams: {cost:+.3f}")
+        unexplained = fit_critic(
+            actor,
+            runs,
+            gamma=stage.ppo.gamma,
+            config=config,
+            seed=_leg_seed(self.seed, self.number, leg),
+        )
+        self.report.say(
+            f"fitted to {len(examples):,} decisions on {len(runs)} streams: expected cost {cost:.2f} %, "
+            f"returns explained {100 * (1 - unexplained):.0f} %"
+        )
         self.model.num_timesteps = (leg + 1) * stage.leg_steps
         return [row.tolist() for row in quantiles_of(runs, QUANTILES)]
 

@@ -5,7 +5,11 @@ from olrl.control.controller import Controller
 from olrl.control.decision import BATCH_SIZES, WINDOWS, Base
 
 from .entrant import Conditions, Entrant
+from .search import LadderSearch, Search
 from .space import Choice, LogUniform
+
+RATES = tuple(float(f"{3e-5 * 2 ** (k / 2):.3g}") for k in range(20))  # 3e-5 … 0.02
+AXES = {"lr": RATES, "batch_size": BATCH_SIZES, "window": WINDOWS}
 
 
 class Fixed(Entrant):
@@ -18,6 +22,10 @@ class Fixed(Entrant):
         if given.fixed is None:
             raise ValueError("no tuned constant ships for this model: leave out 'fixed', or use nano or pico")
         return Constant(base=given.fixed)
+
+    def search(self, *, seed: int) -> Search:
+        """Along the ladders, from the middle of them; `seed` changes nothing."""
+        return LadderSearch(AXES, start={"lr": RATES[9], "batch_size": 4, "window": 1})
 
 
 FIXED = Fixed(

@@ -22,7 +22,7 @@ class LiteralCoding:
     def apply(self, action: list[int], cosine: float | None = None, age: float | None = None) -> Decision:
         rate, batch, window, update = action
         self._move_rate(rate, cosine, age)
-        if self.name in ("moves", "residual-moves"):
+        if self.name in ("moves", "leaps", "residual-moves"):
             low = -math.ceil(math.log2(self.base.batch_size))
             high = math.ceil(math.log2(BATCH_SIZES[-1] / self.base.batch_size))
             self.batch_notches = min(max(self.batch_notches + batch - 1, low), high)
@@ -46,5 +46,5 @@ class LiteralCoding:
             step = self.beta * min(max(cosine or 0.0, -1.0), 1.0) / math.log(2) if measured else 0.0
             self.lr_notches += step + self.notch * (rate - 1)
         else:
-            self.lr_notches += rate - 1
+            self.lr_notches += rate - (2 if self.name == "leaps" else 1)
         self.lr_notches = min(max(self.lr_notches, -6.0), 6.0)

@@ -5,6 +5,12 @@ from olrl.agents.hindsight.config import HindsightConfig
 from olrl.agents.hindsight.runs import BATCHES, RATE_OCTAVES, WINDOW_POSITIONS, StreamRuns
 from olrl.agents.hindsight.targets import choice_costs
 
+
+def config(**change: float) -> HindsightConfig:
+    """Without charges for moving."""
+    return HindsightConfig(**{"switch_rate": 0.0, "switch_others": 0.0, **change})  # type: ignore[arg-type]
+
+
 N_CONSTANTS = len(RATE_OCTAVES) + len(BATCHES) + len(WINDOW_POSITIONS) + 1
 TUNED = len(RATE_OCTAVES) // 2
 
@@ -27,6 +33,7 @@ def runs(
         octaves=np.full((n, 2), octaves),
         log_batch=np.ones((n, 2)),
         window=np.zeros((n, 2)),
+        spent=np.full((n, 2), 0.5),
         price=np.full(n, price),
         share=np.full(n, 0.5),
     )
@@ -42,7 +49,7 @@ FLAT = [2.0] * len(RATE_OCTAVES)
 def test_costs_are_per_cent_of_the_tuned_loss_above_the_best_choice() -> None:
     by_rate = [*FLAT]
     by_rate[TUNED + 1] = 1.9  # one octave up is 5 % better, beyond it there is nothing to gain
-    tables = choice_costs(runs(by_rate), coding="moves", config=HindsightConfig(commitment=0.2))
+    tables = choice_costs(runs(by_rate), coding="moves", config=config(commitment=0.2))
     assert of_last(tables, 0) == [5.0, 5.0, 0.0]  # down, stay, up
     assert [table.shape for table in tables] == [(N_CONSTANTS + 1, 2, k) for k in (3, 3, 3, 2)]
 
@@ -50,7 +57,7 @@ def test_costs_are_per_cent_of_the_tuned_loss_above_the_best_choice() -> None:
 def test_the_first_step_of_a_long_way_is_worth_it_though_it_gains_nothing_itself() -> None:
     by_rate = [*FLAT]
     by_rate[TUNED + 3] = 1.9
-    tables = choice_costs(runs(by_rate), coding="leaps", config=HindsightConfig(commitment=0.2))
+    tables = choice_costs(runs(by_rate), coding="leaps", config=config(commitment=0.2))
     # A step up costs 0.2 x 100 + 0.8 x 95 = 96 %, as do two at once; staying or going down 100 %.
     assert of_last(tables, 0) == [4.0, 4.0, 4.0, 0.0, 0.0]
 
@@ -59,26 +66,24 @@ def test_a_rate_between_two_that_were_run_costs_what_lies_between() -> None:
     by_rate = [*FLAT]
     by_rate[TUNED] = 2.0
     by_rate[TUNED + 1] = 2.4
-    tables = choice_costs(runs(by_rate, octaves=0.5), coding="moves", config=HindsightConfig(commitment=1.0))
+    tables = choice_costs(runs(by_rate, octaves=0.5), coding="moves", config=config(commitment=1.0))
     # At half an octave 110 %; half an octave down 100 %, half an octave above 120 % and 100 %: 110 %.
     assert of_last(tables, 0) == [0.0, 10.0, 10.0]
 
 
 def test_a_batch_size_that_was_not_run_costs_what_lies_between() -> None:
-    by_batch = (2.0, 2.0, 2.4, 2.4)  # sizes 1, 2, 8, 64
-    tables = choice_costs(
-        runs(FLAT, by_batch=by_batch), coding="moves", config=HindsightConfig(commitment=1.0)
-    )
-    assert of_last(tables, 1) == [0.0, 0.0, 10.0]  # 4 lies halfway from 2 to 8
+    by_batch = (2.0, 2.4, 2.4)  # sizes 1, 4, 32
+    tables = choice_costs(runs(FLAT, by_batch=by_batch), coding="moves", config=config(commitment=1.0))
+    assert of_last(tables, 1) == [0.0, 10.0, 20.0]  # from 2, which lies halfway from 1 to 4
 
 
 def test_skipping_is_right_where_training_gains_less_than_it_costs() -> None:
-    config = HindsightConfig()
+    free = config()
     by_rate = [*FLAT]
     by_rate[TUNED] = 2.0
-    assert of_last(choice_costs(runs(FLAT, never=2.1), coding="moves", config=config), 3) == [5.0, 0.0]
+    assert of_last(choice_costs(runs(FLAT, never=2.1), coding="moves", config=free), 3) == [5.0, 0.0]
     # A price of 0.2 on a whole budget, of which a round spends half, is 10 %.
-    assert of_last(choice_costs(runs(FLAT, never=2.1, price=0.2), coding="moves", config=config), 3) == [
+    assert of_last(choice_costs(runs(FLAT, never=2.1, price=0.2), coding="moves", config=free), 3) == [
         0.0,
         5.0,
     ]
@@ -87,11 +92,17 @@ def test_skipping_is_right_where_training_gains_less_than_it_costs() -> None:
 def test_the_horizon_ends_with_the_stream() -> None:
     made = runs(FLAT)
     made.loss[TUNED + 1] = [9.0, 1.0, 3.0]
-    tables = choice_costs(made, coding="moves", config=HindsightConfig(horizon=50, commitment=1.0))
+    tables = choice_costs(made, coding="moves", config=config(horizon=50, commitment=1.0))
     assert of_last([table[:, :1] for table in tables], 0) == [0.0, 0.0, 0.0]  # rounds 1 and 2: as good as 2
     assert of_last([table[:, 1:] for table in tables], 0) == [0.0, 0.0, 50.0]  # round 2 alone
 
 
 def test_a_coding_without_moves_is_refused() -> None:
     with pytest.raises(ValueError, match="coding must be one of moves, leaps"):
-        choice_costs(runs(FLAT), coding="anchored", config=HindsightConfig())
+        choice_costs(runs(FLAT), coding="anchored", config=config())
+
+
+def test_moving_is_charged_and_staying_is_not() -> None:
+    tables = choice_costs(runs(FLAT), coding="leaps", config=config(switch_rate=1.0, switch_others=3.0))
+    assert of_last(tables, 0) == [1.0, 1.0, 0.0, 1.0, 1.0]
+    assert of_last(tables, 1) == of_last(tables, 2) == [3.0, 0.0, 3.0]
