@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,11 @@ import pytest
 from olrl.agents.evaluation.tuner import Trial, Tuner, TuningConfig, best, record, tune
 
 CONFIG = TuningConfig(model="femto", streams=1, rounds=4)
+
+
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("olrl.agents.evaluation.jobs.worker_pool", ThreadPoolExecutor)
 
 
 def tuner(name: str, cache: Path, config: TuningConfig = CONFIG) -> Tuner:
