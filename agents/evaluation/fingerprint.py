@@ -25,6 +25,10 @@ _ROOMS = ("streams", "models", "learners", "monitor", "control")
 _MODULES = ("assembly.py", "draws.py", "loop.py", "memory.py", "agents/evaluation/play.py")
 
 
+# The entrants' common module imports these for the tuner: they decide what is tried, and not how a run goes.
+_COMMON, _OF_TUNING = "entrant.py", ("search.py", "space.py")
+
+
 def fingerprint(places: Sequence[Path], *, builtin: bool) -> str:
     """Hash of package versions, the code of any run, the files at `places` and, if `builtin`, the corpus."""
     versions = {name: _version(name) for name in (*PACKAGES, *RIVAL_PACKAGES)}
@@ -86,7 +90,7 @@ def _rule_places(name: str) -> list[Path]:
 
 
 def _imported_by(module: Path) -> list[Path]:
-    """A module of this project's upper rooms with all that it imports there by relative imports, and they too."""
+    """A module of these rooms with all that it imports there, by relative imports, and they in turn."""
     found: list[Path] = []
     waiting = [module]
     while waiting:
@@ -94,9 +98,18 @@ def _imported_by(module: Path) -> list[Path]:
         if file in found:
             continue
         found.append(file)
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.level:
-                place = file.parents[node.level - 1].joinpath(*(node.module or "").split("."))
-                names = [place, *(place / alias.name for alias in node.names)]
-                waiting += [path for path in (name.with_suffix(".py") for name in names) if path.is_file()]
+        waiting += [
+            path
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+            if isinstance(node, ast.ImportFrom) and node.level
+            for path in _modules(node, file)
+            if not (file.name == _COMMON and path.name in _OF_TUNING)
+        ]
     return sorted(found)
+
+
+def _modules(node: ast.ImportFrom, file: Path) -> list[Path]:
+    """The modules that a relative import in a file reads."""
+    place = file.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+    names = [place, *(place / alias.name for alias in node.names)]
+    return [path for path in (name.with_suffix(".py") for name in names) if path.is_file()]

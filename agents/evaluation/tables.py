@@ -36,7 +36,8 @@ def loss_table(summary: Sequence[Entry], mults: Sequence[float]) -> tuple[list[s
 def _most_streams(summary: Sequence[Entry], mult: float) -> int:
     """Streams that entrants ran on from this base; of those that use none, where there is no other."""
     counts: list[int] = [entry["streams"] for entry in summary if entry["base_lr_mult"] == mult]
-    return max(counts or [entry["streams"] for entry in summary])
+    everywhere: list[int] = [entry["streams"] for entry in summary]
+    return max(counts or everywhere)
 
 
 def difference_table(summary: Sequence[Entry]) -> tuple[list[str], Rows]:

@@ -50,6 +50,12 @@ def test_what_an_entrant_does_is_in_what_it_depends_on(name: str, needs: set[str
     assert needs <= names_of(name)
 
 
+def test_how_settings_are_searched_changes_no_run_but_those_that_search() -> None:
+    search = {name for name in ENTRANTS if "rivals/search.py" in names_of(name)}
+    assert "search-hindsight" in search
+    assert not search & {"base", "policy", "drift-reset", "cosine", "segment-best", "replay"}
+
+
 def test_a_rule_is_no_code_of_every_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(name: str) -> str:
         return fingerprint.fingerprint(fingerprint.code_places(name), builtin=False)

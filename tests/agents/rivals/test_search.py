@@ -20,8 +20,10 @@ def loss(settings: dict[str, float]) -> float:
 def proposals(search: Search, count: int) -> list[dict[str, float]]:
     made = []
     for _ in range(count):
-        made.append(search.ask())
-        search.tell(loss(made[-1]))
+        settings = search.ask()
+        assert settings is not None, "these searches have no end"
+        made.append(settings)
+        search.tell(loss(settings))
     return made
 
 
