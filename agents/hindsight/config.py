@@ -21,15 +21,15 @@ class HindsightConfig:
     noise: standard deviation of noise added to observations, which are about 1 in size.
     """
 
-    streams: int = 24
-    rounds: int = 100
-    policy_lanes: int = 8
+    streams: int = 12
+    rounds: int = 80
+    policy_lanes: int = 6
     explore: float = 0.1
     horizon: int = 12
     commitment: float = 0.15
     switch_rate: float = 1.0
     switch_others: float = 3.0
-    steps: int = 3000
+    steps: int = 2000
     batch_size: int = 512
     learning_rate: float = 2e-3
     weight_decay: float = 0.01

@@ -48,9 +48,8 @@ def fit_critic(
     """
     lanes = config.policy_lanes
     kept = slice(0, max(1, runs[0].observations.shape[1] - _LEFT_OUT))
-    seen = np.concatenate([one.observations[-lanes:, kept] for one in runs]).reshape(
-        -1, runs[0].observations.shape[-1]
-    )
+    width = runs[0].observations.shape[-1]
+    seen = np.concatenate([one.observations[-lanes:, kept] for one in runs]).reshape(-1, width)
     wanted = np.concatenate([discounted_returns(one, lanes=lanes, gamma=gamma)[:, kept] for one in runs])
     observations, returns = torch.from_numpy(seen), torch.from_numpy(wanted.reshape(-1)).float()
     parameters = [*policy.mlp_extractor.value_net.parameters(), *policy.value_net.parameters()]

@@ -23,8 +23,9 @@ Floats = NDArray[np.float64]
 Act = Callable[[NDArray[np.float32]], NDArray[np.int64]]
 
 RATE_OCTAVES = np.arange(-4.0, 5.0)  # of the tuned rate
-BATCHES = (1, 4, 32)
-WINDOW_POSITIONS = (0, 3, 7)
+START_OCTAVES = np.array([-3.0, -1.0, 1.0, 2.0, 3.0, 4.0])  # in the first round alone
+BATCHES = (1, 32)  # beside the tuned one
+WINDOW_POSITIONS = (3, 7)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +61,24 @@ class StreamRuns:
             return cls(**{field.name: arrays[field.name] for field in fields(cls)})
 
 
-def constants(fixed: Base) -> list[Base | None]:
-    """The constant runs: rates around the tuned one, batch sizes, windows, and `None`, which never trains."""
-    rates = [replace(fixed, lr=fixed.lr * 2.0**octave) for octave in RATE_OCTAVES]
+@dataclass(frozen=True, kw_only=True)
+class Constant:
+    """A run that holds `base`, the first round at `first_lr`; with `update` false it never trains."""
+
+    base: Base
+    first_lr: float
+    update: bool = True
+
+
+def constants(fixed: Base) -> list[Constant]:
+    """The constant runs: rates around the tuned one, batch sizes, windows, none at all, and wrong starts."""
+    octaves = [replace(fixed, lr=fixed.lr * 2.0**octave) for octave in RATE_OCTAVES]
     batches = [replace(fixed, batch_size=size) for size in BATCHES]
     windows = [replace(fixed, window=WINDOWS[position]) for position in WINDOW_POSITIONS]
-    return [*rates, *batches, *windows, None]
+    held = [Constant(base=base, first_lr=base.lr) for base in (*octaves, *batches, *windows)]
+    never = Constant(base=fixed, first_lr=fixed.lr, update=False)
+    starts = [Constant(base=fixed, first_lr=fixed.lr * 2.0**octave) for octave in START_OCTAVES]
+    return [*held, never, *starts]
 
 
 class HindsightRunner:
@@ -112,7 +125,7 @@ class HindsightRunner:
             observed.append(features.update(signals).astype(np.float32))
             states.append(self._state(decisions))
             actions = self._explored(act(observed[-1]), coding, rng)
-            decisions = self._held(coding.apply(standing, actions, signals))
+            decisions = self._held(coding.apply(standing, actions, signals), first=t == 0)
             records = loops.train(decisions)
             spent.append(
                 [record.spent / one.cost.budget for record, one in zip(records, loops_of, strict=True)]
@@ -155,7 +168,7 @@ class HindsightRunner:
         actions[which, 0] = rng.integers(coding.nvec[0], size=len(which))
         return actions
 
-    def _held(self, decisions: Decisions) -> Decisions:
+    def _held(self, decisions: Decisions, *, first: bool) -> Decisions:
         """The decisions of those the policy steers, and the constant ones of the others."""
         held = replace(
             decisions,
@@ -165,7 +178,7 @@ class HindsightRunner:
             update=decisions.update.copy(),
         )
         for k, constant in enumerate(self._constants):
-            held.update[k] = constant is not None
-            one = constant or self._fixed
-            held.lr[k], held.batch_size[k], held.window[k] = one.lr, one.batch_size, one.window
+            held.lr[k] = constant.first_lr if first else constant.base.lr
+            held.batch_size[k], held.window[k] = constant.base.batch_size, constant.base.window
+            held.update[k] = constant.update
         return held

@@ -7,7 +7,7 @@ from olrl.control.decision import BATCH_SIZES, WINDOWS
 from olrl.envs.reward import running_mean
 
 from .config import HindsightConfig
-from .runs import BATCHES, RATE_OCTAVES, WINDOW_POSITIONS, StreamRuns
+from .runs import BATCHES, RATE_OCTAVES, START_OCTAVES, WINDOW_POSITIONS, StreamRuns
 
 Floats = NDArray[np.float64]
 RATE_MOVES: dict[str, tuple[int, ...]] = {"moves": (-1, 0, 1), "leaps": (-2, -1, 0, 1, 2)}
@@ -22,7 +22,9 @@ def choice_costs(runs: StreamRuns, *, coding: str, config: HindsightConfig) -> l
     best choice of the head. The cost of a rate is the loss of the run that always had it: what a learner would
     have lost there that had to go there first is not in it. A choice that moves is charged `commitment` times what
     it costs where it leads, for the rest the best that lies in its direction, and for moving at all
-    (`switch_rate`, `switch_others`); heads are judged one at a time. Training costs the best rate's loss and the
+    (`switch_rate`, `switch_others`); heads are judged one at a time. The first rate, chosen before anything was
+    measured, costs what a run loses that had it for one round and the tuned one from then on: a rate that is far
+    too high does damage, one that is too low does not. Training costs the best rate's loss and the
     price of a round's updates, skipping the loss of the run that never trained. Raises ValueError for a coding
     whose choices are not moves.
     """
@@ -30,11 +32,12 @@ def choice_costs(runs: StreamRuns, *, coding: str, config: HindsightConfig) -> l
         raise ValueError(
             f"hindsight tells the cost of moves: coding must be one of {', '.join(RATE_MOVES)}, not {coding!r}"
         )
-    rates, batches, windows, never = _ahead(runs, config.horizon)
+    rates, batches, windows, never, starts = _ahead(runs, config.horizon)
     w = config.commitment
     rate = _moves(rates, RATE_OCTAVES, runs.octaves, RATE_MOVES[coding], w)
     batch = _moves(batches, np.arange(float(len(BATCH_SIZES))), runs.log_batch, STEPS, w)
     window = _moves(windows, np.arange(float(len(WINDOWS))), runs.window, STEPS, w)
+    rate[:, 0] = _starts(starts, runs.octaves[:, 0], RATE_MOVES[coding])
     rate += config.switch_rate * (np.array(RATE_MOVES[coding]) != 0)
     for table in (batch, window):
         table += config.switch_others * (np.array(STEPS) != 0)
@@ -44,24 +47,41 @@ def choice_costs(runs: StreamRuns, *, coding: str, config: HindsightConfig) -> l
     return [table - table.min(axis=-1, keepdims=True) for table in tables]
 
 
-def _ahead(runs: StreamRuns, horizon: int) -> tuple[Floats, Floats, Floats, Floats]:
+def _ahead(runs: StreamRuns, horizon: int) -> tuple[Floats, ...]:
     """Mean loss ahead of each decision, per cent of the running loss, at every rung of each knob's ladder.
 
-    Shapes (rungs, T), and (T,) of the run that never trained. Rungs of batch size and window that were not run
-    lie on the line between their neighbours.
+    Of rates, batch sizes and windows, shapes (rungs, T); of the run that never trained, (T,); and ahead of the
+    first decision of each start and of the tuned rate, (starts + 1,). Rungs of batch size and window that were not
+    run lie on the line between their neighbours.
     """
-    n_rates, n_batches, n_windows = len(RATE_OCTAVES), len(BATCHES), len(WINDOW_POSITIONS)
-    count = n_rates + n_batches + n_windows + 1
-    rounds = runs.loss.shape[1] - 1
-    running = reference_running(runs)[:-1]
-    sums = np.cumsum(np.concatenate([np.zeros((count, 1)), runs.loss[:count]], axis=1), axis=1)
+    counts = [len(RATE_OCTAVES), len(BATCHES), len(WINDOW_POSITIONS), 1, len(START_OCTAVES)]
+    rounds, total = runs.loss.shape[1] - 1, sum(counts)
+    sums = np.cumsum(np.concatenate([np.zeros((total, 1)), runs.loss[:total]], axis=1), axis=1)
     first = np.arange(1, rounds + 1)
     end = np.minimum(first + horizon, rounds + 1)
-    ahead = 100.0 * (sums[:, end] - sums[:, first]) / (end - first) / running
-    parts = np.split(ahead, np.cumsum([n_rates, n_batches, n_windows]))
-    sizes = _between(parts[1], np.log2(BATCHES), len(BATCH_SIZES))
-    windows = _between(parts[2], np.array(WINDOW_POSITIONS, dtype=np.float64), len(WINDOWS))
-    return parts[0], sizes, windows, parts[3][0]
+    ahead = 100.0 * (sums[:, end] - sums[:, first]) / (end - first) / reference_running(runs)[:-1]
+    rates, batches, windows, never, starts = np.split(ahead, np.cumsum(counts)[:-1])
+    own_batch, own_window = runs.log_batch[TUNED, -1], runs.window[TUNED, -1]  # the tuned run holds its own
+    sizes = _between(batches, np.log2(BATCHES), own_batch, rates[TUNED], len(BATCH_SIZES))
+    places = _between(windows, np.array(WINDOW_POSITIONS, float), own_window, rates[TUNED], len(WINDOWS))
+    return rates, sizes, places, never[0], np.append(starts[:, 0], rates[TUNED, 0])
+
+
+def _between(rows: Floats, places: Floats, own_place: float, own: Floats, rungs: int) -> Floats:
+    """Costs on every rung of a ladder, from `rows` at `places` and the tuned run's `own`."""
+    known = {**dict(zip(places.tolist(), rows, strict=True)), float(own_place): own}
+    at = sorted(known)
+    columns = np.stack([known[place] for place in at]).T
+    return np.array([np.interp(np.arange(rungs), at, column) for column in columns]).T
+
+
+def _starts(costs: Floats, at: Floats, moves: tuple[int, ...]) -> Floats:
+    """Cost of each first rate, shape (n, moves); below the lowest start and above the highest as there."""
+    octaves = np.append(START_OCTAVES, 0.0)
+    order = np.argsort(octaves)
+    to = at[:, None] + np.array(moves)
+    found: Floats = np.interp(to, octaves[order], costs[order])
+    return found
 
 
 def reference_running(runs: StreamRuns) -> Floats:
@@ -70,11 +90,6 @@ def reference_running(runs: StreamRuns) -> Floats:
     for t, loss in enumerate(runs.loss[TUNED]):
         running[t] = value = float(running_mean(value, loss, t + 1))
     return running
-
-
-def _between(rows: Floats, places: Floats, rungs: int) -> Floats:
-    columns = [np.interp(np.arange(rungs), places, column) for column in rows.T]
-    return np.array(columns).T
 
 
 def _moves(ladder: Floats, rungs: Floats, at: Floats, moves: tuple[int, ...], commitment: float) -> Floats:

@@ -132,6 +132,10 @@ def _surrogate(steps: int, *, legs: int) -> StageConfig:
     )
 
 
+# A user's base is often right, and batch size and window more often than not.
+_RANGES = {"base_right": 0.4, "base_free": 0.25}
+
+
 def _language(
     model: str, steps: int, *, legs: int, rounds: int, n_streams: int, n_envs: int = 64
 ) -> StageConfig:
@@ -141,8 +145,21 @@ def _language(
         steps=steps,
         n_envs=n_envs,
         legs=legs,
-        env={"model": model, "rounds": rounds, "n_streams": n_streams},
+        env={"model": model, "rounds": rounds, "n_streams": n_streams, "ranges": _RANGES},
         ppo=_LANGUAGE_PPO,
+    )
+
+
+def _hindsight(model: str, *, legs: int, streams: int, rounds: int = 80) -> StageConfig:
+    config = HindsightConfig(streams=streams, rounds=rounds)
+    return StageConfig(
+        name=f"hindsight-{model}",
+        kind="hindsight",
+        steps=legs * streams * rounds * config.policy_lanes,
+        legs=legs,
+        env={"model": model, "ranges": _RANGES},
+        ppo=PPOConfig(gamma=_LANGUAGE_PPO.gamma),
+        hindsight=config,
     )
 
 
@@ -160,22 +177,26 @@ PROFILES: dict[str, Recipe] = {
         ),
         Recipe(
             name="standard",
+            coding="leaps",
+            hidden=(64, 64),
             minutes="about 15 minutes",
             stages=(
-                _surrogate(900_000, legs=6),
-                _language("pico", 48_000, legs=3, rounds=60, n_streams=64),
+                _hindsight("pico", legs=2, streams=12),
+                _language("pico", 12_800, legs=1, rounds=60, n_streams=64),
             ),
-            validation=ValidationConfig(every_leg=True, streams=5, rounds=100),
+            validation=ValidationConfig(every_leg=True, streams=5, rounds=80),
         ),
         Recipe(
             name="full",
-            minutes="a few hours",
+            coding="leaps",
+            hidden=(64, 64),
+            minutes="about 40 minutes",
             stages=(
-                _surrogate(900_000, legs=6),
-                _language("pico", 400_000, legs=20, rounds=150, n_streams=256),
-                _language("nano", 100_000, legs=10, rounds=150, n_streams=128),
+                _hindsight("pico", legs=3, streams=12),
+                _hindsight("nano", legs=1, streams=8),
+                _language("pico", 25_600, legs=2, rounds=60, n_streams=96),
             ),
-            validation=ValidationConfig(every_leg=True, model="nano", streams=5, rounds=150),
+            validation=ValidationConfig(every_leg=True, model="nano", streams=6, rounds=80),
         ),
     )
 }

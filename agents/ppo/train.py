@@ -19,6 +19,7 @@ from olrl.control.policy import QUANTILES, FrozenPolicy
 
 from ..hindsight.fit import Examples, fit
 from ..hindsight.returns import fit_critic
+from ..hindsight.runs import StreamRuns
 from ..hindsight.stage import RunTask, frozen_settings, make_runs, quantiles_of
 from ..hindsight.targets import choice_costs
 from .callbacks import StageCallback
@@ -33,6 +34,7 @@ from .validation import Validation, validate
 
 CHECKPOINTS = "checkpoints"
 BEST = "checkpoints/best"
+HINDSIGHT = "hindsight"
 
 
 class Reporter(Protocol):
@@ -187,9 +189,12 @@ class _StageRun:
         model.learn(stage.leg_steps, callback=callback, reset_num_timesteps=False, log_interval=1)
 
     def _look_back(self, leg: int) -> list[list[float]]:
-        """A leg of a hindsight stage; quantiles of every feature over all its observations."""
+        """A leg of a hindsight stage, fitted to its runs and those of the hindsight stages before it.
+
+        Returns the quantiles of every feature over all their observations.
+        """
         stage, config = self.stage, self.stage.hindsight
-        folder = self.out / "hindsight" / stage.name
+        folder = self.out / HINDSIGHT / stage.name
         folder.mkdir(parents=True, exist_ok=True)
         policy = frozen(self.recipe, self.model, self.progress, seed=self.seed)
         seed = _leg_seed(self.seed, self.number, 0)  # one suite for all legs: each takes its next streams
@@ -207,6 +212,9 @@ class _StageRun:
         ]
         per_stream = config.rounds * config.policy_lanes
         runs = make_runs(tasks, lambda done: self.report.step(done * per_stream))
+        for earlier in self.recipe.stages[: self.number]:
+            paths = sorted((self.out / HINDSIGHT / earlier.name).glob("*.npz"))
+            runs += [StreamRuns.load(path) for path in paths]
         examples = Examples()
         for one in runs:
             examples.add(one.observations, choice_costs(one, coding=self.recipe.coding, config=config))

@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 
 from olrl.agents.hindsight.config import HindsightConfig
-from olrl.agents.hindsight.runs import BATCHES, RATE_OCTAVES, WINDOW_POSITIONS, StreamRuns
+from olrl.agents.hindsight.runs import (
+    BATCHES,
+    RATE_OCTAVES,
+    START_OCTAVES,
+    WINDOW_POSITIONS,
+    StreamRuns,
+)
 from olrl.agents.hindsight.targets import choice_costs
 
 
@@ -11,7 +17,7 @@ def config(**change: float) -> HindsightConfig:
     return HindsightConfig(**{"switch_rate": 0.0, "switch_others": 0.0, **change})  # type: ignore[arg-type]
 
 
-N_CONSTANTS = len(RATE_OCTAVES) + len(BATCHES) + len(WINDOW_POSITIONS) + 1
+N_CONSTANTS = len(RATE_OCTAVES) + len(BATCHES) + len(WINDOW_POSITIONS) + 1 + len(START_OCTAVES)
 TUNED = len(RATE_OCTAVES) // 2
 
 
@@ -22,25 +28,26 @@ def runs(
     never: float = 2.0,
     price: float = 0.0,
     by_batch: tuple[float, ...] = (2.0,) * len(BATCHES),
+    by_start: tuple[float, ...] = (2.0,) * len(START_OCTAVES),
 ) -> StreamRuns:
-    """Two decisions of one learner beside constant runs whose losses never change; the tuned one's is 2."""
-    levels = [*by_rate, *by_batch, *[2.0] * len(WINDOW_POSITIONS), never, 5.0]
+    """Three decisions of one learner beside constant runs whose losses never change; the tuned one's is 2."""
+    levels = [*by_rate, *by_batch, *[2.0] * len(WINDOW_POSITIONS), never, *by_start, 5.0]
     n = N_CONSTANTS + 1
     assert len(levels) == n
     return StreamRuns(
-        observations=np.zeros((n, 2, 1), dtype=np.float32),
-        loss=np.repeat(np.array(levels)[:, None], 3, axis=1),
-        octaves=np.full((n, 2), octaves),
-        log_batch=np.ones((n, 2)),
-        window=np.zeros((n, 2)),
-        spent=np.full((n, 2), 0.5),
+        observations=np.zeros((n, 3, 1), dtype=np.float32),
+        loss=np.repeat(np.array(levels)[:, None], 4, axis=1),
+        octaves=np.full((n, 3), octaves),
+        log_batch=np.ones((n, 3)),
+        window=np.zeros((n, 3)),
+        spent=np.full((n, 3), 0.5),
         price=np.full(n, price),
         share=np.full(n, 0.5),
     )
 
 
 def of_last(tables: list[np.ndarray], head: int) -> list[float]:
-    return [round(float(cost), 6) for cost in tables[head][-1, 0]]
+    return [round(float(cost), 6) for cost in tables[head][-1, -1]]
 
 
 FLAT = [2.0] * len(RATE_OCTAVES)
@@ -51,7 +58,7 @@ def test_costs_are_per_cent_of_the_tuned_loss_above_the_best_choice() -> None:
     by_rate[TUNED + 1] = 1.9  # one octave up is 5 % better, beyond it there is nothing to gain
     tables = choice_costs(runs(by_rate), coding="moves", config=config(commitment=0.2))
     assert of_last(tables, 0) == [5.0, 5.0, 0.0]  # down, stay, up
-    assert [table.shape for table in tables] == [(N_CONSTANTS + 1, 2, k) for k in (3, 3, 3, 2)]
+    assert [table.shape for table in tables] == [(N_CONSTANTS + 1, 3, k) for k in (3, 3, 3, 2)]
 
 
 def test_the_first_step_of_a_long_way_is_worth_it_though_it_gains_nothing_itself() -> None:
@@ -72,9 +79,9 @@ def test_a_rate_between_two_that_were_run_costs_what_lies_between() -> None:
 
 
 def test_a_batch_size_that_was_not_run_costs_what_lies_between() -> None:
-    by_batch = (2.0, 2.4, 2.4)  # sizes 1, 4, 32
+    by_batch = (2.4, 2.4)  # sizes 1 and 32; the tuned one, 2, costs 2.0
     tables = choice_costs(runs(FLAT, by_batch=by_batch), coding="moves", config=config(commitment=1.0))
-    assert of_last(tables, 1) == [0.0, 10.0, 20.0]  # from 2, which lies halfway from 1 to 4
+    assert of_last(tables, 1) == [20.0, 0.0, 5.0]  # from 2 to 1, 2 and 4, a quarter of the way to 32
 
 
 def test_skipping_is_right_where_training_gains_less_than_it_costs() -> None:
@@ -91,10 +98,10 @@ def test_skipping_is_right_where_training_gains_less_than_it_costs() -> None:
 
 def test_the_horizon_ends_with_the_stream() -> None:
     made = runs(FLAT)
-    made.loss[TUNED + 1] = [9.0, 1.0, 3.0]
+    made.loss[TUNED + 1] = [9.0, 9.0, 1.0, 3.0]
     tables = choice_costs(made, coding="moves", config=config(horizon=50, commitment=1.0))
-    assert of_last([table[:, :1] for table in tables], 0) == [0.0, 0.0, 0.0]  # rounds 1 and 2: as good as 2
-    assert of_last([table[:, 1:] for table in tables], 0) == [0.0, 0.0, 50.0]  # round 2 alone
+    assert of_last([table[:, :2] for table in tables], 0) == [0.0, 0.0, 0.0]  # rounds 2 and 3: as good as 2
+    assert of_last(tables, 0) == [0.0, 0.0, 50.0]  # round 3 alone
 
 
 def test_a_coding_without_moves_is_refused() -> None:
@@ -106,3 +113,16 @@ def test_moving_is_charged_and_staying_is_not() -> None:
     tables = choice_costs(runs(FLAT), coding="leaps", config=config(switch_rate=1.0, switch_others=3.0))
     assert of_last(tables, 0) == [1.0, 1.0, 0.0, 1.0, 1.0]
     assert of_last(tables, 1) == of_last(tables, 2) == [3.0, 0.0, 3.0]
+
+
+def test_a_start_that_is_far_too_high_is_worse_than_a_low_one() -> None:
+    made = runs(FLAT, octaves=2.0, by_start=(2.0, 2.0, 2.0, 2.2, 2.6, 3.0))  # at -3, -1, 1, 2, 3, 4
+    tables = choice_costs(made, coding="leaps", config=config(commitment=1.0))
+    assert [round(float(cost), 6) for cost in tables[0][0, 0]] == [
+        0.0,
+        0.0,
+        10.0,
+        30.0,
+        50.0,
+    ]  # first decision
+    assert of_last(tables, 0) == [0.0] * 5  # later ones go by the constant rates
