@@ -25,18 +25,17 @@ def policy_card(recipe: Recipe, progress: Progress, *, seed: int) -> str:
             "",
             *_validations(progress),
             "",
-            "The rate stays within 1/64 to 64 times the user's base. In training it has seen noisy quadratics",
-            f"and {_models(recipe)}: nothing larger, and no other tokenizer.",
+            "The rate stays within 1/64 to 64 times the user's base. In training it has seen",
+            f"{_seen(recipe)}: nothing larger, and no other tokenizer.",
             "",
         ]
     )
 
 
-def _models(recipe: Recipe) -> str:
-    models = [
-        f"the byte-level model {stage.env['model']}" for stage in recipe.stages if stage.kind == "language"
-    ]
-    return " and ".join(models) or "no language model"
+def _seen(recipe: Recipe) -> str:
+    quadratics = ["noisy quadratics"] if any(stage.kind == "surrogate" for stage in recipe.stages) else []
+    models = dict.fromkeys(stage.env["model"] for stage in recipe.stages if stage.kind != "surrogate")
+    return " and ".join([*quadratics, *(f"the byte-level model {model}" for model in models)])
 
 
 def _validations(progress: Progress) -> list[str]:

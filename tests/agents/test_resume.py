@@ -1,4 +1,4 @@
-"""One tiny training run made in one go, and one that is interrupted twice and resumed."""
+"""One tiny training run made in one go, and one that is interrupted in every stage and resumed."""
 
 import json
 import shutil
@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from olrl.agents.bars import Bars
+from olrl.agents.hindsight.config import HindsightConfig
 from olrl.agents.ppo import recipe
 from olrl.agents.ppo.command import train_and_tell
 from olrl.agents.ppo.recipe import PPOConfig, Recipe, StageConfig, ValidationConfig
@@ -30,6 +31,14 @@ TINY = Recipe(
             legs=3,
             env={"rounds": 20},
             ppo=PPOConfig(rollout=8, batch_size=32, n_epochs=2),
+        ),
+        StageConfig(
+            name="hindsight",
+            kind="hindsight",
+            steps=16,
+            legs=2,
+            env={"model": "femto", "chunk": 4},
+            hindsight=HindsightConfig(streams=1, rounds=4, policy_lanes=2, steps=10),
         ),
         StageConfig(
             name="language",
@@ -94,10 +103,10 @@ def test_a_finished_run_holds_all_that_is_promised(finished: Path) -> None:
     assert json.loads((finished / "config.json").read_text())["seed"] == 3
 
 
-def test_a_run_interrupted_twice_ends_in_the_same_bytes(finished: Path, tmp_path: Path) -> None:
+def test_a_run_interrupted_in_every_stage_ends_in_the_same_bytes(finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     legs = {stage.name: stage.leg_steps for stage in TINY.stages}
-    for part, resume in (("surrogate", False), ("language", True)):
+    for part, resume in (("surrogate", False), ("hindsight", True), ("language", True)):
         bars = Interrupting(f"stage {part}", after=legs[part])  # within the second leg
         with pytest.raises(typer.Exit):
             train_and_tell("tiny", seed=3, out=out, resume=resume, bars=bars)
