@@ -25,7 +25,7 @@ class HindsightConfig:
     rounds: int = 80
     policy_lanes: int = 6
     explore: float = 0.1
-    horizon: int = 12
+    horizon: int = 25
     commitment: float = 0.15
     switch_rate: float = 1.0
     switch_others: float = 3.0

@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 Act = Callable[[NDArray[np.float32]], NDArray[np.int64]]
 
 RATE_OCTAVES = np.arange(-4.0, 5.0)  # of the tuned rate
-START_OCTAVES = np.array([-3.0, -1.0, 1.0, 2.0, 3.0, 4.0])  # in the first round alone
+START_OCTAVES = np.array([-3.0, -1.0, 1.0, 2.0, 3.0, 4.0, 6.0])  # in the first round alone
 BATCHES = (1, 32)  # beside the tuned one
 WINDOW_POSITIONS = (3, 7)
 

@@ -22,11 +22,15 @@ def choice_costs(runs: StreamRuns, *, coding: str, config: HindsightConfig) -> l
     best choice of the head. The cost of a rate is the loss of the run that always had it: what a learner would
     have lost there that had to go there first is not in it. A choice that moves is charged `commitment` times what
     it costs where it leads, for the rest the best that lies in its direction, and for moving at all
-    (`switch_rate`, `switch_others`); heads are judged one at a time. The first rate, chosen before anything was
-    measured, costs what a run loses that had it for one round and the tuned one from then on: a rate that is far
-    too high does damage, one that is too low does not. Training costs the best rate's loss and the
-    price of a round's updates, skipping the loss of the run that never trained. Raises ValueError for a coding
-    whose choices are not moves.
+    (`switch_rate`, `switch_others`); heads are judged one at a time.
+
+    A round at a rate that is far too high does damage that lasts when the rate is right again, so that no constant
+    run tells it. Every choice of a rate is charged what one round of it at the start costs a run that has the tuned
+    rate from then on, if that is more than the tuned one costs. The first rate of all, chosen before anything was
+    measured, costs just that, and moving is free.
+
+    Training costs the best rate's loss and the price of a round's updates, skipping the loss of the run that never
+    trained. Raises ValueError for a coding whose choices are not moves.
     """
     if coding not in RATE_MOVES:
         raise ValueError(
@@ -37,8 +41,10 @@ def choice_costs(runs: StreamRuns, *, coding: str, config: HindsightConfig) -> l
     rate = _moves(rates, RATE_OCTAVES, runs.octaves, RATE_MOVES[coding], w)
     batch = _moves(batches, np.arange(float(len(BATCH_SIZES))), runs.log_batch, STEPS, w)
     window = _moves(windows, np.arange(float(len(WINDOWS))), runs.window, STEPS, w)
-    rate[:, 0] = _starts(starts, runs.octaves[:, 0], RATE_MOVES[coding])
-    rate += config.switch_rate * (np.array(RATE_MOVES[coding]) != 0)
+    moves = np.array(RATE_MOVES[coding])
+    rate += np.maximum(_starts(starts - starts[-1], runs.octaves, moves), 0.0)
+    rate += config.switch_rate * (moves != 0)
+    rate[:, 0] = _starts(starts, runs.octaves[:, 0], moves)
     for table in (batch, window):
         table += config.switch_others * (np.array(STEPS) != 0)
     train = rates.min(axis=0) + (100.0 * runs.price * runs.share)[:, None]
@@ -75,12 +81,11 @@ def _between(rows: Floats, places: Floats, own_place: float, own: Floats, rungs:
     return np.array([np.interp(np.arange(rungs), at, column) for column in columns]).T
 
 
-def _starts(costs: Floats, at: Floats, moves: tuple[int, ...]) -> Floats:
-    """Cost of each first rate, shape (n, moves); below the lowest start and above the highest as there."""
+def _starts(costs: Floats, at: Floats, moves: NDArray[np.int64]) -> Floats:
+    """Costs of one round at the rates that moves lead to, shape (*at.shape, moves)."""
     octaves = np.append(START_OCTAVES, 0.0)
     order = np.argsort(octaves)
-    to = at[:, None] + np.array(moves)
-    found: Floats = np.interp(to, octaves[order], costs[order])
+    found: Floats = np.interp(at[..., None] + moves, octaves[order], costs[order])
     return found
 
 

@@ -190,11 +190,11 @@ PROFILES: dict[str, Recipe] = {
             name="full",
             coding="leaps",
             hidden=(64, 64),
-            minutes="about 40 minutes",
+            minutes="about 25 minutes",
             stages=(
                 _hindsight("pico", legs=3, streams=12),
                 _hindsight("nano", legs=1, streams=8),
-                _language("pico", 25_600, legs=2, rounds=60, n_streams=96),
+                _language("pico", 12_800, legs=1, rounds=60, n_streams=64),
             ),
             validation=ValidationConfig(every_leg=True, model="nano", streams=6, rounds=80),
         ),

@@ -115,14 +115,14 @@ def test_moving_is_charged_and_staying_is_not() -> None:
     assert of_last(tables, 1) == of_last(tables, 2) == [3.0, 0.0, 3.0]
 
 
-def test_a_start_that_is_far_too_high_is_worse_than_a_low_one() -> None:
-    made = runs(FLAT, octaves=2.0, by_start=(2.0, 2.0, 2.0, 2.2, 2.6, 3.0))  # at -3, -1, 1, 2, 3, 4
-    tables = choice_costs(made, coding="leaps", config=config(commitment=1.0))
-    assert [round(float(cost), 6) for cost in tables[0][0, 0]] == [
+def test_a_start_that_is_far_too_high_is_worse_than_a_low_one_and_so_is_a_round_later_on() -> None:
+    made = runs(FLAT, octaves=2.0, by_start=(1.8, 2.0, 2.0, 2.2, 2.6, 3.0, 3.0))  # at -3, -1, 1, 2, 3, 4, 6
+    tables = choice_costs(made, coding="leaps", config=config(commitment=1.0, switch_rate=1.0))
+    assert [round(float(cost), 6) for cost in tables[0][-1, 0]] == [
         0.0,
         0.0,
         10.0,
         30.0,
         50.0,
-    ]  # first decision
-    assert of_last(tables, 0) == [0.0] * 5  # later ones go by the constant rates
+    ]  # not for moving
+    assert of_last(tables, 0) == [0.0, 0.0, 9.0, 30.0, 50.0]  # staying at 2 costs 10, moving 1
