@@ -31,7 +31,8 @@ def close(given: Any, expected: Any, atol: float) -> None:
 def test_it_is_as_many_single_environments(model: str, coding: str) -> None:
     """Through ends of episodes, skips, every window; the same decisions, losses to 1e-5."""
     rounds = 10
-    single, stacked = pair(model=model, rounds=rounds, n_streams=3, coding=coding, chunk=4)
+    ranges = {"base_lr_octaves": 1.0}  # at rates that are far too high, rounding grows round by round
+    single, stacked = pair(model=model, rounds=rounds, n_streams=3, coding=coding, chunk=4, ranges=ranges)
     close(stacked.reset(), single.reset(), 1e-4)
     rng = np.random.default_rng(0)
     for step in range(2 * rounds + 2):
@@ -64,9 +65,9 @@ def test_a_learner_that_fails_ends_its_episode_alone() -> None:
         chunk=4,
         coding="anchored",
         optimizer="sgd",
-        ranges={"base_lr_octaves": 14.0, "base_free": 0.0, "update_cost": [16.0, 16.0]},
+        ranges={"base_lr_octaves": 8.0, "base_free": 0.0, "update_cost": [16.0, 16.0]},
     )
-    stacked.set_options([{"episode_seed": 3}, {"episode_seed": 3}])
+    stacked.set_options([{"episode_seed": 4}, {"episode_seed": 4}])
     stacked.reset()
     wild, skip = np.array([12, 0, 0, 1]), np.array([0, 3, 0, 0])
     ended = []

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from olrl.agents.evaluation.jobs import StreamRef, run_job
-from olrl.agents.ppo.lean import STAY_BIAS, UPDATE_BIAS
+from olrl.agents.ppo.lean import STAY_BIAS, STAYING, UPDATE_BIAS
 from olrl.agents.rivals.random_actions import RandomActions
 from olrl.agents.rivals.replay import mean_decisions
 from olrl.agents.rivals.shuffled import BOOKKEEPING, Shuffled
@@ -103,10 +103,16 @@ def test_untrained_has_the_shape_of_the_policy_and_stays() -> None:
     assert [w.shape for w, _ in one.layers] == [w.shape for w, _ in policy.layers]
     weight = one.layers[1][0].astype(np.float64)
     np.testing.assert_allclose(weight @ weight.T, 2 * np.eye(len(weight)), atol=1e-5)
-    assert one.layers[-1][1].tolist() == [0, STAY_BIAS, 0] * 3 + [0, UPDATE_BIAS]
+    staying = [stay for stay in STAYING[policy.coding.name] if stay is not None]
+    bias = [
+        STAY_BIAS * (choice == stay)
+        for stay, choices in zip(staying, policy.coding.nvec[:3], strict=True)
+        for choice in range(choices)
+    ]
+    assert one.layers[-1][1].tolist() == [*bias, 0, UPDATE_BIAS]
     assert (one.layers[0][0] != other.layers[0][0]).any()
     seen = np.random.default_rng(0).standard_normal((50, len(policy.mean)))
-    assert (one.act(seen) == 1).all()
+    assert (one.act(seen) == [*staying, 1]).all()
 
 
 class Ear(Constant):
