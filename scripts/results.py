@@ -3,7 +3,7 @@
 
     python scripts/results.py                                 from the raw results that ship, in seconds
     python scripts/results.py --rerun --part nano             measures a part again first
-    python scripts/results.py --rerun --streams 3 --rounds 30 --model pico --out /tmp/trial    a small trial
+    python scripts/results.py --rerun --streams 3 --rounds 30 --model pico --out trial    a small trial
 
 What the parts are stands in agents/evaluation/headline.py. Runs are kept in --cache and never made twice; stop
 with Ctrl-C and start again at will. Policies are looked for where that table says; entrants, models and policies
