@@ -43,7 +43,7 @@ def test_an_entrant_depends_on_its_own_code_and_on_no_training_or_other_rival(na
         ("random", {"rivals/random_actions.py"}),
         ("lr-only", {"rivals/one_knob.py"}),
         ("untrained", {"rivals/untrained.py", "ppo/lean.py"}),
-        ("segment-best", {"rivals/ladder_search.py", "rivals/held.py", "evaluation/play.py"}),
+        ("segment-best", {"rivals/search.py", "rivals/held.py", "evaluation/play.py"}),
     ],
 )
 def test_what_an_entrant_does_is_in_what_it_depends_on(name: str, needs: set[str]) -> None:
@@ -53,7 +53,7 @@ def test_what_an_entrant_does_is_in_what_it_depends_on(name: str, needs: set[str
 def test_how_settings_are_searched_changes_no_run_but_those_that_search() -> None:
     search = {name for name in ENTRANTS if "rivals/search.py" in names_of(name)}
     assert "search-hindsight" in search
-    assert not search & {"base", "policy", "drift-reset", "cosine", "segment-best", "replay"}
+    assert not search & {"base", "policy", "drift-reset", "cosine", "replay"}
 
 
 def test_a_rule_is_no_code_of_every_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
