@@ -171,7 +171,7 @@ class _Flat:
 
 
 def _local(tensor: Tensor) -> Tensor:
-    """This process's shard of a tensor that is spread, else the tensor."""
+    """The process's own shard of a tensor that is spread, else the tensor."""
     local: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
     return local.detach()
 

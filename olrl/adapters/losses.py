@@ -18,7 +18,7 @@ IGNORED = -100  # the label of a token that is not predicted, as in torch and tr
 
 @dataclass(frozen=True, kw_only=True)
 class SequenceLosses:
-    """Losses of n sequences: `sums` over their predicted tokens, nats, and how many these are, `tokens`; both (n,)."""
+    """Losses of n sequences: `sums` over predicted tokens, in nats, and how many these are, `tokens`; both (n,)."""
 
     sums: Tensor
     tokens: Tensor
@@ -35,10 +35,10 @@ Scorer = Callable[[torch.nn.Module, Any], SequenceLosses]
 def causal_lm_losses(model: torch.nn.Module, batch: Any) -> SequenceLosses:
     """Losses of a causal language model on a batch, by next-token cross-entropy.
 
-    `batch` is a tensor of token ids (n, L + 1), whose first column is context and the others predicted; or a mapping
-    as collators make it, with `input_ids` (n, L) and perhaps `labels` (same shape, -100: not predicted; else all
-    but padding is), `attention_mask` and whatever else the model takes. The model must return `logits`, or be
-    them, shape (n, L, vocabulary).
+    `batch` is a tensor of token ids (n, L + 1), of which the first column is context, the others predicted; or
+    a mapping as collators make it, with `input_ids` (n, L) and perhaps `labels` (same shape, -100 where nothing
+    is predicted; without them all but padding is), `attention_mask` and whatever else the model takes. The
+    model must return `logits`, or be them, shape (n, L, vocabulary).
     """
     if isinstance(batch, Tensor):
         logits = logits_of(model(batch[:, :-1]))

@@ -67,8 +67,8 @@ class Monitor:
     The model's own `loss` is never used: it is scored by `losses`, by default next-token cross-entropy of
     `logits` (`causal_lm_losses`), in evaluation mode, without recording gradients, `pass_size` sequences at once.
     `probes` sequences given to `score` beside the new ones make the signal `old_new_gap`. `base` is what
-    is in force before the first decision. `gradients=False` spares the four copies of the trainable weights, and all
-    gradient signals. With several processes (`ranks`) each scores the share it is given, and all get equal signals.
+    is in force before the first decision. `gradients=False` spares the four copies of the trainable weights,
+    and all gradient signals. With several processes (`ranks`) `loss` and `scored` take what each has or all know.
 
     >>> model = torch.nn.Sequential(torch.nn.Embedding(9, 4), torch.nn.Linear(4, 9))
     >>> monitor = Monitor(model, torch.optim.SGD(model.parameters(), lr=0.1))
@@ -209,12 +209,12 @@ class Monitor:
             self._set_knobs(decision)
 
     def loss(self, loss: Tensor | float, *, examples: int = 0) -> None:
-        """Tell the mean loss of a batch about to be trained on, nats per token; of several, until a step is taken."""
+        """Tell the mean loss of a batch, nats per token, before the step that it leads to; may be of a part."""
         value = loss.detach() if isinstance(loss, Tensor) else loss
         self._training.losses.append((value, float(examples or 1)))
 
     def half(self, examples: int, *, of: int, scale: float = 1.0) -> None:
-        """The backward pass of `examples` out of the `of` of the first step is done: gives `grad_snr` from one step."""
+        """The backward pass of `examples` out of `of` is done: tells `grad_snr` from the first step alone."""
         if self._with_gradients and not self._training.updates:
             self._gradients().half(examples, of=of, scale=scale)
 
@@ -345,7 +345,7 @@ def _pre_hook(monitor: Monitor) -> Callable[..., None]:
     def hook(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         watching = reference()
         if watching is not None:
-            closure = (args[0] if args else None) or kwargs.get("closure")
+            closure = args[1] if len(args) > 1 else kwargs.get("closure")  # the first is the optimizer
             watching._stepping(optimizer, closure is not None)
 
     return hook

@@ -27,11 +27,11 @@ class SteeredLoop:
         optimizer.step()
     ```
     `examples` are a data set (each epoch in its own order) or any iterable; an example is a row of token ids,
-    or whatever `collate` makes batches of and `losses` scores (`causal_lm_losses`). `loss` notes the loss and returns
-    it times the rank's weight, 1 with one process. A step that would not be finite does not happen. Scheduler and
-    learning-rate code of your own would fight the controller: leave it out. When gradients are clipped, call
-    `loop.monitor.before_step()` before. Under `DistributedDataParallel` wrap the model yourself, give the bare one
-    here, and every rank the same examples.
+    or whatever `collate` makes batches of and `losses` scores (`causal_lm_losses`). `loss` notes the loss and
+    returns it times the rank's weight, 1 with one process. A step that would not be finite does not happen.
+    Scheduler and learning-rate code of your own would fight the controller: leave it out. When gradients are
+    clipped, call `loop.monitor.before_step()` before. Under `DistributedDataParallel` wrap the model yourself,
+    give the bare one here, and every rank the same examples.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class SteeredLoop:
         return self.steering.decision
 
     def batches(self, examples: Any, *, epochs: float = 1) -> Iterator[Any]:
-        """This rank's part of one optimizer step after another, until the examples end.
+        """The rank's part of one optimizer step after another, until the examples end.
 
         Called again, control goes on: the decision in force, the controller's history and the monitor's stay; the
         memory begins anew, with these examples.
@@ -115,7 +115,8 @@ class Stacked:
         lengths = sorted({len(row) for row in examples})
         if len(lengths) > 1:
             raise ValueError(
-                f"rows of {lengths[0]} and {lengths[-1]} tokens do not stack: cut them to one length, or give collate="
+                f"rows of {lengths[0]} and {lengths[-1]} tokens do not stack: "
+                "cut them to one length, or give collate="
             )
         if isinstance(examples[0], Tensor):
             return torch.stack(examples).to(self._device)

@@ -12,7 +12,7 @@ from olrl.control.decision import Decision
 
 @dataclass(frozen=True, kw_only=True)
 class Ranks:
-    """This process among `size` that train one model; `Ranks()` is one process alone.
+    """One process among `size` that train one model; `Ranks()` is one process alone.
 
     Of anything shared, rank r takes the items r, r + size, r + 2 size, …: together all of them, each once.
 
@@ -33,7 +33,7 @@ class Ranks:
         return cls(rank=dist.get_rank(), size=dist.get_world_size(), device=device)
 
     def share(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """This rank's part of numbers (n,); may be empty."""
+        """The rank's part of numbers (n,); may be empty."""
         return numbers[self.rank :: self.size]
 
     def merged(self, mine: NDArray[np.float64], count: int) -> NDArray[np.float64]:

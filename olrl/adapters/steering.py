@@ -55,11 +55,12 @@ class SteeringConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """This rank's part of one optimizer step.
+    """One rank's part of one optimizer step.
 
-    `numbers` are the examples of the whole step, over all ranks, shape (B,); `mine` this rank's, of which it trains
-    on the mean loss times `weight`, so that the mean over ranks (what distributed training makes) is that over the
-    batch. A rank that gets none has one example to go through the motions, of weight 0. `first`: the round's first.
+    `numbers` are the examples of the whole step, over all ranks, shape (B,); `mine` the rank's own. It
+    trains on their mean loss times `weight`, so that the mean over ranks, which distributed training makes, is that
+    over the batch. A rank that gets none has one example to go through the motions, of weight 0.
+    `first`: the round's first.
     """
 
     numbers: Numbers
@@ -196,7 +197,7 @@ class Steering:
     def state_dict(self) -> dict[str, Any]:
         """All that later rounds depend on but the model and its optimizer, between two steps.
 
-        Best taken between two rounds (`steps_left` is 0): of the training in the round at hand the signals are lost.
+        Best taken between two rounds (`steps_left` is 0), else the signals of the training at hand are lost.
         """
         return {
             "controller": self.controller.state_dict(),

@@ -2,7 +2,8 @@
 
 Trainer reads batches ahead of what its callbacks are told, keeps its own account of the learning rate and of
 losses, and clips gradients before it shows them. So this asks for batches in the moment they are needed
-(`get_batch_samples`), puts the rate in force where Trainer reads it, and measures between backward pass and clipping.
+(`get_batch_samples`), puts the rate in force where Trainer reads it, and measures between backward pass and
+clipping.
 `get_batch_samples` and `_get_num_items_in_batch` are not public: hence transformers < 6.
 """
 
@@ -59,11 +60,11 @@ class SteeredTrainerMixin:
     - An epoch is over when all its examples have arrived (and, if its last rounds do not train, after the next one
       that does); how many optimizer steps it has is up to the controller.
       The end of the last one that does not fill a chunk is not used. `num_train_epochs` counts these epochs;
-      `max_steps`, if positive, ends training after so many optimizer steps, be it within a round, and the data starts
-      over as often as it takes. `state.max_steps` is else an upper bound, and training ends before it.
-    - `batch_size` counts sequences of an optimizer step over all processes. `per_device_train_batch_size` is what goes
-      through the model at once: larger steps accumulate as often as it takes, and `gradient_accumulation_steps`
-      is not used.
+      `max_steps`, if positive, ends training after so many optimizer steps, be it within a round, and the data
+      starts over as often as it takes. `state.max_steps` is else an upper bound, and training ends before it.
+    - `batch_size` counts sequences of an optimizer step over all processes. `per_device_train_batch_size` is what
+      goes through the model at once: larger steps accumulate as often as it takes, and
+      `gradient_accumulation_steps` is not used.
     - `learning_rate` and `weight_decay` of the arguments are what the optimizer starts with; groups keep their
       proportions. `lr_scheduler_type`, warm-up, shuffling and workers of the data loader have no effect.
     - A step whose loss or gradient is not finite is not taken (`global_step` counts it).
@@ -110,7 +111,7 @@ class SteeredTrainerMixin:
         """The upper bound of steps that Trainer counts by; it is asked for its length, never for a batch."""
         me: Any = self
         dataset, me._collate = _columns(me)
-        source, epochs = _source(dataset, me.args)
+        source = _source(dataset, me.args)
         if self._monitor is not None:
             self._monitor.close()
         self._monitor = Monitor(
@@ -253,8 +254,8 @@ class SteeredTrainerMixin:
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Of all parts."""
-        parts = inputs.parts if isinstance(inputs, Parts) else [inputs]
-        return sum(super(SteeredTrainerMixin, self).floating_point_ops(part) for part in parts)  # type: ignore[misc]
+        operations = super().floating_point_ops  # type: ignore[misc] # Trainer's
+        return sum(operations(part) for part in (inputs.parts if isinstance(inputs, Parts) else [inputs]))
 
     def _track_num_input_tokens(self, inputs: Any) -> None:
         for part in inputs.parts if isinstance(inputs, Parts) else [inputs]:
@@ -351,12 +352,12 @@ def _columns(trainer: Any) -> tuple[Any, Any]:
     return dataset, trainer._get_collator_with_removed_columns(collate, description="training")
 
 
-def _source(dataset: Any, args: Any) -> tuple[Source, float]:
-    """The stream, and how often it comes."""
+def _source(dataset: Any, args: Any) -> Source:
+    """The stream."""
     if not hasattr(dataset, "__len__"):
-        return StreamSource(dataset), 1
+        return StreamSource(dataset)
     epochs = math.inf if args.max_steps > 0 else args.num_train_epochs
-    return DatasetSource(dataset, epochs=epochs), epochs
+    return DatasetSource(dataset, epochs=epochs)
 
 
 def _losses_in(output: Any, targets: Tensor | None) -> SequenceLosses | None:

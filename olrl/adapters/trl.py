@@ -15,6 +15,6 @@ class SteeredSFTTrainer(SteeredTrainerMixin, SFTTrainer):
     )
     trainer.train()
     ```
-    An example is a row of the prepared data set: with `packing` a packed one. Tokens outside of the completion, where
-    these are not trained on, are not scored either. With `padding_free` every example is scored by itself.
+    An example is a row of the prepared data set: with `packing` a packed one. Tokens outside of the completion,
+    where these are not trained on, are not scored either. With `padding_free` every example is scored by itself.
     """

@@ -168,7 +168,7 @@ def test_a_run_of_skipped_rounds_trains_nothing_and_scores_everything(tmp_path: 
     never = Scripted([Decision(lr=1e-3, batch_size=3, window=1, update=False)])
     model = a_model()
     before = [p.detach().clone() for p in model.parameters()]
-    trainer, watching, _ = trained(tmp_path, data, model=model, controller=never)
+    trainer, _, _ = trained(tmp_path, data, model=model, controller=never)
     assert trainer.state.global_step == 0
     assert len(never.signals) == 3
     assert all(signals.loss_nats is not None for signals in never.signals)
