@@ -7,7 +7,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler, default_collate
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from olrl.adapters.losses import Scorer, causal_lm_losses
 from olrl.adapters.monitor import Monitor
@@ -117,7 +117,7 @@ class SteeringCallback(pl.Callback):
         if step.weight:
             monitor.loss(loss, examples=len(step.mine))
         if step.weight != 1:
-            loss.register_hook(lambda gradient: gradient * step.weight)
+            loss.register_hook(lambda gradient: gradient * step.weight)  # type: ignore[no-untyped-call] # torch's
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
@@ -166,7 +166,7 @@ class _Sampler(Sampler[list[Any]]):
         yield from self._callback.epoch_steps(epoch)
 
 
-class _Given:
+class _Given(Dataset[Any]):
     """A data set whose indices are the examples already."""
 
     def __getitem__(self, example: Any) -> Any:

@@ -43,8 +43,9 @@ def causal_lm_losses(model: torch.nn.Module, batch: Any) -> SequenceLosses:
     if isinstance(batch, Tensor):
         logits = logits_of(model(batch[:, :-1]))
         return losses_of_targets(logits, batch[:, 1:])
+    targets = targets_of(batch)
     inputs = {name: value for name, value in batch.items() if name != "labels"}
-    return losses_of_targets(logits_of(model(**inputs))[:, :-1], targets_of(batch))
+    return losses_of_targets(logits_of(model(**inputs))[:, :-1], targets)
 
 
 def losses_of_targets(logits: Tensor, targets: Tensor) -> SequenceLosses:

@@ -170,16 +170,17 @@ class Steering:
         if self.config.probes and self._memory.chunks_seen:
             probes = self._memory.oldest(self.decision.window)[: self.config.probes]
             numbers, probed = np.concatenate([new, probes]), len(probes)
-        examples = self.source.get(self.ranks.share(numbers))
-        rows = self.ranks.merged(self._losses(examples), len(numbers))
+        mine = self.ranks.share(numbers)
+        # Of equal length on all ranks: where weights are spread over them, each forward pass is everybody's.
+        padding = np.repeat(numbers[:1], -(-len(numbers) // self.ranks.size) - len(mine))
+        examples = self.source.get(np.concatenate([mine, padding]))
+        rows = self.ranks.merged(self._losses(examples)[: len(mine)], len(numbers))
         tokens = [predicted_tokens(batch) for batch in self._batches(self.source.get(new))]
         self.monitor.scored(
             rows[: len(new)], rows[len(new) :] if probed else None, tokens=np.concatenate(tokens)
         )
 
     def _losses(self, examples: list[Any]) -> NDArray[np.float64]:
-        if not examples:
-            return np.zeros((0, 2))
         rows = self.monitor.sequence_losses(list(self._batches(examples)))
         if len(rows) != len(examples):  # the collator makes one row of several examples: then one by one
             rows = self.monitor.sequence_losses([self._collate([example]) for example in examples])

@@ -14,10 +14,12 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed.tensor import DTensor
 
 from olrl.adapters.losses import causal_lm_losses
 from olrl.adapters.plain import SteeredLoop
-from olrl.adapters.steering import SteeringConfig
+from olrl.adapters.steering import Round, SteeringConfig
+from olrl.control.policy import load_policy
 from tests.adapters.readback import BASE, CHUNK, COST, Reader, Scripted, a_model, rows
 
 ROUNDS = 6
@@ -38,6 +40,37 @@ def plain(folder: Path) -> dict[str, Any]:
         loop.loss(causal_lm_losses(whole, batch).mean()).backward()
         optimizer.step()
     return told(reader, controller, model)
+
+
+def sharded(folder: Path) -> dict[str, Any]:
+    """A loop by hand with the weights spread over processes, and the policy that ships deciding."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    model = a_model()
+    reader = Reader(model, DATA[:, :-1])
+    if dist.is_initialized():
+        mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+        for layer in model.model.layers:
+            fully_shard(layer, mesh=mesh)
+        fully_shard(model, mesh=mesh)
+    optimizer = torch.optim.SGD(model.parameters(), lr=BASE.lr)
+    reader.watch(optimizer)
+    played: list[Round] = []
+    config = SteeringConfig(chunk=CHUNK, cost=COST, on_round=played.append)
+    loop = SteeredLoop(
+        model, optimizer, controller=load_policy("default").controller(base=BASE), config=config
+    )
+    for batch in loop.batches(DATA):
+        optimizer.zero_grad()
+        loop.loss(causal_lm_losses(model, batch).mean()).backward()
+        optimizer.step()
+    return {
+        "steps": asdict(reader.steps),
+        "signals": [asdict(one.signals) for one in played],
+        "decisions": [asdict(one.decision) for one in played],
+        "weights": flat(model),
+    }
 
 
 def trainer(folder: Path) -> dict[str, Any]:
@@ -95,6 +128,7 @@ def lightning(folder: Path) -> dict[str, Any]:
 
 LOOPS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "plain": plain,
+    "sharded": sharded,
     "trainer": trainer,
     "lightning": lightning,
 }
@@ -105,8 +139,15 @@ def told(reader: Reader, controller: Scripted, model: torch.nn.Module) -> dict[s
     return {
         "steps": asdict(reader.steps),
         "signals": [asdict(signals) for signals in controller.signals],
-        "weights": torch.cat([p.detach().flatten() for p in model.parameters()]).tolist(),
+        "weights": flat(model),
     }
+
+
+def flat(model: torch.nn.Module) -> list[float]:
+    """All weights, those of other processes too."""
+    whole = [p.full_tensor() if isinstance(p, DTensor) else p for p in model.parameters()]
+    numbers: list[float] = torch.cat([p.detach().flatten() for p in whole]).tolist()
+    return numbers
 
 
 def main() -> None:
