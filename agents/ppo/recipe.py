@@ -193,7 +193,7 @@ PROFILES: dict[str, Recipe] = {
             minutes="about 25 minutes",
             stages=(
                 _hindsight("pico", legs=3, streams=12),
-                _hindsight("nano", legs=1, streams=8),
+                _hindsight("nano", legs=2, streams=10),
                 _language("pico", 12_800, legs=1, rounds=60, n_streams=64),
             ),
             validation=ValidationConfig(every_leg=True, model="nano", streams=6, rounds=80),

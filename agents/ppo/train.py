@@ -197,8 +197,9 @@ class _StageRun:
         folder = self.out / HINDSIGHT / stage.name
         folder.mkdir(parents=True, exist_ok=True)
         policy = frozen(self.recipe, self.model, self.progress, seed=self.seed)
-        seed = _leg_seed(self.seed, self.number, 0)  # one suite for all legs: each takes its next streams
-        env = frozen_settings({**stage.env, "stream_seed": seed})
+        # One suite for all legs, each takes its next streams, and for all seeds: constant runs are made once.
+        env = frozen_settings({"stream_seed": self.number, **stage.env})
+        seed = _leg_seed(self.seed, self.number, leg)
         tasks = [
             RunTask(
                 number=number,
