@@ -48,10 +48,14 @@ class Chunker:
 
     def chunks(self, documents: Iterable[Document]) -> Iterator[Chunk]:
         """Chunks as soon as they are full; consumes `documents` no further than needed."""
+        yield from self._full()  # what a long document left over, where this goes on after loading a state
         for document in documents:
             self._add(document)
-            while self._waiting >= self._size:
-                yield self._cut()
+            yield from self._full()
+
+    def _full(self) -> Iterator[Chunk]:
+        while self._waiting >= self._size:
+            yield self._cut()
 
     def _add(self, document: Document) -> None:
         ids, n_bytes = self._tokenizer.encode(document.text)
