@@ -6,12 +6,12 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import EIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
@@ -156,13 +156,20 @@ class Checkpoints:
             shutil.rmtree(path)
 
 
-def _save_arrays(arrays: dict[str, NDArray[Any]], path: Path) -> None:
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Within, what the disk says to safetensors is an OSError again, as it is everywhere else."""
     try:
-        save_file(arrays, path)
-    except SafetensorError as error:  # what the disk says comes in words only: "... (os error 28)"
+        yield
+    except SafetensorError as error:  # it comes in words only: "... (os error 28)"
         number = re.search(r"os error (\d+)", str(error))
         code = int(number.group(1)) if number else EIO
         raise OSError(code, os.strerror(code), str(path)) from error
+
+
+def _save_arrays(arrays: dict[str, NDArray[Any]], path: Path) -> None:
+    with disk_errors(path):
+        save_file(arrays, path)
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 

@@ -54,7 +54,9 @@ def _split(value: Any, place: str, arrays: dict[str, NDArray[Any]]) -> Any:
 
 def _key(name: Any, place: str) -> str:
     if not isinstance(name, str) or name in _MARKS:
-        raise ValueError(f"the key {name!r} at {place or '/'} of a state cannot be saved: it must be other text")
+        raise ValueError(
+            f"the key {name!r} at {place or '/'} of a state cannot be saved: it must be other text"
+        )
     return name
 
 

@@ -42,6 +42,11 @@ class Chunker:
         self._index = 0
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Sequences of a chunk, and predicted tokens of a sequence."""
+        return self._shape
+
+    @property
     def leftover_tokens(self) -> int:
         """Tokens taken from documents and not yet part of a chunk."""
         return self._waiting

@@ -15,9 +15,9 @@ class DeadLetter:
 
     A line has `source`, `line` (from 1), `offset` (bytes before the row), `bytes` (its length), `hash` and
     `reason`. The hash is BLAKE2b under `key`, by default drawn anew for each run and kept nowhere but in its
-    checkpoints: equal rows of a run can be told, and nobody can confirm a guess of what a row said. With `keep_text` there is
-    `text` too (of over-long rows the beginning; undecodable bytes escaped). After `max_rows` lines rows are
-    only counted, so that a stream of rubbish does not fill a disk.
+    checkpoints: equal rows of a run can be told, and nobody can confirm a guess of what a row said. With
+    `keep_text` there is `text` too (of over-long rows the beginning; undecodable bytes escaped). After
+    `max_rows` lines rows are only counted, so that a stream of rubbish does not fill a disk.
 
     >>> dead_letter = DeadLetter(None)
     >>> dead_letter.reject(source="a.jsonl", line=1, offset=0, content=b"{", reason="invalid JSON")

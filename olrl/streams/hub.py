@@ -42,17 +42,16 @@ class HubSource(Source):
     def _read(
         self, rows: Iterator[dict[str, object]], source: str, dead_letter: DeadLetter, stop: Stop | None
     ) -> Iterator[Document]:
-        for self._row, row in enumerate(rows, start=self._row + 1):
+        for number, row in enumerate(rows, start=self._row + 1):
             if stop is not None and stop():
                 return
+            self._row = number
             try:
                 yield document_of(row, source=source)
             except Rejected as reason:
                 text = row.get("text")
                 content = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else b""
-                dead_letter.reject(
-                    source=source, line=self._row, offset=0, content=content, reason=str(reason)
-                )
+                dead_letter.reject(source=source, line=number, offset=0, content=content, reason=str(reason))
 
 
 def open_data_set(name: str, split: str) -> Any:

@@ -65,8 +65,8 @@ def follow_blocks(
     """What is in a file from byte `inside` on and what is appended to it, until `stop()`.
 
     A file that shrinks or is replaced (as log rotation does) is read again from its beginning; what was
-    half-written then is taken together with the new beginning. `watch` is given each file when it is opened, and None
-    before it is closed.
+    half-written then is taken together with the new beginning. `watch` is given each file when it is
+    opened, and None before it is closed.
     """
     while not stop():
         try:
@@ -116,7 +116,8 @@ def split_lines(
     r"""Lines of a sequence of blocks; never holds more than `max_bytes` and a block of any.
 
     A carriage return before a line end, and a byte-order mark at the very beginning, are left out. What is
-    half-written when `stop()` becomes true is no line yet, and is left out too. `start` is where the first block begins.
+    half-written when `stop()` becomes true is no line yet, and is left out too. `start` is where the first
+    block begins.
 
     >>> blocks = [b"good mor", b"ning\nto you"]
     >>> lines = split_lines(blocks, max_bytes=99, hasher=blake2b, stop=lambda: False)

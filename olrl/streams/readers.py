@@ -206,7 +206,7 @@ class Reader:
                     yield self._document(text)
             except Rejected as reason:
                 self._reject(line, str(reason))
-        text = self._paragraphs.rest()
+        text = None if self._stop() else self._paragraphs.rest()  # when it is stopped, more may come later
         if text is not None:
             try:
                 yield self._document(text)
@@ -255,7 +255,6 @@ class Reader:
             n_bytes=line.n_bytes,
             digest=line.digest,
         )
-
 
     def state_dict(self) -> dict[str, Any]:
         """Where the next document comes from, JSON-able.

@@ -46,14 +46,16 @@ def open_source(
     `state`, the source's `state_dict()`, goes on behind the last document that it gave: in files, folders and
     the spool at the byte reached, in `hf:` at the row, in `builtin:` by passing over what was taken.
 
-    Raises ValueError for a source that does not exist, naming what does, for `follow` and `spool` where they have no
-    effect, and for a state whose place is not there any more.
+    Raises ValueError for a source that does not exist, naming what does, for `follow` and `spool` where they
+    have no effect, and for a state whose place is not there any more.
     """
     kind, _, name = source.partition(":")
     if follow and (kind in ("builtin", "hf") or source == "-" or Path(source).is_dir()):
         raise ValueError(f"--follow waits for a growing file, and {source!r} is none; leave it out")
     if spool is not None and source != "-":
-        raise ValueError(f"--spool keeps what comes from standard input, and {source!r} is not that; leave it out")
+        raise ValueError(
+            f"--spool keeps what comes from standard input, and {source!r} is not that; leave it out"
+        )
     if kind == "builtin":
         documents = _builtin(name, split=split, seed=seed)
         return CountedSource(documents if stop is None else _until(documents, stop), state=state)
