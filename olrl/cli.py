@@ -242,7 +242,9 @@ def run(
 
 def _run_config(context: typer.Context, options: dict[str, Any]) -> RunConfig:
     """What is to be run; with --resume, what is not given is as it was."""
-    if options["resume"] and options["out"] is not None:
+    if options["resume"]:
+        if options["out"] is None:
+            raise ValueError("--resume needs --out, the folder of the run to go on with")
         given = {name for name in options if _is_given(context, name)}
         options = {**settings_in(options["out"]), **{name: options[name] for name in given}}
     if options["stream"] is None:

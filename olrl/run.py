@@ -2,14 +2,12 @@
 
 import hashlib
 import json
-import os
 import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
-from errno import EDQUOT, EFBIG, ENOSPC, EROFS
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -35,7 +33,7 @@ from olrl.learners.causal_lm import CausalLMLearner
 from olrl.loop import RoundRecord
 from olrl.models.load import LoadedModel, load_model
 from olrl.run_config import DEFAULT_POLICY, RunConfig
-from olrl.run_folder import JsonLines, RunFolder, default_path
+from olrl.run_folder import JsonLines, RunFolder, default_path, disk_mistakes
 from olrl.run_state import RunCheckpoints, RunParts, begin_anew, go_back, run_checkpoints
 from olrl.same_run import check_same, differences
 from olrl.streams.chunk import Chunk
@@ -84,7 +82,7 @@ def run(
     controller, policy = _controller(config, base)
     out = config.out or default_path("run", f"{config.controller} {config.stream}")
     _check_apart(out, config.stream)
-    with ExitStack() as stack, _disk_mistakes(out):
+    with ExitStack() as stack, disk_mistakes(out, "run"):
         folder = _claim(config, out, stack)
         interrupt = stack.enter_context(Interrupt())
         description = _describe(config, base, loaded, policy)
@@ -259,22 +257,6 @@ def _at_least_one(chunker: Chunker, source: Source, dead_letter: DeadLetter) -> 
             f"give more text, or a smaller --chunk or --seq-len"
         )
     return chain([first], chunks)
-
-
-@contextmanager
-def _disk_mistakes(out: Path) -> Iterator[None]:
-    """Within, a disk that is full or cannot be written is the caller's mistake, told in one sentence."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (ENOSPC, EDQUOT, EROFS, EFBIG):
-            raise
-        told = f"the run in {out} cannot be written on: {os.strerror(error.errno).lower()}"
-        if not list((out / "checkpoints").glob("[0-9]*")):
-            raise ValueError(f"{told}, and it had come to no checkpoint") from error
-        raise ValueError(
-            f"{told}; its checkpoints are kept: make room, and go on with olrl run --resume --out {out}"
-        ) from error
 
 
 class _Over:

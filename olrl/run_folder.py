@@ -5,7 +5,9 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from errno import EDQUOT, EFBIG, ENOSPC, EROFS
 from pathlib import Path
 from typing import IO, Any
 
@@ -139,6 +141,22 @@ class RunFolder:
             found = config.get("format") if isinstance(config, dict) else None
             raise ValueError(f"{self.path / CONFIG} has format {found!r}: this version reads {FORMAT}")
         return config
+
+
+@contextmanager
+def disk_mistakes(out: Path, command: str) -> Iterator[None]:
+    """Within, a disk that is full or cannot be written is a mistake of the caller's (ValueError, one sentence)."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (ENOSPC, EDQUOT, EROFS, EFBIG):
+            raise
+        told = f"{out} cannot be written ({os.strerror(error.errno).lower()})"
+        if not list((out / "checkpoints").glob("[0-9]*")):
+            raise ValueError(f"{told}: give an --out where it can") from error
+        raise ValueError(
+            f"{told}; its checkpoints are kept: make room, and go on with olrl {command} --resume --out {out}"
+        ) from error
 
 
 class JsonLines:

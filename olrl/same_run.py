@@ -42,7 +42,7 @@ def check_same(begun: dict[str, Any], now: dict[str, Any], *, out: Path) -> None
 
 
 def _told(value: Any) -> str:
-    return "left out" if value in (None, False) else "given" if value is True else str(value)
+    return "left out" if value is None or value is False else "given" if value is True else str(value)
 
 
 def differences(begun: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -1,5 +1,6 @@
 """Constant decisions side by side on a stream, and beside them learners that the policy steers."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -50,8 +51,11 @@ class StreamRuns:
 
     def save(self, path: Path) -> None:
         """Write, whole or not at all."""
-        scratch = path.with_suffix(".tmp.npz")
-        np.savez(scratch, **{field.name: getattr(self, field.name) for field in fields(self)})
+        scratch = path.with_name(f".{path.name}.{os.getpid()}")  # not what is looked for as runs
+        with scratch.open("wb") as file:
+            np.savez(file, **{field.name: getattr(self, field.name) for field in fields(self)})
+            file.flush()
+            os.fsync(file.fileno())
         scratch.replace(path)
 
     @classmethod
