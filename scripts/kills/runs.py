@@ -85,9 +85,10 @@ class RunSubject:
         `told` hears of each kill; the result says how often it was, and what differs from the reference.
         """
         out, count, rounds = self._place / name, 0, list[int]()
-        follow = self._place / f"{name}.jsonl" if self.kind == "followed file" else None
+        follow = self._place / f"{name}-stream" / "all.jsonl" if self.kind == "followed file" else None
         if follow is not None:
-            follow.write_bytes(b"")
+            follow.parent.mkdir()
+            follow.touch()
         grow = _Growing(follow, self._content, rng) if follow is not None else lambda: None
         while True:
             resume = (out / "config.json").is_file()

@@ -9,6 +9,7 @@ from typing import Any
 
 from kills.compare import training_differences
 from kills.forked import Forked
+from kills.runs import Told
 
 SEED = "3"
 
