@@ -1,7 +1,7 @@
 """Turns what a round did into signals."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -137,7 +137,7 @@ class LoopMonitor:
         return {
             "detectors": self._detectors.state_dict(),
             "histograms": None if self._histograms is None else self._histograms.state_dict(),
-            "report": self._report,
+            "report": asdict(self._report),
             "gradient_age": self._gradient_age,
             "spent": self._spent,
             "updates": self._updates,
@@ -151,7 +151,7 @@ class LoopMonitor:
         self._detectors.load_state_dict(state["detectors"])
         if self._histograms is not None:
             self._histograms.load_state_dict(state["histograms"])
-        self._report = state["report"]
+        self._report = UpdateReport(**state["report"])
         self._gradient_age = state["gradient_age"]
         self._spent = state["spent"]
         self._updates = state["updates"]
