@@ -6,6 +6,9 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from olrl.control.controller import Controller
 from olrl.control.decision import Base, Decision
 from olrl.monitor.feature_table import ROW
@@ -46,6 +49,11 @@ class PolicyController(Controller):
         decisions = coding.apply(self._state, actions, {name: inputs[ROW[name]] for name in coding.reads})
         self._last = decisions.single(weight_decay=self.base.weight_decay)
         return self._last
+
+    def observed(self) -> NDArray[np.float64]:
+        """What the last decision was made from, before clipping, shape (features,): for the guard."""
+        observed: NDArray[np.float64] = self._features.unclipped()[0]
+        return observed
 
     def _follow(self, signals: Signals) -> None:
         last = self._last
