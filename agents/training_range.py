@@ -38,7 +38,7 @@ class RangeConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """The signals of one stream's learners as features read them, shape (rounds, inputs, lanes), and their bases."""
+    """Signals of one stream's learners as features read them, shape (rounds, inputs, lanes), and their bases."""
 
     inputs: Floats
     bases: Sequence[Base]
@@ -86,9 +86,7 @@ def _record(policy: FrozenPolicy, env: OnlineLMEnv, number: int, config: RangeCo
         base, loop = _lane(env, np.random.default_rng([config.seed, number, lane]), first=lane == 0)
         bases.append(base)
         rounds.append(assemble_rounds(Replay(chunks), base=base, config=loop))
-    loops = StackedLoops(
-        env.loaded.model, config.lanes, optimizer=env.optimizer, seq_len=env.config.seq_len
-    )
+    loops = StackedLoops(env.loaded.model, config.lanes, optimizer=env.optimizer, seq_len=env.config.seq_len)
     every = np.arange(config.lanes)
     loops.begin(every, rounds, [base.weight_decay for base in bases])
     features, standing = FeatureExtractor.for_bases(bases), policy.coding.start_at(bases)

@@ -21,8 +21,9 @@ from olrl.analysis.summary import Summary
 from olrl.assembly import LoopConfig, assemble_loop
 from olrl.control.controller import Controller
 from olrl.control.decision import Base, Decision
-from olrl.control.guard import Guard
+from olrl.control.guard import Budgets, Guard, GuardSettings
 from olrl.control.policy import FrozenPolicy, load_policy
+from olrl.control.policy_controller import PolicyController
 from olrl.control.registry import make_controller
 from olrl.deployment import Deployment, Outcome
 from olrl.interrupt import Interrupt
@@ -87,8 +88,9 @@ def run(config: RunConfig, *, on_round: Callable[[RoundRecord], None] | None = N
         deployment = Deployment(
             assemble_loop(chunks, learner, base=base, config=_loop_config(config, loaded)),
             controller=controller,
-            guard=Guard(base=base),
+            guard=_guard(config, base, controller),
             interrupt=interrupt,
+            budgets=Budgets(config.limits),
             in_force=base.decision() if config.shadow else None,
             limit=config.rounds,
             stop=lambda: folder.stop_requested,
@@ -140,6 +142,11 @@ def _controller(config: RunConfig, base: Base) -> tuple[Controller, dict[str, An
     name = config.policy or DEFAULT_POLICY
     policy = load_policy(name)
     return policy.controller(base=base), {"name": name, "sha256": _policy_sha256(policy)}
+
+
+def _guard(config: RunConfig, base: Base, controller: Controller) -> Guard:
+    training_range = controller.policy.training_range if isinstance(controller, PolicyController) else None
+    return Guard(base=base, settings=GuardSettings(snapshots=config.snapshots), training_range=training_range)
 
 
 def _policy_sha256(policy: FrozenPolicy) -> str:
@@ -211,7 +218,7 @@ def _play(
         for outcome in deployment.rounds():
             decisions.write(decision_row(outcome))
             stream.write(_stream_row(outcome.record))
-            tracker.round(outcome.record, guard=outcome.guard, proposed=outcome.proposed)
+            tracker.round(outcome.record, guard=outcome.guard, layer=outcome.layer, proposed=outcome.proposed)
             if on_round is not None:
                 on_round(outcome.record)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from olrl.control import registry
 from olrl.control.decision import Base
+from olrl.control.guard import GuardSettings, Limits
 from olrl.learners.cost import CostModel
 from olrl.models.lora import Lora
 
@@ -35,6 +36,9 @@ class RunConfig:
     follow: wait for more at the end of a growing file.
     keep_rejected: keep the text of rows that could not be used.
     shadow: the base stays in force, and what the controller would have done is written down.
+    max_tokens, max_seconds, max_rollbacks, max_skips: what the run may spend in all, as `Limits` has it; None is no
+        limit.
+    snapshots: last good states of weights and optimizer kept in memory to roll back to; 0: none.
     out: the folder to write; None makes one under `runs/`.
 
     >>> RunConfig(stream="mail.jsonl", rounds=-3)
@@ -61,6 +65,11 @@ class RunConfig:
     follow: bool = False
     keep_rejected: bool = False
     shadow: bool = False
+    max_tokens: int | None = None
+    max_seconds: float | None = None
+    max_rollbacks: int | None = None
+    max_skips: int | None = None
+    snapshots: int = GuardSettings.snapshots
     out: Path | None = None
 
     def __post_init__(self) -> None:
@@ -73,6 +82,8 @@ class RunConfig:
         if not (math.isfinite(self.price) and self.price >= 0):
             raise ValueError(f"price must be at least 0, not {self.price!r}")
         CostModel(budget=self.budget)
+        GuardSettings(snapshots=self.snapshots)
+        _ = self.limits
         if self.lora is not None:
             Lora.parse(self.lora)
         self._own_base(Base(lr=1.0))
@@ -96,6 +107,16 @@ class RunConfig:
     def cost(self) -> CostModel:
         """The cost of updates, with this run's budget."""
         return CostModel(budget=self.budget)
+
+    @property
+    def limits(self) -> Limits:
+        """What the run may spend in all."""
+        return Limits(
+            tokens=self.max_tokens,
+            seconds=self.max_seconds,
+            rollbacks=self.max_rollbacks,
+            skips=self.max_skips,
+        )
 
     def base(self, shipped: Base | None, *, model: str) -> Base:
         """What ships with the model, changed by the user's own setting; ValueError if no rate is known."""
