@@ -57,9 +57,13 @@ def measure_range(
     policy: FrozenPolicy, config: RangeConfig, *, progress: Callable[[str], None] = lambda line: None
 ) -> TrainingRange:
     """The range of what `policy` sees where it steers, once its averages have settled."""
-    recordings = record(policy, config, progress=progress)
-    seen = [one.observations()[SETTLING:].reshape(-1, policy.mean.size) for one in recordings]
-    return TrainingRange.of(np.concatenate(seen))
+    return range_of(record(policy, config, progress=progress))
+
+
+def range_of(recordings: Sequence[Recording]) -> TrainingRange:
+    """The range of what recordings hold, once their averages have settled."""
+    seen = [one.observations()[SETTLING:] for one in recordings]
+    return TrainingRange.of(np.concatenate([one.reshape(-1, one.shape[-1]) for one in seen]))
 
 
 def record(

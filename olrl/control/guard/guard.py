@@ -112,8 +112,8 @@ class Guard:
             return _Trouble("loss_missing", "loss missing")
         if loss is None or not math.isfinite(loss):
             return self._not_finite(last_good)
-        if self._level.check(loss) == "high":
-            return self._high(loss, last_good)
+        if self._level.check(loss) == "high" and (trouble := self._high(loss, last_good)) is not None:
+            return trouble
         if risen:
             return _Trouble("nonfinite", "a training step was not finite")
         self._rate.healthy(self._last.lr)
@@ -124,13 +124,17 @@ class Guard:
             return self._roll_back("loss not finite", last_good)
         return _Trouble("loss_nonfinite", "loss not finite", skip=True)
 
-    def _high(self, loss: float, last_good: LastGood | None) -> _Trouble:
-        """Rejected: a fallback of one round, as it may well be the stream that has changed."""
-        what = f"loss {loss:.3g} above the usual {self._level.usual:.3g}"
+    def _high(self, loss: float, last_good: LastGood | None) -> _Trouble | None:
+        """The weights' fault, an outlier (a fallback of one round), or a change of the stream: then nothing."""
+        usual = self._level.usual
+        assert usual is not None, "nothing is high before anything is usual"
+        what = f"loss {loss:.3g} above the usual {usual:.3g}"
         if weights_at_fault(loss, last_good, ratio=self.settings.weights_ratio):
             self._level.forgive()
             return self._roll_back(what, last_good)
-        return _Trouble("loss_high", what, hold=False)
+        if loss > self.settings.outlier_ratio * usual:
+            return _Trouble("loss_high", what, hold=False)
+        return None
 
     def _roll_back(self, what: str, last_good: LastGood | None) -> _Trouble:
         assert last_good is not None, "only its loss tells that the weights are at fault"

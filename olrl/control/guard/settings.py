@@ -15,8 +15,10 @@ class GuardSettings:
     Loss:
         loss_deviations: a loss so many robust standard deviations (1.4826 times the median absolute deviation)
             above the median of the last 20 healthy ones is rejected, above 0 …
-        loss_ratio: … if it is also above this multiple of that median, above 1. Text that changes abruptly
-            seldom raises the loss of a byte by half.
+        loss_ratio: … if it is also above this multiple of that median, above 1.
+        outlier_ratio: a rejected loss that is not the weights' fault is answered by a fallback only above this
+            multiple, above 1; below it is taken for a change of the stream, which is the controller's affair. On
+            training streams one round in a thousand is above 3.
         new_level: so many rejections in a row are a new level, not trouble, at least 2.
     Fallback and rollback:
         hold: rounds in the wake of a rollback or of a number that is not finite that stay under the fallback,
@@ -38,6 +40,7 @@ class GuardSettings:
     window_steps: int = 6
     loss_deviations: float = 6.0
     loss_ratio: float = 1.5
+    outlier_ratio: float = 3.0
     new_level: int = 3
     hold: int = 5
     weights_ratio: float = 1.2
@@ -48,7 +51,7 @@ class GuardSettings:
     frozen: int = 4
 
     def __post_init__(self) -> None:
-        above = {"loss_ratio": 1.0, "weights_ratio": 1.0, "loss_deviations": 0.0}
+        above = {"loss_ratio": 1.0, "weights_ratio": 1.0, "loss_deviations": 0.0, "outlier_ratio": 1.0}
         for name, low in above.items():
             if not low < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be a number above {low:g}, not {getattr(self, name)!r}")

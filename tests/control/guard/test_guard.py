@@ -108,9 +108,11 @@ def test_a_single_high_loss_is_not_held_against_the_rounds_after_it() -> None:
     assert guard.check(GIVEN, signals()) == (GIVEN, None)
 
 
-def test_drift_that_raises_the_loss_by_two_fifths_does_not_alarm_the_guard() -> None:
-    guard = healthy(20)
-    assert guard.check(GIVEN, signals(2.8)) == (GIVEN, None)
+@pytest.mark.parametrize("loss", [2.8, 5.0])
+def test_drift_that_more_than_doubles_the_loss_is_left_to_the_controller(loss: float) -> None:
+    guard, good = healthy(20), LastGood(loss)
+    assert [guard.check(GIVEN, signals(loss), last_good=good) for _ in range(6)] == [(GIVEN, None)] * 6
+    assert good.asked <= 2  # then it is the new level
 
 
 @pytest.mark.parametrize(
