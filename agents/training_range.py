@@ -30,9 +30,9 @@ class RangeConfig:
 
     models: tuple[str, ...] = ("pico", "nano")
     split: str = "train"
-    streams: int = 20
-    rounds: int = 100
-    lanes: int = 6
+    streams: int = 10
+    rounds: int = 80
+    lanes: int = 5
     seed: int = 0
 
 
