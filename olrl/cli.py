@@ -205,6 +205,39 @@ def run(
             "--shadow", help="The base stays in force; what the controller proposes is written down."
         ),
     ] = False,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", show_default="no limit", help="End when so many tokens went through the model."
+        ),
+    ] = None,
+    max_seconds: Annotated[
+        float | None,
+        typer.Option(
+            metavar="S", show_default="no limit", help="End after so many seconds, in a whole round."
+        ),
+    ] = None,
+    max_rollbacks: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", show_default="no limit", help="End when broken weights were put back more often."
+        ),
+    ] = None,
+    max_skips: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            show_default="no limit",
+            help="End when more rounds learned nothing: training withheld by the guard, or no finite step.",
+        ),
+    ] = None,
+    snapshots: Annotated[
+        int,
+        typer.Option(
+            metavar="K",
+            help="Good states kept in memory to roll back to, each as large as weights and optimizer.",
+        ),
+    ] = RunConfig.snapshots,
     out: Annotated[
         Path | None,
         typer.Option(

@@ -23,8 +23,9 @@ from olrl.assembly import LoopConfig, assemble_loop
 from olrl.checkpoint import Checkpoint, disk_errors, replace_synced, sync_folder, sync_tree
 from olrl.control.controller import Controller
 from olrl.control.decision import Base, Decision
-from olrl.control.guard import Guard
+from olrl.control.guard import Budgets, Guard, GuardSettings
 from olrl.control.policy import FrozenPolicy, load_policy
+from olrl.control.policy_controller import PolicyController
 from olrl.control.registry import make_controller
 from olrl.deployment import Deployment, Outcome
 from olrl.folder_lock import FolderLock
@@ -106,8 +107,9 @@ def run(
                     chunks, CausalLMLearner(loaded.model), base=base, config=_loop_config(config, loaded)
                 ),
                 controller=controller,
-                guard=Guard(base=base),
+                guard=_guard(config, base, controller),
                 interrupt=interrupt,
+                budgets=Budgets(config.limits),
                 in_force=base.decision() if config.shadow else None,
                 limit=config.rounds,
                 stop=lambda: folder.stop_requested,
@@ -173,6 +175,11 @@ def _controller(config: RunConfig, base: Base) -> tuple[Controller, dict[str, An
     name = config.policy or DEFAULT_POLICY
     policy = load_policy(name)
     return policy.controller(base=base), {"name": name, "sha256": _policy_sha256(policy)}
+
+
+def _guard(config: RunConfig, base: Base, controller: Controller) -> Guard:
+    training_range = controller.policy.training_range if isinstance(controller, PolicyController) else None
+    return Guard(base=base, settings=GuardSettings(snapshots=config.snapshots), training_range=training_range)
 
 
 def _policy_sha256(policy: FrozenPolicy) -> str:
@@ -287,7 +294,9 @@ def _play(
     for outcome in parts.deployment.rounds():
         parts.decisions.write(decision_row(outcome))
         parts.stream.write(_stream_row(outcome.record))
-        parts.tracker.round(outcome.record, guard=outcome.guard, proposed=outcome.proposed)
+        parts.tracker.round(
+            outcome.record, guard=outcome.guard, layer=outcome.layer, proposed=outcome.proposed
+        )
         if on_round is not None:
             on_round(outcome.record)
         checkpoints.round_done()

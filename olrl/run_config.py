@@ -8,6 +8,7 @@ from typing import Any
 
 from olrl.control import registry
 from olrl.control.decision import Base
+from olrl.control.guard import GuardSettings, Limits
 from olrl.learners.cost import CostModel
 from olrl.models.lora import Lora
 
@@ -36,6 +37,9 @@ class RunConfig:
     spool: keep what comes from standard input in the folder, so that the run can be gone on with.
     keep_rejected: keep the text of rows that could not be used.
     shadow: the base stays in force, and what the controller would have done is written down.
+    max_tokens, max_seconds, max_rollbacks, max_skips: what the run may spend in all, as `Limits` has it; None is no
+        limit.
+    snapshots: last good states of weights and optimizer kept in memory to roll back to; 0: none.
     out: the folder to write; None makes one under `runs/`.
     checkpoint_every: rounds from one checkpoint to the next; 0 makes none, and None leaves it to the time they take
         (`CheckpointSchedule`).
@@ -66,6 +70,11 @@ class RunConfig:
     keep_rejected: bool = False
     spool: bool = False
     shadow: bool = False
+    max_tokens: int | None = None
+    max_seconds: float | None = None
+    max_rollbacks: int | None = None
+    max_skips: int | None = None
+    snapshots: int = GuardSettings.snapshots
     out: Path | None = None
     checkpoint_every: int | None = None
     resume: bool = False
@@ -86,6 +95,8 @@ class RunConfig:
         if not (math.isfinite(self.price) and self.price >= 0):
             raise ValueError(f"price must be at least 0, not {self.price!r}")
         CostModel(budget=self.budget)
+        GuardSettings(snapshots=self.snapshots)
+        _ = self.limits
         if self.lora is not None:
             Lora.parse(self.lora)
         self._own_base(Base(lr=1.0))
@@ -122,6 +133,16 @@ class RunConfig:
     def cost(self) -> CostModel:
         """The cost of updates, with this run's budget."""
         return CostModel(budget=self.budget)
+
+    @property
+    def limits(self) -> Limits:
+        """What the run may spend in all."""
+        return Limits(
+            tokens=self.max_tokens,
+            seconds=self.max_seconds,
+            rollbacks=self.max_rollbacks,
+            skips=self.max_skips,
+        )
 
     def base(self, shipped: Base | None, *, model: str) -> Base:
         """What ships with the model, changed by the user's own setting; ValueError if no rate is known."""

@@ -100,6 +100,7 @@ class TensorBoardTracker:
         self._spent = self._budget = 0.0
         self._alarms: dict[str, int] = {}
         self._interventions = 0
+        self._layers: dict[str, int] = {}
         self._nonfinite = 0
 
     def __enter__(self) -> "TensorBoardTracker":
@@ -116,9 +117,17 @@ class TensorBoardTracker:
         self._writer.text("config", f"| setting | value |\n|---|---|\n{rows}", step=0)
 
     def round(
-        self, record: RoundRecord, *, guard: str | None = None, proposed: Decision | None = None
+        self,
+        record: RoundRecord,
+        *,
+        guard: str | None = None,
+        layer: str | None = None,
+        proposed: Decision | None = None,
     ) -> None:
-        """Write one round; `guard` is its reason for intervening, `proposed` what was not applied."""
+        """Write one round; `guard` is the guard's reason for intervening, `layer` which of its layers did.
+
+        `proposed` is what was not applied.
+        """
         step = record.round
         values = {**self._loss(record), **_decision("decision", record.decision)}
         values |= {"decision/updates": record.report.updates, **self._cost(record), **self._drift(record)}
@@ -127,6 +136,9 @@ class TensorBoardTracker:
         if guard is not None:
             self._interventions += 1
             self._writer.text("guard/reason", guard, step=step)
+        if layer is not None:
+            self._layers[layer] = self._layers.get(layer, 0) + 1
+        values |= {f"guard/total/{name}": float(count) for name, count in self._layers.items()}
         values["guard/interventions_total"] = self._interventions
         if step % self._signals_every == 0:
             values |= _signals(record.signals)

@@ -6,6 +6,9 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from olrl.control.controller import Controller
 from olrl.control.decision import Base, Decision
 from olrl.monitor.feature_table import ROW
@@ -53,6 +56,11 @@ class PolicyController(Controller):
         """With what was decided last for what the loop did not know."""
         knobs = {name: getattr(self._last, name) for name in ("lr", "batch_size", "window")}
         return replace(signals, **{k: v for k, v in knobs.items() if getattr(signals, k) is None})
+
+    def observed(self) -> NDArray[np.float64]:
+        """What the last decision was made from, before clipping, shape (features,): for the guard."""
+        observed: NDArray[np.float64] = self._features.unclipped()[0]
+        return observed
 
     def _follow(self, signals: Signals) -> None:
         last = self._last
