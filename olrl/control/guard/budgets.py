@@ -25,9 +25,13 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            least = 0 if name in ("rollbacks", "skips") else 1
-            if value is not None and not (math.isfinite(value) and value >= least):
-                raise ValueError(f"the limit of {name} must be at least {least}, not {value!r}")
+            if value is None:
+                continue
+            counts = name in ("rollbacks", "skips")  # of what may never happen
+            if not (math.isfinite(value) and (value > 0 or (counts and value == 0))):
+                raise ValueError(
+                    f"the limit of {name} must be {'at least' if counts else 'above'} 0, not {value!r}"
+                )
 
 
 class Budgets:
