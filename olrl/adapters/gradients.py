@@ -55,7 +55,7 @@ class GradientMeter:
     def half(self, examples: int, *, of: int, scale: float = 1.0) -> None:
         """The first step's gradients so far: of `examples` out of `of`, a sum weighted by 1 / `of`."""
         if not self._steps and 0 < examples < of:
-            self._before.copy(_gradients(self._weights), scale * of / examples)
+            self._before.copy(self._gradients(), scale * of / examples)
             self._half = examples
 
     @torch.no_grad()
@@ -64,7 +64,7 @@ class GradientMeter:
 
         Such as are not leave no trace in any signal.
         """
-        gradients = _gradients(self._weights)
+        gradients = self._gradients()
         measures = not self._steps or (self.snr is None and self._half is None)
         if not measures:
             return math.isfinite(self._sums([_squared_norm(gradients)])[0])
@@ -90,6 +90,12 @@ class GradientMeter:
             self.snr = snr_of_sums(sums[1], sums[2], self._first, examples)
         self._steps += 1
         return True
+
+    def _gradients(self) -> list[Tensor | None]:
+        # Every microsecond a weight counts: this runs at every step, and LoRA has many small weights.
+        if self._mesh is None:
+            return [p.grad for p in self._weights]
+        return [None if p.grad is None else _local(p.grad) for p in self._weights]
 
     def _take_first(self, sums: list[float], examples: int) -> None:
         self.norm = math.sqrt(sums[0])
@@ -176,13 +182,9 @@ def _local(tensor: Tensor) -> Tensor:
     return local.detach()
 
 
-def _gradients(weights: list[torch.nn.Parameter]) -> list[Tensor | None]:
-    return [None if p.grad is None else _local(p.grad) for p in weights]
-
-
 def _squared_norm(gradients: list[Tensor | None]) -> Tensor:
-    norms = torch._foreach_norm([g for g in gradients if g is not None])
-    return torch.stack([norm.float() for norm in norms]).square().sum() if norms else torch.zeros(())
+    present = [g for g in gradients if g is not None]
+    return torch.stack(torch._foreach_norm(present)).float().square().sum() if present else torch.zeros(())
 
 
 def _against(a: Tensor, b: Tensor) -> list[Tensor]:
