@@ -130,9 +130,8 @@ class _Seekable(Iterator[Chunk]):
         return self._chunks[self.position - 1]
 
 
-# An entrant is judged by what it decides: its jumps are its own affair, and only what is far beyond the usual text
-# of a byte-level model counts as trouble.
-LENIENT = GuardSettings(lr_up=4096, lr_down=4096, batch_step=64, window_steps=7, loss_ratio=3.0)
+# An entrant is judged by what it decides: its jumps are its own affair.
+LENIENT = GuardSettings(lr_up=4096, lr_down=4096, batch_step=64, window_steps=7)
 
 
 class Rollout:

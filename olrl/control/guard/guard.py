@@ -125,7 +125,10 @@ class Guard:
         return _Trouble("loss_nonfinite", "loss not finite", skip=True)
 
     def _high(self, loss: float, last_good: LastGood | None) -> _Trouble | None:
-        """The weights' fault, an outlier (a fallback of one round), or a change of the stream: then nothing."""
+        """The weights' fault, an outlier (nothing is trained this round), or a change of the stream: then nothing.
+
+        Gradients of an outlier would stay in the optimizer's second moments for a thousand steps.
+        """
         usual = self._level.usual
         assert usual is not None, "nothing is high before anything is usual"
         what = f"loss {loss:.3g} above the usual {usual:.3g}"
@@ -133,7 +136,7 @@ class Guard:
             self._level.forgive()
             return self._roll_back(what, last_good)
         if loss > self.settings.outlier_ratio * usual:
-            return _Trouble("loss_high", what, hold=False)
+            return _Trouble("loss_high", what, hold=False, skip=True)
         return None
 
     def _roll_back(self, what: str, last_good: LastGood | None) -> _Trouble:

@@ -15,10 +15,11 @@ class GuardSettings:
     Loss:
         loss_deviations: a loss so many robust standard deviations (1.4826 times the median absolute deviation)
             above the median of the last 20 healthy ones is rejected, above 0 …
-        loss_ratio: … if it is also above this multiple of that median, above 1.
-        outlier_ratio: a rejected loss that is not the weights' fault is answered by a fallback only above this
-            multiple, above 1; below it is taken for a change of the stream, which is the controller's affair. On
-            training streams one round in a thousand is above 3.
+        loss_ratio: … if it is also above this multiple of that median, above 1. A rejection by itself changes
+            nothing: it costs a pass over the chunk under the last good weights.
+        outlier_ratio: above this multiple, above 1, a rejected loss that is not the weights' fault is not trained on;
+            below, it is taken for a change of the stream, which is the controller's affair. On training streams one
+            round in a thousand is above 3.
         new_level: so many rejections in a row are a new level, not trouble, at least 2.
     Fallback and rollback:
         hold: rounds in the wake of a rollback or of a number that is not finite that stay under the fallback,
@@ -38,12 +39,12 @@ class GuardSettings:
     lr_down: float = 64.0
     batch_step: float = 16.0
     window_steps: int = 6
-    loss_deviations: float = 6.0
-    loss_ratio: float = 1.5
+    loss_deviations: float = 3.0
+    loss_ratio: float = 1.15
     outlier_ratio: float = 3.0
     new_level: int = 3
     hold: int = 5
-    weights_ratio: float = 1.2
+    weights_ratio: float = 1.1
     snapshots: int = 3
     snapshot_every: int = 5
     enter: int = 2
