@@ -88,6 +88,16 @@ class RunFolder:
         return self.path / "report.md"
 
     @property
+    def page(self) -> Path:
+        """The report as one HTML file."""
+        return self.path / "report.html"
+
+    @property
+    def results(self) -> Path:
+        """Of a comparison: every run of it, and what they come to."""
+        return self.path / "results.json"
+
+    @property
     def stop_requested(self) -> bool:
         """Whether a person has put a file `STOP` here."""
         return (self.path / "STOP").exists()
