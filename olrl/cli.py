@@ -220,6 +220,13 @@ def inspect(
     policy: Annotated[
         str, typer.Argument(metavar="DIR|NAME", help="A policy folder, a run that trained one, or default.")
     ],
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw what it does where the loss rises and steps overshoot (.png, .svg, .pdf).",
+        ),
+    ] = None,
 ) -> None:
     """Check a frozen policy and show its card."""
     from olrl.control.policy import load_policy
@@ -229,6 +236,10 @@ def inspect(
     shape = " → ".join(str(size) for size in frozen.description()["network"]["sizes"])
     print(frozen.card.rstrip())
     print(f"\nChecked: weights match their sha256; network {shape}; actions {frozen.coding.name}.")
+    if figure is not None:
+        from olrl.analysis.policy_figure import save_policy_figure
+
+        print(f"Figure: {save_policy_figure(frozen, figure)}")
 
 
 def report(

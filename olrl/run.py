@@ -25,6 +25,7 @@ from olrl.control.guard import Guard
 from olrl.control.policy import FrozenPolicy, load_policy
 from olrl.control.registry import make_controller
 from olrl.deployment import Deployment, Outcome
+from olrl.explanations import ExplanationLog
 from olrl.interrupt import Interrupt
 from olrl.learners.causal_lm import CausalLMLearner
 from olrl.loop import RoundRecord
@@ -95,14 +96,16 @@ def run(config: RunConfig, *, on_round: Callable[[RoundRecord], None] | None = N
         )
         tracker = stack.enter_context(TensorBoardTracker(folder.path, signals_every=_signals_every(config)))
         tracker.config(description)
-        _play(deployment, folder, tracker, on_round)
+        explanations = stack.enter_context(closing(ExplanationLog(folder.explanations, controller)))
+        _play(deployment, folder, tracker, explanations, on_round)
         _write_ending(folder, deployment.ended, dead_letter, seconds=time.monotonic() - started)
         overview = read_overview(folder)
         write_report(folder, overview)
         tracker.finish(
             step=overview.summary.rounds - 1,
             summary=sentence(overview.summary),
-            figure=folder.figure.read_bytes(),
+            figures={path.stem: path.read_bytes() for path in sorted(folder.figures.glob("*.png"))},
+            results=overview.summary.results(),
         )
         return RunResult(
             folder=folder,
@@ -205,13 +208,17 @@ def _play(
     deployment: Deployment,
     folder: RunFolder,
     tracker: TensorBoardTracker,
+    explanations: ExplanationLog,
     on_round: Callable[[RoundRecord], None] | None,
 ) -> None:
     with closing(JsonLines(folder.decisions)) as decisions, closing(JsonLines(folder.stream)) as stream:
         for outcome in deployment.rounds():
             decisions.write(decision_row(outcome))
             stream.write(_stream_row(outcome.record))
-            tracker.round(outcome.record, guard=outcome.guard, proposed=outcome.proposed)
+            explanation = explanations.round(outcome.record.round)
+            tracker.round(
+                outcome.record, guard=outcome.guard, proposed=outcome.proposed, explanation=explanation
+            )
             if on_round is not None:
                 on_round(outcome.record)
 

@@ -58,6 +58,11 @@ class RunFolder:
         return self.path / "stream.jsonl"
 
     @property
+    def explanations(self) -> Path:
+        """A line for each decision that is explained: the features that moved each knob most."""
+        return self.path / "explanations.jsonl"
+
+    @property
     def dead_letter(self) -> Path:
         """A line for each row of the stream that could not be used."""
         return self.path / "dead_letter.jsonl"

@@ -44,7 +44,8 @@ def run_figure(run: RunRecords, *, reference: str = "") -> go.Figure:
     figure.update_yaxes(gridcolor="#e3e3e3", zeroline=False)
     figure.update_layout(
         height=90 + int(85 * sum(heights)), hovermode="x unified", hoversubplots="axis",
-        legend={"orientation": "h", "y": -0.08, "yanchor": "top"}, **{**PLAIN, "margin": {**PLAIN["margin"], "b": 130}},
+        legend={"orientation": "h", "y": -0.08, "yanchor": "top"},
+        **{**PLAIN, "margin": {**PLAIN["margin"], "b": 130}},
     )  # fmt: skip
     return figure
 

@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from olrl.analysis.explanation_figure import save_reasons
 from olrl.analysis.figures import save_run_figure
 from olrl.analysis.overview import Overview, read_overview
 from olrl.analysis.records import RunRecords
@@ -21,11 +22,12 @@ def write_report(folder: RunFolder, overview: Overview | None = None) -> Path:
     """
     seen = overview or read_overview(folder)
     save_run_figure(seen.kept, folder.figure)
-    folder.report.write_text(report(seen), encoding="utf-8")
+    explained = save_reasons(folder, alarms=[int(seen.kept.round[k]) for k in seen.kept.drift])
+    folder.report.write_text(report(seen, explained=explained is not None), encoding="utf-8")
     return folder.report
 
 
-def report(overview: Overview) -> str:
+def report(overview: Overview, *, explained: bool = False) -> str:
     """The report as Markdown; holds names of sources and reasons, never text of the stream."""
     run, summary = overview.kept, overview.summary
     parts = [
@@ -38,6 +40,7 @@ def report(overview: Overview) -> str:
         _table(*sources(overview)),
         "## Decisions",
         _table(*decisions(summary)),
+        *(["![What moved the decisions](figures/explanations.png)"] if explained else []),
         "## Drift alarms and guard",
         _events(overview),
         "## Rows that could not be used",

@@ -5,6 +5,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from olrl.analysis.explanation_figure import read_reasons, told
 from olrl.analysis.overview import Overview
 from olrl.analysis.page import Page, Section, write_page
 from olrl.analysis.report import (
@@ -52,6 +53,7 @@ def run_page(folder: RunFolder, overview: Overview, *, show_text: bool = False) 
         Section(title="Results", rows=results(overview)),
         Section(title="By source", heads=heads, rows=by_source, folded=len(by_source) > 40),
         Section(title="Decisions", heads=knobs, rows=ranges),
+        *_reasons(folder),
         Section(
             title="Drift alarms and guard",
             text=_events_told(overview) + (f" The first {len(overview.events)} of both:" if left > 0 else ""),
@@ -70,6 +72,20 @@ def run_page(folder: RunFolder, overview: Overview, *, show_text: bool = False) 
         sections=sections,
         holds_text=show_text,
     )
+
+
+def _reasons(folder: RunFolder) -> Iterator[Section]:
+    found = read_reasons(folder)
+    picture = folder.figures / "explanations.png"
+    if found and picture.is_file():
+        yield Section(
+            title="What moved the decisions",
+            text="Integrated gradients of the policy: how much each feature added to the choice, against the "
+            "average situation of its training. The strongest features of each knob, with their share:",
+            pictures=[("What moved the decisions", picture)],
+            heads=("knob", "strongest features"),
+            rows=told(found),
+        )
 
 
 def _tiles(overview: Overview) -> list[tuple[str, str]]:
