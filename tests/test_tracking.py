@@ -41,7 +41,7 @@ def record(number: int, *, loss_bpb: float | None = 2.0, alarms: tuple[str, ...]
 def read(folder: Path) -> EventAccumulator:
     """The events as TensorBoard shows them: it keeps 1,000 points a tag."""
     return EventAccumulator(
-        str(folder), size_guidance={"scalars": 1000, "tensors": 10, "images": 10}
+        str(folder), size_guidance={"scalars": 1000, "tensors": 10, "images": 10, "histograms": 50}
     ).Reload()
 
 

@@ -3,14 +3,14 @@
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 from stable_baselines3 import PPO
-from stable_baselines3.common.logger import configure
+from stable_baselines3.common.logger import HParam, configure
 from stable_baselines3.common.utils import FloatSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -78,6 +78,7 @@ def train(
         try:
             model = _build(recipe, stage, env, weights_of=model)
             model.set_logger(configure(str(out / "tensorboard" / stage.name), ["tensorboard"]))
+            model.logger.record("hparams", _hparams(recipe, stage, seed))  # written with the first rollout
             if checkpoint is not None:
                 load_checkpoint(checkpoint, model, optimizer=progress.leg > 0)
                 report.say(f"resumed in stage {stage.name} after {progress.leg} of {stage.legs} legs")
@@ -95,6 +96,13 @@ def train(
         policy = frozen(recipe, model, progress, seed=seed)
     best_policy(out, policy, progress).save(out / "policy")
     return progress
+
+
+def _hparams(recipe: Recipe, stage: StageConfig, seed: int) -> HParam:
+    """What stages of different runs are compared by in TensorBoard, and what they are judged by."""
+    plain = {name: value for name, value in asdict(stage.ppo).items() if isinstance(value, int | float)}
+    settings = {"profile": recipe.name, "stage": stage.name, "steps": stage.steps, "seed": seed, **plain}
+    return HParam(settings, {"rollout/ep_rew_mean": 0.0, "train/explained_variance": 0.0})
 
 
 def best_policy(out: Path, last: FrozenPolicy, progress: Progress) -> FrozenPolicy:
@@ -163,6 +171,10 @@ class _StageRun:
         progress.latest = found
         name = f"{self.stage.name}, leg {progress.leg} of {self.stage.legs}"
         self.report.say(f"after stage {name}: {found.line()}")
+        self.model.logger.record(
+            "validation/score", found.score
+        )  # written with the next rollout, or at the end
+        self.model.logger.dump(self.model.num_timesteps)
         if progress.best is None or found.score < progress.best.validation.score:
             progress.best = Best(stage=self.stage.name, leg=progress.leg, validation=found)
             scratch = self.out / f"{BEST}.new"

@@ -64,7 +64,7 @@ def compare_page(folder: RunFolder, results: Mapping[str, Any]) -> Page:
             title="Differences of loss",
             text="Interquartile mean over streams of the loss against that of the rival, per cent, with its 95 % "
             "interval; below 0 is better. An interval that crosses 0 does not tell the two apart. Where there is "
-            "one stream only, there is no interval.",
+            "one stream only, there is no interval. A double-click shows what lies too far off for the panel.",
             figure=differences_figure(compared) if compared else None,
             heads=("entrant", "against", "difference, %", "better on", "worst 5 %"),
             rows=[_difference(entry) for entry in compared],
@@ -160,10 +160,25 @@ def differences_figure(compared: Sequence[Entry]) -> "go.Figure":
         range=[len(compared) - 0.5, -0.5], zeroline=False, gridcolor="#eeeeee", automargin=True,
     )  # fmt: skip
     figure.update_xaxes(
-        title_text="loss against the rival's, % (below 0: better)", gridcolor="#e3e3e3", zeroline=False
-    )
+        title_text="loss against the rival's, % (below 0: better)", range=_range(compared), gridcolor="#e3e3e3",
+        zeroline=False,
+    )  # fmt: skip
     figure.update_layout(height=170 + (26 + 12 * len(groups)) * len(compared), **_layout())
     return figure
+
+
+def _range(compared: Sequence[Entry]) -> list[float]:
+    """Wide enough for all but what lies far off, as one that never trains: it would squeeze the others."""
+    ends = [
+        [float(found[end]) for end in ("value", "low", "high") if found[end] is not None]
+        for found in (entry["against"]["iqm_percent"] for entry in compared)
+    ]
+    reaches = sorted(max(map(abs, those)) for those in ends)
+    near = max(4 * reaches[len(reaches) // 2], 1.0)
+    shown = [end for those in ends for end in those if abs(end) <= near]
+    low, high = min(*shown, 0.0, 0.0), max(*shown, 0.0, 0.0)
+    margin = max(0.15 * (high - low), 0.5)
+    return [low - margin, high + margin]
 
 
 def _reach(found: Entry, end: str) -> float:

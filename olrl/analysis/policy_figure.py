@@ -61,9 +61,10 @@ def policy_map(policy: FrozenPolicy, *, size: int = 21, price: float = 0.0, seed
 
 def _ordinary(n: int, price: float) -> NDArray[np.float64]:
     values = {
-        "lr": BASE.lr, "batch_size": BASE.batch_size, "window": BASE.window, "updates": 5, "spent": 60.0,
-        "budget": 64.0, "update_cost": 4.0, "price": price, "nonfinite": 0, "alarms": 0, "gradient_age": 0, "grad_norm": 1.0,
-        "grad_snr": 0.02, "update_ratio": 0.01, "old_new_gap": 0.0, "hist_shift": 0.3, "hist_shift_last": 0.3,
+        "lr": BASE.lr, "batch_size": BASE.batch_size, "window": BASE.window, "updates": 5, "nonfinite": 0,
+        "spent": 60.0, "budget": 64.0, "update_cost": 4.0, "price": price, "alarms": 0, "gradient_age": 0,
+        "grad_norm": 1.0, "grad_snr": 0.02, "update_ratio": 0.01, "old_new_gap": 0.0, "hist_shift": 0.3,
+        "hist_shift_last": 0.3,
     }  # fmt: skip
     signals = np.full((len(INPUTS), n), np.nan)
     for name, value in values.items():
