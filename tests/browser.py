@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+PATIENCE_MS = 300_000  # a machine may be busy; a page that is right is there in a second or two
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
 
@@ -22,6 +23,8 @@ def open_page(*, width: int = 1300, height: int = 1600) -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
         try:
-            yield browser.new_page(viewport={"width": width, "height": height})
+            page = browser.new_page(viewport={"width": width, "height": height})
+            page.set_default_timeout(PATIENCE_MS)
+            yield page
         finally:
             browser.close()

@@ -65,7 +65,6 @@ def two_runs(folder: Path) -> None:
 def test_a_person_finds_four_questions_and_runs_to_compare(tmp_path: Path) -> None:
     two_runs(tmp_path)
     with open_page() as page, tensorboard(tmp_path) as address:
-        page.set_default_timeout(60_000)
         page.goto(f"{address}#custom_scalars")
         for question in LAYOUT:
             page.get_by_text(question[:20]).first.wait_for()
