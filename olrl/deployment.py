@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from olrl.control.controller import Controller
 from olrl.control.decision import Decision
@@ -39,6 +40,7 @@ class Deployment:
     ) -> None:
         self.loop = loop
         self.ended = ""
+        self.torn = False  # interrupted within a round: its parts do not fit together any more
         self._controller = controller
         self._guard = guard
         self._interrupt = interrupt
@@ -53,6 +55,7 @@ class Deployment:
                 with self._interrupt.immediate():
                     signals = self.loop.observe()
             except KeyboardInterrupt:
+                self.torn = True
                 self.ended = "it was interrupted"
                 return
             if signals is None:
@@ -62,6 +65,20 @@ class Deployment:
             decision, reason = self._guard.check(self._in_force or proposed, signals)
             record = self.loop.apply(decision)
             yield Outcome(record=record, guard=reason, proposed=proposed if self._in_force else None)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Loop, controller and guard between two rounds; everything but the stream."""
+        return {
+            "loop": self.loop.state_dict(),
+            "controller": self._controller.state_dict(),
+            "guard": self._guard.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict()`; the caller puts the stream to the same place."""
+        self.loop.load_state_dict(state["loop"])
+        self._controller.load_state_dict(state["controller"])
+        self._guard.load_state_dict(state["guard"])
 
     def _is_over(self) -> bool:
         if self._limit is not None and self.loop.rounds.round >= self._limit:

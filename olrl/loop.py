@@ -1,7 +1,7 @@
 """The online learning loop: observe, decide, apply."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -130,10 +130,13 @@ class Rounds:
         return self.memory.oldest(self._decision.window)[: self._probes]
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the stream, between two rounds or between `observed` and `training`."""
+        """Everything but the stream, between two rounds or between `observed` and `training`.
+
+        Between two rounds it is a tree of plain values and arrays, as checkpoints take it.
+        """
         return {
             "round": self.round,
-            "decision": self._decision,
+            "decision": asdict(self._decision),
             "seen": (self._chunk, self._signals, self._probed),
             "memory": self.memory.state_dict(),
             "monitor": self.monitor.state_dict(),
@@ -143,7 +146,7 @@ class Rounds:
         """Continue from `state_dict()`; the caller puts the stream to the same place."""
         self.memory.load_state_dict(state["memory"])
         self.monitor.load_state_dict(state["monitor"])
-        self.round, self._decision = state["round"], state["decision"]
+        self.round, self._decision = state["round"], Decision(**state["decision"])
         self._chunk, self._signals, self._probed = state["seen"]
 
 
@@ -184,7 +187,7 @@ class OnlineLoop:
         return self.rounds.trained(decision, self.learner.update(batches, decision))
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the stream, between two rounds or between `observe` and `apply`."""
+        """Everything but the stream, between two rounds or between `observe` and `apply`; see `Rounds`."""
         return {"rounds": self.rounds.state_dict(), "learner": self.learner.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -86,6 +86,14 @@ class EventWriter:
         values = [histogram_value(tag, counts, first=first) for tag, (counts, first) in histograms.items()]
         self._file.add(Summary(value=values), step=step)
 
+    def restarted(self, *, step: int) -> None:
+        """Say that a run goes on at this step, and that what a viewer has read of later ones is void."""
+        self._file.restarted(step=step)
+
+    def sizes(self) -> dict[str, int]:
+        """The folder's event files by name, with the size each has on the disk when this returns."""
+        return {**event_sizes(self._file.folder), self._file.name: self._file.sync()}
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
@@ -129,6 +137,23 @@ class DecisionHistograms:
         self._taken += self._rounds
         self._clear()
         return {tag: (of, first) for tag, (of, first) in counts.items() if of.any()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The counts so far, JSON-able."""
+        counts = {"lr": self._lr.tolist(), "batch": self._batch.tolist(), "window": self._window.tolist()}
+        return {"base_lr": self._base_lr, "taken": self._taken, "rounds": self._rounds, **counts}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state_dict()`."""
+        self._base_lr, self._taken, self._rounds = state["base_lr"], state["taken"], state["rounds"]
+        self._lr, self._batch, self._window = (
+            np.array(state[name], dtype=np.int64) for name in ("lr", "batch", "window")
+        )
+
+
+def event_sizes(folder: Path) -> dict[str, int]:
+    """The event files in a folder by name, with their sizes."""
+    return {path.name: path.stat().st_size for path in sorted(folder.glob("events.out.tfevents.*"))}
 
 
 class TensorBoardTracker:
@@ -199,6 +224,27 @@ class TensorBoardTracker:
         self._histograms.add(record.decision)
         if taken := self._histograms.take():
             self._writer.histograms(taken, step=step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Running figures, and the files with the sizes they have on the disk when this returns, JSON-able."""
+        return {
+            "files": self._writer.sizes(),
+            "ema": [self._ema, self._ema_weight],
+            "cost": [self._spent, self._budget],
+            "alarms": dict(self._alarms),
+            "interventions": self._interventions,
+            "nonfinite": self._nonfinite,
+            "histograms": self._histograms.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any], *, step: int) -> None:
+        """Continue from `state_dict()` at this step; whoever does so has cut the files back to their sizes."""
+        self._ema, self._ema_weight = state["ema"]
+        self._spent, self._budget = state["cost"]
+        self._alarms = dict(state["alarms"])
+        self._interventions, self._nonfinite = state["interventions"], state["nonfinite"]
+        self._histograms.load_state_dict(state["histograms"])
+        self._writer.restarted(step=step)
 
     def finish(
         self, *, step: int, summary: str, figures: Mapping[str, bytes], results: Mapping[str, float]

@@ -71,3 +71,14 @@ def test_later_rounds_are_explained_more_rarely(tmp_path: Path) -> None:
         for k in range(EVERY_ROUND, 2 * EVERY_ROUND):
             log.round(k)
     assert controller.asked == EVERY_ROUND // 2
+
+
+def test_a_resumed_run_goes_on_where_a_kill_cut_the_file(tmp_path: Path) -> None:
+    folder = explained(tmp_path / "run", rounds=12)
+    whole = folder.explanations.read_bytes()
+    folder.explanations.write_bytes(whole[:-7])
+    with closing(ExplanationLog(folder.explanations, again := Explaining())) as log:
+        again.asked = 8  # the checkpoint's round
+        for k in range(8, 12):
+            log.round(k)
+    assert folder.explanations.read_bytes() == whole

@@ -1,6 +1,7 @@
 """`olrl train` and `olrl export`: the run folder around a training run."""
 
 import json
+from contextlib import ExitStack
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -9,12 +10,14 @@ from typing import Any
 import typer
 
 from olrl.cli import EXIT_INTERRUPTED
-from olrl.run_folder import RunFolder
+from olrl.folder_lock import FolderLock
+from olrl.run_folder import RunFolder, disk_mistakes
 
 from ..bars import Bars
 from .checkpoint import newest_checkpoint
 from .export import PACKAGES
 from .progress import Progress
+from .recipe import Recipe
 from .recipe import recipe as recipe_of
 from .report import write_report
 from .train import best_policy, policy_of_checkpoint, train
@@ -30,10 +33,19 @@ def train_and_tell(profile: str, *, seed: int, out: Path, resume: bool, bars: Ba
         "recipe": asdict(recipe),
         "versions": {name: version(name) for name in PACKAGES},
     }
-    if resume:
-        _check_same(RunFolder.open(out).read_config(), settings, out)
-    else:
-        RunFolder.create(out).write_config(settings)
+    with ExitStack() as stack, disk_mistakes(out, "train"):
+        if not out.is_dir():
+            RunFolder.open(out) if resume else RunFolder.create(out)
+        stack.enter_context(FolderLock(out))
+        if resume:
+            _check_same(RunFolder.open(out).read_config(), settings, out)
+        else:
+            RunFolder.create(out).write_config(settings)
+        return _train_and_tell(recipe, seed=seed, out=out, resume=resume, bars=bars)
+
+
+def _train_and_tell(recipe: Recipe, *, seed: int, out: Path, resume: bool, bars: Bars) -> Progress:
+    profile = recipe.name
     bars.say(
         f"Training profile {profile} ({recipe.minutes} on two cores) into {out}; Ctrl-C and --resume go on later"
     )
@@ -46,7 +58,7 @@ def train_and_tell(profile: str, *, seed: int, out: Path, resume: bool, bars: Ba
     except KeyboardInterrupt:
         bars.say(f"Stopped; go on with: olrl train --profile {profile} --seed {seed} --out {out} --resume")
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    write_report(out / "report.md", recipe, progress, seed=seed)
+    write_report(out / "report.md", recipe, progress, seed=seed)  # last: with it the run is complete
     bars.say(f"Policy in {out / 'policy'}, report in {out / 'report.md'}; curves: tensorboard --logdir {out}")
     return progress
 
