@@ -294,6 +294,13 @@ def inspect(
     policy: Annotated[
         str, typer.Argument(metavar="DIR|NAME", help="A policy folder, a run that trained one, or default.")
     ],
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw what it does where the loss rises and steps overshoot (.png, .svg, .pdf).",
+        ),
+    ] = None,
 ) -> None:
     """Check a frozen policy and show its card."""
     from olrl.control.policy import load_policy
@@ -303,16 +310,30 @@ def inspect(
     shape = " → ".join(str(size) for size in frozen.description()["network"]["sizes"])
     print(frozen.card.rstrip())
     print(f"\nChecked: weights match their sha256; network {shape}; actions {frozen.coding.name}.")
+    if figure is not None:
+        from olrl.analysis.policy_figure import save_policy_figure
+
+        print(f"Figure: {save_policy_figure(frozen, figure)}")
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run, or of a comparison.")],
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Another run of the same text, say of the base: shows the regret."),
+    ] = None,
+    show_text: Annotated[
+        bool,
+        typer.Option("--show-text", help="Show the text of rejected rows, if the run kept it (HTML only)."),
+    ] = False,
 ) -> None:
-    """Write a run's report and figure anew from its other files."""
-    from olrl.analysis.report import write_report
-    from olrl.run_folder import RunFolder
+    """Write a report anew from a folder's other files: report.md with its figure, and report.html."""
+    from olrl.analysis.folder_report import write_folder_report
 
-    print(write_report(RunFolder.open(folder)))
+    written, missing = write_folder_report(folder, against=against, show_text=show_text)
+    print("\n".join(str(path) for path in written))
+    if missing is not None:
+        _say(missing, 0)
 
 
 app = build_app()

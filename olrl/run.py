@@ -28,6 +28,7 @@ from olrl.control.policy import FrozenPolicy, load_policy
 from olrl.control.policy_controller import PolicyController
 from olrl.control.registry import make_controller
 from olrl.deployment import Deployment, Outcome
+from olrl.explanations import ExplanationLog
 from olrl.folder_lock import FolderLock
 from olrl.interrupt import Interrupt
 from olrl.learners.causal_lm import CausalLMLearner
@@ -130,14 +131,16 @@ def run(
         checkpoints = RunCheckpoints(
             folder, parts, every=config.checkpoint_every, before=state.get("seconds", 0.0)
         )
-        _play(parts, checkpoints, on_round)
+        explanations = stack.enter_context(closing(ExplanationLog(folder.explanations, controller)))
+        _play(parts, checkpoints, explanations, on_round)
         _write_ending(folder, parts.deployment.ended, dead_letter, seconds=checkpoints.seconds)
         overview = read_overview(folder)
         write_report(folder, overview)
         parts.tracker.finish(
             step=overview.summary.rounds - 1,
             summary=sentence(overview.summary),
-            figure=folder.figure.read_bytes(),
+            figures={path.stem: path.read_bytes() for path in sorted(folder.figures.glob("*.png"))},
+            results=overview.summary.results(),
         )
         return RunResult(
             folder=folder,
@@ -289,13 +292,21 @@ def _signals_every(config: RunConfig) -> int:
 
 
 def _play(
-    parts: RunParts, checkpoints: RunCheckpoints, on_round: Callable[[RoundRecord], None] | None
+    parts: RunParts,
+    checkpoints: RunCheckpoints,
+    explanations: ExplanationLog,
+    on_round: Callable[[RoundRecord], None] | None,
 ) -> None:
     for outcome in parts.deployment.rounds():
         parts.decisions.write(decision_row(outcome))
         parts.stream.write(_stream_row(outcome.record))
+        why = explanations.round(outcome.record.round)
         parts.tracker.round(
-            outcome.record, guard=outcome.guard, layer=outcome.layer, proposed=outcome.proposed
+            outcome.record,
+            guard=outcome.guard,
+            layer=outcome.layer,
+            proposed=outcome.proposed,
+            explanation=why,
         )
         if on_round is not None:
             on_round(outcome.record)

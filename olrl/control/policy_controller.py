@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from olrl.control.controller import Controller
 from olrl.control.decision import Base, Decision
+from olrl.control.explain import Explanation, explain
 from olrl.monitor.feature_table import ROW
 from olrl.monitor.features import FeatureExtractor, stack_signals
 from olrl.monitor.signals import Signals
@@ -37,6 +38,7 @@ class PolicyController(Controller):
         self._features = FeatureExtractor.for_bases([base])
         self._state = policy.coding.start_at([base])
         self._last = base.decision()
+        self._observation: NDArray[np.float32] | None = None
 
     def decide(self, signals: Signals) -> Decision:
         """The policy's decision for this round, inside the bounds of its action coding."""
@@ -46,11 +48,16 @@ class PolicyController(Controller):
         inputs = stack_signals([signals])
         if self.price is not None:
             inputs[ROW["price"]] = self.price
-        actions = self.policy.act(self._features.update(inputs))
+        self._observation = self._features.update(inputs)
+        actions = self.policy.act(self._observation)
         coding = self.policy.coding
         decisions = coding.apply(self._state, actions, {name: inputs[ROW[name]] for name in coding.reads})
         self._last = decisions.single(weight_decay=self.base.weight_decay)
         return self._last
+
+    def explain(self) -> Explanation | None:
+        """Why the last decision was taken; None before the first since the controller was made or loaded."""
+        return None if self._observation is None else explain(self.policy, self._observation[0])
 
     def _completed(self, signals: Signals) -> Signals:
         """With what was decided last for what the loop did not know."""
