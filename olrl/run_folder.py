@@ -10,6 +10,7 @@ from typing import IO, Any
 
 FORMAT = 1
 CONFIG = "config.json"
+BASE = "base.json"  # a configuration that a search has found: olrl run --base-from reads it
 
 
 @dataclass(frozen=True)

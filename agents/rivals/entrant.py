@@ -16,7 +16,7 @@ from olrl.streams.chunk import Chunk
 
 from ..evaluation.forgetting import HeldOut
 from ..evaluation.play import LearnerPool, Rollout, Trace, play
-from .search import Search, TPESearch
+from .search import Search, OptunaSearch
 from .space import Space
 
 PRIVILEGES = {
@@ -122,7 +122,7 @@ class Entrant(ABC):
 
     def search(self, *, seed: int) -> Search | None:
         """How its settings are searched; `None` where it has none."""
-        return TPESearch(self.space, seed=seed) if self.space else None
+        return OptunaSearch(self.space, seed=seed) if self.space else None
 
     def check(self) -> None:
         """ValueError if a package that it needs is not installed."""
