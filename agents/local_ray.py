@@ -2,13 +2,16 @@
 
 import os
 import shutil
+import socket
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+START_S = 180.0
 OBJECT_STORE_BYTES = 100 * 2**20  # jobs and figures only: text is read where it is needed
 
 # Read when ray is imported, or by the processes that it starts.
@@ -20,6 +23,7 @@ ENVIRONMENT = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     # Helpers get 15 s to start by default, which a machine under load does not make.
     "RAY_agent_register_timeout_ms": "300000",
+    "RAY_worker_register_timeout_seconds": "300",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # files a trial, with pickles among them
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours
@@ -61,8 +65,8 @@ def local_ray(*, cpus: int) -> Iterator[tuple[Any, Path]]:
 
 
 def _start(ray: Any, folder: Path, cpus: int) -> None:
-    for attempt in (1, 2):  # the second time what it imports is in memory
-        try:
+    try:
+        with _patience(ray):
             ray.init(
                 num_cpus=cpus,
                 include_dashboard=False,
@@ -72,8 +76,52 @@ def _start(ray: Any, folder: Path, cpus: int) -> None:
                 log_to_driver=False,
                 configure_logging=False,
             )
-            return
-        except Exception as error:  # ray raises a bare Exception when a process of it did not come up
-            ray.shutdown()
-            if attempt == 2:
-                raise ValueError(f"ray could not be started on this machine: {error}") from error
+    except Exception as error:  # ray raises a bare Exception when a process of it did not come up
+        raise ValueError(f"ray could not be started on this machine: {error}") from error
+
+
+@contextmanager
+def _patience(ray: Any) -> Iterator[None]:
+    """Within, Ray may take longer to start than by its own constants, as it does where all cores are busy.
+
+    Its raylet gives helpers 15 s to write down on which ports they listen, unless they are told; and the whole gets
+    30 s. Neither is a setting of `ray.init`.
+    """
+    services, parameter = ray._private.services, ray._private.parameter
+    once, plain = services.get_node, parameter.RayParams
+    names = (
+        "metrics_agent_port",
+        "metrics_export_port",
+        "dashboard_agent_listen_port",
+        "runtime_env_agent_port",
+    )
+    ports = dict(zip(names, _free_ports(len(names)), strict=True))
+
+    def get_node(*given: Any, **named: Any) -> Any:
+        deadline = time.monotonic() + START_S
+        while True:
+            try:
+                return once(*given, **named)
+            except RuntimeError:  # not there yet
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+
+    services.get_node = get_node
+    parameter.RayParams = lambda **named: plain(**{**named, **ports})
+    try:
+        yield
+    finally:
+        services.get_node, parameter.RayParams = once, plain
+
+
+def _free_ports(count: int) -> list[int]:
+    """Different ports on loopback that nobody listens on now."""
+    sockets = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()

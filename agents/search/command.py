@@ -17,11 +17,11 @@ from olrl.run_folder import BASE, RunFolder
 from ..bars import Bars
 from ..evaluation.jobs import Job, StreamRef, task_of
 from ..fingerprint import fingerprint, model_place
+from ..rivals.constants import constants_around
 from .config import SearchConfig
 from .figure import figure_search
 from .optuna_engine import search_with_optuna
 from .outcome import Outcome, Played, play_after_prefix
-from ..rivals.constants import constants_around
 from .trial import Trial, TrialLog, best_trial
 
 

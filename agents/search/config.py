@@ -63,7 +63,8 @@ class SearchConfig:
             raise ValueError(f"prefix must be at least 2 rounds, not {self.prefix!r}")
         if self.prefix is not None and self.prefix >= self.rounds:
             raise ValueError(
-                f"prefix must be less than rounds ({self.rounds}), so that some are left to play, not {self.prefix!r}"
+                f"prefix must be less than rounds ({self.rounds}), so that some are left to play, "
+                f"not {self.prefix!r}"
             )
         for name, known in (("engine", ENGINES), ("sampler", SAMPLERS)):
             if getattr(self, name) not in known:

@@ -11,7 +11,6 @@ from ..rivals.constants import base_at, places_of_base
 from ..rivals.samplers import sampler_of, seed_of, unit_cube
 from ..rivals.space import Space
 from .config import SearchConfig
-
 from .study import add_finished, open_storage, open_study
 from .trial import Trial, TrialLog, play_trial
 
@@ -43,7 +42,7 @@ def search_with_optuna(
     task = task_of(job, judged=False)
     if not log.trials:
         first = play_trial(task, base, number=0, places=places_of_base(space, base))
-        add_finished(study, first, cube)
+        add_finished(study, first, first.places)
         log.add(first)
         told(first)
     while len(log.trials) < config.trials:

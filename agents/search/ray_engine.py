@@ -37,12 +37,11 @@ def search_with_ray(
     on from Optuna's journal. Trials have names of their own ("place of lr"): schedulers of Ray that change a
     setting called `lr` crash (ray#42180).
     """
-    cube = unit_cube(space)
     storage = open_storage(folder / "study.journal")
     study = open_study(storage)
     if not log.trials:
         first = play_trial(task_of(job, judged=False), base, number=0, places=places_of_base(space, base))
-        add_finished(study, first, cube)
+        add_finished(study, first, {_axis(name): place for name, place in first.places.items()})
         log.add(first)
         told(first)
     wanted = config.trials - len(log.trials)
@@ -57,7 +56,7 @@ def search_with_ray(
             told(log.trials[-1])
 
         searcher = OptunaSearch(
-            space={_axis(name): axis for name, axis in cube.items()},
+            space=unit_cube([_axis(name) for name in space]),
             metric="loss_bpb",
             mode="min",
             sampler=sampler_of(config.sampler, seed=seed_of(config.seed, len(log.trials))),
@@ -138,6 +137,6 @@ def _callback(over: Callable[[Trial], None]) -> Any:
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
             row = trial.last_result.get("trial")
             if row is not None:
-                over(Trial.from_dict({**row, "losses": {**row["losses"]}}))
+                over(Trial.from_dict(row))
 
     return Told()

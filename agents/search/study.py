@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..rivals.samplers import unit_cube
 from .trial import Trial
 
 if TYPE_CHECKING:
@@ -34,16 +35,14 @@ def open_study(storage: JournalStorage) -> optuna.Study:
     return study
 
 
-def add_finished(
-    study: optuna.Study, trial: Trial, cube: Mapping[str, optuna.distributions.BaseDistribution]
-) -> None:
-    """Tell a study of a trial that it was not asked for."""
+def add_finished(study: optuna.Study, trial: Trial, places: Mapping[str, float]) -> None:
+    """Tell a study of a trial that it was not asked for, by its places on the study's axes."""
     import optuna
 
     study.add_trial(
         optuna.trial.create_trial(
-            params=dict(trial.places),
-            distributions=dict(cube),
+            params=dict(places),
+            distributions=unit_cube(places),
             value=trial.loss_bpb,
             intermediate_values=dict(trial.losses),
         )

@@ -1,4 +1,4 @@
-"""One trial of a search: a constant configuration plays the stream, and is stopped when it is not worth going on."""
+"""One trial of a search: a constant configuration plays the stream, and may be stopped early."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from olrl.agents.rivals.search import CMASearch, LadderSearch, Search, OptunaSearch
+from olrl.agents.rivals.search import CMASearch, LadderSearch, OptunaSearch, Search
 from olrl.agents.rivals.space import Choice, LogUniform, Uniform
 
 SPACE = {
