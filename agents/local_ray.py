@@ -1,5 +1,6 @@
 """Ray on this machine only: nothing listens beyond loopback, nothing is reported, and nothing stays behind."""
 
+import inspect
 import os
 import shutil
 import socket
@@ -84,18 +85,20 @@ def _start(ray: Any, folder: Path, cpus: int) -> None:
 def _patience(ray: Any) -> Iterator[None]:
     """Within, Ray may take longer to start than by its own constants, as it does where all cores are busy.
 
-    Its raylet gives helpers 15 s to write down on which ports they listen, unless they are told; and the whole gets
-    30 s. Neither is a setting of `ray.init`.
+    Its raylet gives each helper 15 s to write down on which port it listens, and dies else; the whole gets 30 s.
+    Neither is a setting of `ray.init`. So helpers are given their ports; of the one that cannot be given, it is
+    written down beforehand that there is none, as the helper does itself without a dashboard; and who waits for
+    the whole asks again.
     """
     services, parameter = ray._private.services, ray._private.parameter
-    once, plain = services.get_node, parameter.RayParams
-    names = (
-        "metrics_agent_port",
-        "metrics_export_port",
-        "dashboard_agent_listen_port",
-        "runtime_env_agent_port",
-    )
+    once, plain, raylet = services.get_node, parameter.RayParams, services.start_raylet
+    names = ("metrics_agent_port", "metrics_export_port", "runtime_env_agent_port")
     ports = dict(zip(names, _free_ports(len(names)), strict=True))
+
+    def start_raylet(*given: Any, **named: Any) -> Any:
+        told = inspect.signature(raylet).bind(*given, **named).arguments
+        Path(told["session_dir"], f"dashboard_agent_listen_port_{told['node_id']}").write_text("-1")
+        return raylet(*given, **named)
 
     def get_node(*given: Any, **named: Any) -> Any:
         deadline = time.monotonic() + START_S
@@ -107,12 +110,12 @@ def _patience(ray: Any) -> Iterator[None]:
                     raise
                 time.sleep(0.2)
 
-    services.get_node = get_node
+    services.get_node, services.start_raylet = get_node, start_raylet
     parameter.RayParams = lambda **named: plain(**{**named, **ports})
     try:
         yield
     finally:
-        services.get_node, parameter.RayParams = once, plain
+        services.get_node, services.start_raylet, parameter.RayParams = once, raylet, plain
 
 
 def _free_ports(count: int) -> list[int]:

@@ -134,9 +134,15 @@ def _callback(over: Callable[[Trial], None]) -> Any:
     class Told(tune.Callback):
         """Hands on each trial that is over."""
 
+        def __init__(self, over: Callable[[Trial], None]) -> None:
+            self._over = over
+
+        def __getstate__(self) -> dict[str, Any]:
+            return {}  # Tune writes down what it was given, and what hears of trials cannot be
+
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
             row = trial.last_result.get("trial")
             if row is not None:
-                over(Trial.from_dict(row))
+                self._over(Trial.from_dict(row))
 
-    return Told()
+    return Told(over)
