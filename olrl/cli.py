@@ -23,6 +23,7 @@ EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
 ABOUT = {
     "train": "Train a controller, and freeze it into a policy.",
     "compare": "Run entrants side by side on the same tokens.",
+    "search": "Search the best constant configuration for a stream, as people do without a policy.",
     "export": "Make a policy folder of a training run.",
 }
 
@@ -156,6 +157,22 @@ def run(
             metavar="N",
             show_default="the model's own, or 8",
             help="Window, newest chunks drawn from (1, 2, 4, ... 64; 0 is the reservoir).",
+        ),
+    ] = None,
+    base_weight_decay: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            show_default="the model's own, or 0",
+            help="Weight decay: a step takes learning rate × X off each weight.",
+        ),
+    ] = None,
+    base_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            show_default="the model's own",
+            help="Start from what an olrl search has found; the other --base options change it.",
         ),
     ] = None,
     rounds: Annotated[

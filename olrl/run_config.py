@@ -1,7 +1,8 @@
 """What a deployed run is asked to do."""
 
+import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from olrl.control.decision import Base
 from olrl.control.guard import GuardSettings, Limits
 from olrl.learners.cost import CostModel
 from olrl.models.lora import Lora
+from olrl.run_folder import BASE
 
 CONTROLLERS: tuple[str, ...] = (*registry.CONTROLLERS, "policy")
 DEFAULT_POLICY = "default"
@@ -24,7 +26,9 @@ class RunConfig:
     model: a shipped model, a folder in Hugging Face format, or a hub id.
     controller: one of `CONTROLLERS`.
     policy: with the controller `policy`: a policy that ships or a policy folder; None is the default one.
-    base_lr, base_batch, base_window: the user's own setting, where it differs from what ships with the model.
+    base_lr, base_batch, base_window, base_weight_decay: the user's own setting, where it differs from what ships
+    with the model.
+    base_from: the folder of an `olrl search`, whose best configuration comes before what ships with the model.
     rounds: rounds at most; None runs to the stream's end.
     chunk: sequences that arrive a round.
     seq_len: predicted tokens a sequence; None is what suits the model.
@@ -58,6 +62,8 @@ class RunConfig:
     base_lr: float | None = None
     base_batch: int | None = None
     base_window: int | None = None
+    base_weight_decay: float | None = None
+    base_from: Path | None = None
     rounds: int | None = None
     chunk: int = 16
     seq_len: int | None = None
@@ -146,6 +152,8 @@ class RunConfig:
 
     def base(self, shipped: Base | None, *, model: str) -> Base:
         """What ships with the model, changed by the user's own setting; ValueError if no rate is known."""
+        if self.base_from is not None:
+            return self._own_base(read_base(self.base_from))
         if self.lora is not None and self.base_lr is None:
             raise ValueError(
                 "no base configuration is known for adapters: give --base-lr, the learning rate you would train "
@@ -159,12 +167,17 @@ class RunConfig:
         return self._own_base(shipped or Base(lr=1.0))
 
     def _own_base(self, start: Base) -> Base:
-        own = {"lr": self.base_lr, "batch_size": self.base_batch, "window": self.base_window}
+        own = {
+            "lr": self.base_lr,
+            "batch_size": self.base_batch,
+            "window": self.base_window,
+            "weight_decay": self.base_weight_decay,
+        }
         return Base(**{**asdict(start), **{name: value for name, value in own.items() if value is not None}})
 
     def to_json(self) -> dict[str, Any]:
         """The settings as plain values, but for `resume`, which is no setting of the run."""
-        settings = {**asdict(self), "out": None if self.out is None else str(self.out)}
+        settings = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(self).items()}
         del settings["resume"]
         return settings
 
@@ -182,4 +195,24 @@ def settings_in(out: Path) -> dict[str, Any]:
     settings = dict(config["run"])
     if set(settings) != set(RunConfig.__dataclass_fields__) - {"resume"}:
         raise ValueError(f"the run in {out} was begun by another version of olrl: begin a new run")
+    if settings["base_from"] is not None:
+        settings["base_from"] = Path(settings["base_from"])
     return {**settings, "out": out, "resume": True}
+
+
+def read_base(folder: Path) -> Base:
+    """The configuration that `olrl search` has left in its folder; ValueError if there is none."""
+    path = folder / BASE
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(
+            f"--base-from {folder} holds no {BASE}: give the --out of an olrl search that has come to its end"
+        ) from None
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    names = [field.name for field in fields(Base)]
+    numbers = isinstance(found, dict) and all(isinstance(value, int | float) for value in found.values())
+    if not numbers or set(found) != set(names):
+        raise ValueError(f"{path} is damaged: it should hold the numbers {', '.join(names)}")
+    return Base(**found)

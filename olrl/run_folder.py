@@ -15,6 +15,7 @@ from olrl.checkpoint import replace_synced
 
 FORMAT = 1
 CONFIG = "config.json"
+BASE = "base.json"  # a configuration that a search has found: olrl run --base-from reads it
 
 
 @dataclass(frozen=True)
