@@ -10,6 +10,8 @@ from torch import Tensor
 
 from olrl.learners.gradient_noise import snr_of_sums
 
+_SMALL = 8192  # numbers a weight, below which one copy of all costs less than a call for each
+
 
 class GradientMeter:
     """Gradient signals of one round after another, as `Signals` defines them.
@@ -184,7 +186,12 @@ def _local(tensor: Tensor) -> Tensor:
 
 def _squared_norm(gradients: list[Tensor | None]) -> Tensor:
     present = [g for g in gradients if g is not None]
-    return torch.stack(torch._foreach_norm(present)).float().square().sum() if present else torch.zeros(())
+    if not present:
+        return torch.zeros(())
+    if sum(g.numel() for g in present) <= _SMALL * len(present):
+        whole = torch.cat([g.reshape(-1) for g in present]).float()
+        return torch.dot(whole, whole)
+    return torch.stack(torch._foreach_norm(present)).float().square().sum()
 
 
 def _against(a: Tensor, b: Tensor) -> list[Tensor]:

@@ -44,7 +44,7 @@ def test_an_optimizer_nobody_told_of_is_found_at_its_first_step_and_anothers_is_
         (model, causal_lm_losses(model, batch()).mean()),
     ):
         optimizer = torch.optim.SGD(trained.parameters(), lr=0.25)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
         optimizer.step()
     signals = monitor.signals()
     assert signals.updates == 1
@@ -114,7 +114,7 @@ def test_without_gradient_signals_no_copy_of_the_weights_is_made() -> None:
     model = a_model()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     monitor = Monitor(model, optimizer, gradients=False)
-    causal_lm_losses(model, batch()).mean().backward()
+    causal_lm_losses(model, batch()).mean().backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
     optimizer.step()
     signals = monitor.signals()
     assert (signals.updates, signals.grad_norm, signals.update_ratio) == (1, None, None)

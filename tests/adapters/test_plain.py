@@ -36,7 +36,7 @@ def trained(data: Any, *, controller: Any, config: SteeringConfig = CONFIG, pois
     for k, batch in enumerate(loop.batches(data)):
         optimizer.zero_grad()
         loss = causal_lm_losses(model, batch).mean()
-        loop.loss(loss * math.nan if k == poison_step else loss).backward()
+        loop.loss(loss * math.nan if k == poison_step else loss).backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
         optimizer.step()
     return loop, reader, model
 
@@ -105,7 +105,7 @@ def test_it_continues_with_the_same_batches_and_signals_after_saving_and_loading
             loop.steering.load_state_dict(state)
         for batch in batches:
             optimizer.zero_grad()
-            loop.loss(causal_lm_losses(model, batch).mean()).backward()
+            loop.loss(causal_lm_losses(model, batch).mean()).backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
             optimizer.step()
             if not part and loop.steering.rounds == 4 and not loop.steering.steps_left:
                 state = loop.steering.state_dict()

@@ -199,6 +199,7 @@ def test_a_step_that_is_not_finite_is_not_taken_and_poisons_no_signal(tmp_path: 
     trainer.train()
     assert not fires["left"]
     assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
+    assert trainer.optimizer is not None
     moments = trainer.optimizer.state.values()
     assert all(bool(torch.isfinite(state["exp_avg"]).all()) for state in moments)
     assert controller.signals[-1].nonfinite == 1

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from datasets import Dataset
-from trl import SFTConfig
+from trl.trainer.sft_config import SFTConfig
 
 from olrl.adapters.steering import SteeringConfig
 from olrl.adapters.trl import SteeredSFTTrainer

@@ -37,7 +37,7 @@ def plain(folder: Path) -> dict[str, Any]:
     loop = SteeredLoop(model, optimizer, controller=controller, config=CONFIG)
     for batch in loop.batches(DATA):
         optimizer.zero_grad()
-        loop.loss(causal_lm_losses(whole, batch).mean()).backward()
+        loop.loss(causal_lm_losses(whole, batch).mean()).backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
         optimizer.step()
     return told(reader, controller, model)
 
@@ -63,7 +63,7 @@ def sharded(folder: Path) -> dict[str, Any]:
     )
     for batch in loop.batches(DATA):
         optimizer.zero_grad()
-        loop.loss(causal_lm_losses(model, batch).mean()).backward()
+        loop.loss(causal_lm_losses(model, batch).mean()).backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
         optimizer.step()
     return {
         "steps": asdict(reader.steps),
