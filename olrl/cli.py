@@ -23,6 +23,7 @@ EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
 ABOUT = {
     "train": "Train a controller, and freeze it into a policy.",
     "compare": "Run entrants side by side on the same tokens.",
+    "search": "Search the best constant configuration for a stream, as people do without a policy.",
     "export": "Make a policy folder of a training run.",
 }
 
@@ -158,6 +159,22 @@ def run(
             help="Window, newest chunks drawn from (1, 2, 4, ... 64; 0 is the reservoir).",
         ),
     ] = None,
+    base_weight_decay: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            show_default="the model's own, or 0",
+            help="Weight decay: a step takes learning rate × X off each weight.",
+        ),
+    ] = None,
+    base_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            show_default="the model's own",
+            help="Start from what an olrl search has found; the other --base options change it.",
+        ),
+    ] = None,
     rounds: Annotated[
         int | None, typer.Option(metavar="N", show_default="to the stream's end", help="Rounds at most.")
     ] = None,
@@ -205,6 +222,39 @@ def run(
             "--shadow", help="The base stays in force; what the controller proposes is written down."
         ),
     ] = False,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", show_default="no limit", help="End when so many tokens went through the model."
+        ),
+    ] = None,
+    max_seconds: Annotated[
+        float | None,
+        typer.Option(
+            metavar="S", show_default="no limit", help="End after so many seconds, in a whole round."
+        ),
+    ] = None,
+    max_rollbacks: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", show_default="no limit", help="End when broken weights were put back more often."
+        ),
+    ] = None,
+    max_skips: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            show_default="no limit",
+            help="End when more rounds learned nothing: training withheld by the guard, or no finite step.",
+        ),
+    ] = None,
+    snapshots: Annotated[
+        int,
+        typer.Option(
+            metavar="K",
+            help="Good states kept in memory to roll back to, each as large as weights and optimizer.",
+        ),
+    ] = RunConfig.snapshots,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -261,6 +311,13 @@ def inspect(
     policy: Annotated[
         str, typer.Argument(metavar="DIR|NAME", help="A policy folder, a run that trained one, or default.")
     ],
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw what it does where the loss rises and steps overshoot (.png, .svg, .pdf).",
+        ),
+    ] = None,
 ) -> None:
     """Check a frozen policy and show its card."""
     from olrl.control.policy import load_policy
@@ -270,16 +327,30 @@ def inspect(
     shape = " → ".join(str(size) for size in frozen.description()["network"]["sizes"])
     print(frozen.card.rstrip())
     print(f"\nChecked: weights match their sha256; network {shape}; actions {frozen.coding.name}.")
+    if figure is not None:
+        from olrl.analysis.policy_figure import save_policy_figure
+
+        print(f"Figure: {save_policy_figure(frozen, figure)}")
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run, or of a comparison.")],
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Another run of the same text, say of the base: shows the regret."),
+    ] = None,
+    show_text: Annotated[
+        bool,
+        typer.Option("--show-text", help="Show the text of rejected rows, if the run kept it (HTML only)."),
+    ] = False,
 ) -> None:
-    """Write a run's report and figure anew from its other files."""
-    from olrl.analysis.report import write_report
-    from olrl.run_folder import RunFolder
+    """Write a report anew from a folder's other files: report.md with its figure, and report.html."""
+    from olrl.analysis.folder_report import write_folder_report
 
-    print(write_report(RunFolder.open(folder)))
+    written, missing = write_folder_report(folder, against=against, show_text=show_text)
+    print("\n".join(str(path) for path in written))
+    if missing is not None:
+        _say(missing, 0)
 
 
 app = build_app()

@@ -23,10 +23,12 @@ from olrl.assembly import LoopConfig, assemble_loop
 from olrl.checkpoint import Checkpoint, disk_errors, replace_synced, sync_folder, sync_tree
 from olrl.control.controller import Controller
 from olrl.control.decision import Base, Decision
-from olrl.control.guard import Guard
+from olrl.control.guard import Budgets, Guard, GuardSettings
 from olrl.control.policy import FrozenPolicy, load_policy
+from olrl.control.policy_controller import PolicyController
 from olrl.control.registry import make_controller
 from olrl.deployment import Deployment, Outcome
+from olrl.explanations import ExplanationLog
 from olrl.folder_lock import FolderLock
 from olrl.interrupt import Interrupt
 from olrl.learners.causal_lm import CausalLMLearner
@@ -106,8 +108,9 @@ def run(
                     chunks, CausalLMLearner(loaded.model), base=base, config=_loop_config(config, loaded)
                 ),
                 controller=controller,
-                guard=Guard(base=base),
+                guard=_guard(config, base, controller),
                 interrupt=interrupt,
+                budgets=Budgets(config.limits),
                 in_force=base.decision() if config.shadow else None,
                 limit=config.rounds,
                 stop=lambda: folder.stop_requested,
@@ -128,14 +131,16 @@ def run(
         checkpoints = RunCheckpoints(
             folder, parts, every=config.checkpoint_every, before=state.get("seconds", 0.0)
         )
-        _play(parts, checkpoints, on_round)
+        explanations = stack.enter_context(closing(ExplanationLog(folder.explanations, controller)))
+        _play(parts, checkpoints, explanations, on_round)
         _write_ending(folder, parts.deployment.ended, dead_letter, seconds=checkpoints.seconds)
         overview = read_overview(folder)
         write_report(folder, overview)
         parts.tracker.finish(
             step=overview.summary.rounds - 1,
             summary=sentence(overview.summary),
-            figure=folder.figure.read_bytes(),
+            figures={path.stem: path.read_bytes() for path in sorted(folder.figures.glob("*.png"))},
+            results=overview.summary.results(),
         )
         return RunResult(
             folder=folder,
@@ -173,6 +178,11 @@ def _controller(config: RunConfig, base: Base) -> tuple[Controller, dict[str, An
     name = config.policy or DEFAULT_POLICY
     policy = load_policy(name)
     return policy.controller(base=base), {"name": name, "sha256": _policy_sha256(policy)}
+
+
+def _guard(config: RunConfig, base: Base, controller: Controller) -> Guard:
+    training_range = controller.policy.training_range if isinstance(controller, PolicyController) else None
+    return Guard(base=base, settings=GuardSettings(snapshots=config.snapshots), training_range=training_range)
 
 
 def _policy_sha256(policy: FrozenPolicy) -> str:
@@ -282,12 +292,22 @@ def _signals_every(config: RunConfig) -> int:
 
 
 def _play(
-    parts: RunParts, checkpoints: RunCheckpoints, on_round: Callable[[RoundRecord], None] | None
+    parts: RunParts,
+    checkpoints: RunCheckpoints,
+    explanations: ExplanationLog,
+    on_round: Callable[[RoundRecord], None] | None,
 ) -> None:
     for outcome in parts.deployment.rounds():
         parts.decisions.write(decision_row(outcome))
         parts.stream.write(_stream_row(outcome.record))
-        parts.tracker.round(outcome.record, guard=outcome.guard, proposed=outcome.proposed)
+        why = explanations.round(outcome.record.round)
+        parts.tracker.round(
+            outcome.record,
+            guard=outcome.guard,
+            layer=outcome.layer,
+            proposed=outcome.proposed,
+            explanation=why,
+        )
         if on_round is not None:
             on_round(outcome.record)
         checkpoints.round_done()

@@ -1,15 +1,18 @@
 """What a deployed run is asked to do."""
 
+import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from olrl.control import registry
 from olrl.control.decision import Base
+from olrl.control.guard import GuardSettings, Limits
 from olrl.learners.cost import CostModel
 from olrl.models.lora import Lora
+from olrl.run_folder import BASE
 
 CONTROLLERS: tuple[str, ...] = (*registry.CONTROLLERS, "policy")
 DEFAULT_POLICY = "default"
@@ -23,7 +26,9 @@ class RunConfig:
     model: a shipped model, a folder in Hugging Face format, or a hub id.
     controller: one of `CONTROLLERS`.
     policy: with the controller `policy`: a policy that ships or a policy folder; None is the default one.
-    base_lr, base_batch, base_window: the user's own setting, where it differs from what ships with the model.
+    base_lr, base_batch, base_window, base_weight_decay: the user's own setting, where it differs from what ships
+    with the model.
+    base_from: the folder of an `olrl search`, whose best configuration comes before what ships with the model.
     rounds: rounds at most; None runs to the stream's end.
     chunk: sequences that arrive a round.
     seq_len: predicted tokens a sequence; None is what suits the model.
@@ -36,6 +41,9 @@ class RunConfig:
     spool: keep what comes from standard input in the folder, so that the run can be gone on with.
     keep_rejected: keep the text of rows that could not be used.
     shadow: the base stays in force, and what the controller would have done is written down.
+    max_tokens, max_seconds, max_rollbacks, max_skips: what the run may spend in all, as `Limits` has it; None is no
+        limit.
+    snapshots: last good states of weights and optimizer kept in memory to roll back to; 0: none.
     out: the folder to write; None makes one under `runs/`.
     checkpoint_every: rounds from one checkpoint to the next; 0 makes none, and None leaves it to the time they take
         (`CheckpointSchedule`).
@@ -54,6 +62,8 @@ class RunConfig:
     base_lr: float | None = None
     base_batch: int | None = None
     base_window: int | None = None
+    base_weight_decay: float | None = None
+    base_from: Path | None = None
     rounds: int | None = None
     chunk: int = 16
     seq_len: int | None = None
@@ -66,6 +76,11 @@ class RunConfig:
     keep_rejected: bool = False
     spool: bool = False
     shadow: bool = False
+    max_tokens: int | None = None
+    max_seconds: float | None = None
+    max_rollbacks: int | None = None
+    max_skips: int | None = None
+    snapshots: int = GuardSettings.snapshots
     out: Path | None = None
     checkpoint_every: int | None = None
     resume: bool = False
@@ -86,6 +101,8 @@ class RunConfig:
         if not (math.isfinite(self.price) and self.price >= 0):
             raise ValueError(f"price must be at least 0, not {self.price!r}")
         CostModel(budget=self.budget)
+        GuardSettings(snapshots=self.snapshots)
+        _ = self.limits
         if self.lora is not None:
             Lora.parse(self.lora)
         self._own_base(Base(lr=1.0))
@@ -123,8 +140,20 @@ class RunConfig:
         """The cost of updates, with this run's budget."""
         return CostModel(budget=self.budget)
 
+    @property
+    def limits(self) -> Limits:
+        """What the run may spend in all."""
+        return Limits(
+            tokens=self.max_tokens,
+            seconds=self.max_seconds,
+            rollbacks=self.max_rollbacks,
+            skips=self.max_skips,
+        )
+
     def base(self, shipped: Base | None, *, model: str) -> Base:
         """What ships with the model, changed by the user's own setting; ValueError if no rate is known."""
+        if self.base_from is not None:
+            return self._own_base(read_base(self.base_from))
         if self.lora is not None and self.base_lr is None:
             raise ValueError(
                 "no base configuration is known for adapters: give --base-lr, the learning rate you would train "
@@ -138,12 +167,17 @@ class RunConfig:
         return self._own_base(shipped or Base(lr=1.0))
 
     def _own_base(self, start: Base) -> Base:
-        own = {"lr": self.base_lr, "batch_size": self.base_batch, "window": self.base_window}
+        own = {
+            "lr": self.base_lr,
+            "batch_size": self.base_batch,
+            "window": self.base_window,
+            "weight_decay": self.base_weight_decay,
+        }
         return Base(**{**asdict(start), **{name: value for name, value in own.items() if value is not None}})
 
     def to_json(self) -> dict[str, Any]:
         """The settings as plain values, but for `resume`, which is no setting of the run."""
-        settings = {**asdict(self), "out": None if self.out is None else str(self.out)}
+        settings = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(self).items()}
         del settings["resume"]
         return settings
 
@@ -161,4 +195,24 @@ def settings_in(out: Path) -> dict[str, Any]:
     settings = dict(config["run"])
     if set(settings) != set(RunConfig.__dataclass_fields__) - {"resume"}:
         raise ValueError(f"the run in {out} was begun by another version of olrl: begin a new run")
+    if settings["base_from"] is not None:
+        settings["base_from"] = Path(settings["base_from"])
     return {**settings, "out": out, "resume": True}
+
+
+def read_base(folder: Path) -> Base:
+    """The configuration that `olrl search` has left in its folder; ValueError if there is none."""
+    path = folder / BASE
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(
+            f"--base-from {folder} holds no {BASE}: give the --out of an olrl search that has come to its end"
+        ) from None
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    names = [field.name for field in fields(Base)]
+    numbers = isinstance(found, dict) and all(isinstance(value, int | float) for value in found.values())
+    if not numbers or set(found) != set(names):
+        raise ValueError(f"{path} is damaged: it should hold the numbers {', '.join(names)}")
+    return Base(**found)

@@ -15,6 +15,7 @@ from olrl.checkpoint import replace_synced
 
 FORMAT = 1
 CONFIG = "config.json"
+BASE = "base.json"  # a configuration that a search has found: olrl run --base-from reads it
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,11 @@ class RunFolder:
         return self.path / "stream.jsonl"
 
     @property
+    def explanations(self) -> Path:
+        """A line for each decision that is explained: the features that moved each knob most."""
+        return self.path / "explanations.jsonl"
+
+    @property
     def dead_letter(self) -> Path:
         """A line for each row of the stream that could not be used."""
         return self.path / "dead_letter.jsonl"
@@ -111,6 +117,16 @@ class RunFolder:
     def report(self) -> Path:
         """The report, Markdown."""
         return self.path / "report.md"
+
+    @property
+    def page(self) -> Path:
+        """The report as one HTML file."""
+        return self.path / "report.html"
+
+    @property
+    def results(self) -> Path:
+        """Of a comparison: every run of it, and what they come to."""
+        return self.path / "results.json"
 
     @property
     def stop(self) -> Path:

@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 from stable_baselines3 import PPO
-from stable_baselines3.common.logger import TensorBoardOutputFormat, configure
+from stable_baselines3.common.logger import HParam, TensorBoardOutputFormat, configure
 from stable_baselines3.common.utils import FloatSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -86,6 +86,10 @@ def train(
                 load_checkpoint(checkpoint, model, optimizer=progress.leg > 0)
                 report.say(f"resumed in stage {stage.name} after {progress.leg} of {stage.legs} legs")
                 checkpoint = None
+            else:
+                model.logger.record(
+                    "hparams", _hparams(recipe, stage, seed)
+                )  # written with the first rollout
             run = _StageRun(recipe, number, stage, model, progress, seed=seed, out=out, report=report)
             run.play(after_leg)
         finally:
@@ -97,6 +101,13 @@ def train(
         policy = frozen(recipe, model, progress, seed=seed)
     best_policy(out, policy, progress).save(out / "policy")
     return progress
+
+
+def _hparams(recipe: Recipe, stage: StageConfig, seed: int) -> HParam:
+    """What stages of different runs are compared by in TensorBoard, and what they are judged by."""
+    plain = {name: value for name, value in asdict(stage.ppo).items() if isinstance(value, int | float)}
+    settings = {"profile": recipe.name, "stage": stage.name, "steps": stage.steps, "seed": seed, **plain}
+    return HParam(settings, {"rollout/ep_rew_mean": 0.0, "train/explained_variance": 0.0})
 
 
 def best_policy(out: Path, last: FrozenPolicy, progress: Progress) -> FrozenPolicy:
@@ -175,6 +186,8 @@ class _StageRun:
         progress.latest = found
         name = f"{self.stage.name}, leg {progress.leg} of {self.stage.legs}"
         self.report.say(f"after stage {name}: {found.line()}")
+        self.model.logger.record("validation/score", found.score)
+        self.model.logger.dump(self.model.num_timesteps)
         if progress.best is None or found.score < progress.best.validation.score:
             progress.best = Best(stage=self.stage.name, leg=progress.leg, validation=found)
             policy.save(best_folder(self.out, progress.best))
@@ -214,8 +227,9 @@ class _StageRun:
         folder = self.out / HINDSIGHT / stage.name
         folder.mkdir(parents=True, exist_ok=True)
         policy = frozen(self.recipe, self.model, self.progress, seed=self.seed)
-        seed = _leg_seed(self.seed, self.number, 0)  # one suite for all legs: each takes its next streams
-        env = frozen_settings({**stage.env, "stream_seed": seed})
+        # One suite for all legs, each takes its next streams, and for all seeds: constant runs are made once.
+        env = frozen_settings({"stream_seed": self.number, **stage.env})
+        seed = _leg_seed(self.seed, self.number, leg)
         tasks = [
             RunTask(
                 number=number,

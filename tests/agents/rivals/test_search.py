@@ -2,8 +2,7 @@ import math
 
 import pytest
 
-from olrl.agents.rivals.ladder_search import best, ladder_search
-from olrl.agents.rivals.search import CMASearch, Search, TPESearch
+from olrl.agents.rivals.search import CMASearch, LadderSearch, OptunaSearch, Search
 from olrl.agents.rivals.space import Choice, LogUniform, Uniform
 
 SPACE = {
@@ -28,17 +27,17 @@ def proposals(search: Search, count: int) -> list[dict[str, float]]:
 
 
 def test_the_same_seed_and_losses_give_the_same_proposals() -> None:
-    assert proposals(TPESearch(SPACE, seed=1), 25) == proposals(TPESearch(SPACE, seed=1), 25)
-    assert proposals(TPESearch(SPACE, seed=1), 3) != proposals(TPESearch(SPACE, seed=2), 3)
+    assert proposals(OptunaSearch(SPACE, seed=1), 25) == proposals(OptunaSearch(SPACE, seed=1), 25)
+    assert proposals(OptunaSearch(SPACE, seed=1), 3) != proposals(OptunaSearch(SPACE, seed=2), 3)
 
 
 def test_it_learns_from_what_it_is_told() -> None:
-    made = [loss(settings) for settings in proposals(TPESearch(SPACE, seed=0), 60)]
+    made = [loss(settings) for settings in proposals(OptunaSearch(SPACE, seed=0), 60)]
     assert sum(made[40:]) / 20 < 0.6 * sum(made[:10]) / 10
 
 
 def test_a_loss_that_is_not_finite_does_not_end_a_search() -> None:
-    for search in (TPESearch(SPACE, seed=0), CMASearch("w", (0.0, 0.0), step=0.3, seed=0)):
+    for search in (OptunaSearch(SPACE, seed=0), CMASearch("w", (0.0, 0.0), step=0.3, seed=0)):
         for _ in range(8):
             search.ask()
             search.tell(math.nan)
@@ -55,11 +54,14 @@ def test_evolution_walks_towards_less_loss() -> None:
     assert sum(far[-10:]) / 10 < 0.1
 
 
-def test_a_ladder_search_stops_at_its_budget() -> None:
-    axes = {"lr": list(range(50)), "window": list(range(50))}
-    tried = ladder_search(lambda p: -p["lr"] - p["window"], {"lr": 0, "window": 0}, axes, most=9)
-    assert len(tried) == 9
-    assert best(tried)[0]["lr"] > 3
+def test_a_ladder_search_asks_for_no_point_twice_and_ends_at_the_best() -> None:
+    search = LadderSearch({"lr": range(6), "window": range(6)}, start={"lr": 0, "window": 5})
+    asked = []
+    while (point := search.ask()) is not None:
+        asked.append((point["lr"], point["window"]))
+        search.tell(abs(point["lr"] - 4) + abs(point["window"] - 1))
+    assert search.best == {"lr": 4, "window": 1}
+    assert len(asked) == len(set(asked)) == search.tried
 
 
 @pytest.mark.parametrize("make", [lambda: LogUniform(low=0, high=1), lambda: Uniform(low=2, high=1)])
