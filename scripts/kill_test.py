@@ -29,9 +29,11 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
+import olrl.analysis.figures
 import olrl.run_command  # noqa: F401 # imported once, before processes are forked
 from kills.runs import KINDS, RunSubject
 from kills.training import TrainSubject
+from olrl.models.load import load_model
 
 Subject = RunSubject | TrainSubject
 
@@ -40,6 +42,7 @@ def main() -> int:
     """Kill, compare, write."""
     args = _arguments()
     torch.set_num_threads(1)  # no thread pool, which a fork would lose
+    load_model("pico")  # and so what transformers imports only then
     scratch = Path(args.scratch or tempfile.mkdtemp(prefix="olrl-kills-"))
     scratch.mkdir(parents=True, exist_ok=True)
     log, started = scratch / "log.txt", time.monotonic()
