@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from olrl import __version__
-from olrl.run_config import CONTROLLERS, RunConfig
+from olrl.run_config import CONTROLLERS, RunConfig, settings_in
 
 GROUP = "olrl.commands"
 DEBUG = "OLRL_DEBUG"
@@ -114,13 +114,15 @@ def _olrl(
 
 
 def run(
+    context: typer.Context,
     stream: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="SOURCE",
+            show_default="needed, unless --resume",
             help="A .jsonl or .txt file, a folder of them, - (standard input), builtin:NAME or hf:NAME.",
         ),
-    ],
+    ] = None,
     model: Annotated[
         str, typer.Option(metavar="nano|mini|bpe|pico|femto|DIR|HUB-ID", help="The model that learns.")
     ] = RunConfig.model,
@@ -204,6 +206,12 @@ def run(
     follow: Annotated[
         bool, typer.Option("--follow", metavar="", help="Wait for more at the end of a growing file.")
     ] = False,
+    spool: Annotated[
+        bool,
+        typer.Option(
+            "--spool", help="Keep standard input in the folder, so that --resume can go on with it."
+        ),
+    ] = False,
     keep_rejected: Annotated[
         bool,
         typer.Option("--keep-rejected", help="Keep the text of rows that cannot be used in the dead letter."),
@@ -214,18 +222,67 @@ def run(
             "--shadow", help="The base stays in force; what the controller proposes is written down."
         ),
     ] = False,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", show_default="no limit", help="End when so many tokens went through the model."
+        ),
+    ] = None,
+    max_seconds: Annotated[
+        float | None,
+        typer.Option(
+            metavar="S", show_default="no limit", help="End after so many seconds, in a whole round."
+        ),
+    ] = None,
+    max_rollbacks: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", show_default="no limit", help="End when broken weights were put back more often."
+        ),
+    ] = None,
+    max_skips: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            show_default="no limit",
+            help="End when more rounds learned nothing: training withheld by the guard, or no finite step.",
+        ),
+    ] = None,
+    snapshots: Annotated[
+        int,
+        typer.Option(
+            metavar="K",
+            help="Good states kept in memory to roll back to, each as large as weights and optimizer.",
+        ),
+    ] = RunConfig.snapshots,
     out: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR", show_default="runs/DATE-TIME-...", help="A new or empty folder for the run."
         ),
     ] = None,
+    checkpoint_every: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            show_default="30 seconds, and 5 % of the time at most",
+            help="Rounds from one checkpoint to the next; 0 makes none.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the run in --out from its newest checkpoint; options may be left out.",
+        ),
+    ] = False,
 ) -> None:
     """Let a model learn online from a stream, under a controller.
 
-    Ctrl-C, or a file STOP in the run's folder, ends the run after its round and saves the model.
+    Ctrl-C, or a file STOP in the run's folder, ends the run after its round and saves the model. However it ended,
+    olrl run --resume --out DIR goes on as if it had not.
     """
-    config = RunConfig(**locals())
+    config = _run_config(context, {name: value for name, value in locals().items() if name != "context"})
     from olrl.run_command import run_and_tell
 
     code = run_and_tell(config)
@@ -233,10 +290,34 @@ def run(
         raise typer.Exit(code)
 
 
+def _run_config(context: typer.Context, options: dict[str, Any]) -> RunConfig:
+    """What is to be run; with --resume, what is not given is as it was."""
+    if options["resume"]:
+        if options["out"] is None:
+            raise ValueError("--resume needs --out, the folder of the run to go on with")
+        given = {name for name in options if _is_given(context, name)}
+        options = {**settings_in(options["out"]), **{name: options[name] for name in given}}
+    if options["stream"] is None:
+        raise ValueError("Missing option '--stream': what the model is to learn from")
+    return RunConfig(**options)
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
+
+
 def inspect(
     policy: Annotated[
         str, typer.Argument(metavar="DIR|NAME", help="A policy folder, a run that trained one, or default.")
     ],
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw what it does where the loss rises and steps overshoot (.png, .svg, .pdf).",
+        ),
+    ] = None,
 ) -> None:
     """Check a frozen policy and show its card."""
     from olrl.control.policy import load_policy
@@ -246,16 +327,30 @@ def inspect(
     shape = " → ".join(str(size) for size in frozen.description()["network"]["sizes"])
     print(frozen.card.rstrip())
     print(f"\nChecked: weights match their sha256; network {shape}; actions {frozen.coding.name}.")
+    if figure is not None:
+        from olrl.analysis.policy_figure import save_policy_figure
+
+        print(f"Figure: {save_policy_figure(frozen, figure)}")
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run, or of a comparison.")],
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Another run of the same text, say of the base: shows the regret."),
+    ] = None,
+    show_text: Annotated[
+        bool,
+        typer.Option("--show-text", help="Show the text of rejected rows, if the run kept it (HTML only)."),
+    ] = False,
 ) -> None:
-    """Write a run's report and figure anew from its other files."""
-    from olrl.analysis.report import write_report
-    from olrl.run_folder import RunFolder
+    """Write a report anew from a folder's other files: report.md with its figure, and report.html."""
+    from olrl.analysis.folder_report import write_folder_report
 
-    print(write_report(RunFolder.open(folder)))
+    written, missing = write_folder_report(folder, against=against, show_text=show_text)
+    print("\n".join(str(path) for path in written))
+    if missing is not None:
+        _say(missing, 0)
 
 
 app = build_app()

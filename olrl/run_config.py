@@ -9,6 +9,7 @@ from typing import Any
 
 from olrl.control import registry
 from olrl.control.decision import Base
+from olrl.control.guard import GuardSettings, Limits
 from olrl.learners.cost import CostModel
 from olrl.models.lora import Lora
 from olrl.run_folder import BASE
@@ -37,9 +38,16 @@ class RunConfig:
     device: where the model computes, as PyTorch names it.
     seed: decides all that is drawn.
     follow: wait for more at the end of a growing file.
+    spool: keep what comes from standard input in the folder, so that the run can be gone on with.
     keep_rejected: keep the text of rows that could not be used.
     shadow: the base stays in force, and what the controller would have done is written down.
+    max_tokens, max_seconds, max_rollbacks, max_skips: what the run may spend in all, as `Limits` has it; None is no
+        limit.
+    snapshots: last good states of weights and optimizer kept in memory to roll back to; 0: none.
     out: the folder to write; None makes one under `runs/`.
+    checkpoint_every: rounds from one checkpoint to the next; 0 makes none, and None leaves it to the time they take
+        (`CheckpointSchedule`).
+    resume: go on with the run in `out` from its newest checkpoint; all else must be as it was.
 
     >>> RunConfig(stream="mail.jsonl", rounds=-3)
     Traceback (most recent call last):
@@ -66,23 +74,40 @@ class RunConfig:
     seed: int = 0
     follow: bool = False
     keep_rejected: bool = False
+    spool: bool = False
     shadow: bool = False
+    max_tokens: int | None = None
+    max_seconds: float | None = None
+    max_rollbacks: int | None = None
+    max_skips: int | None = None
+    snapshots: int = GuardSettings.snapshots
     out: Path | None = None
+    checkpoint_every: int | None = None
+    resume: bool = False
 
     def __post_init__(self) -> None:
         if not self.stream:
             raise ValueError("stream is empty: give a file, a folder, -, builtin:NAME or hf:NAME")
-        for name, least in (("rounds", 1), ("chunk", 1), ("seq_len", 1), ("seed", 0)):
+        for name, least in (
+            ("rounds", 1),
+            ("chunk", 1),
+            ("seq_len", 1),
+            ("seed", 0),
+            ("checkpoint_every", 0),
+        ):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"{name} must be at least {least}, not {value!r}")
         if not (math.isfinite(self.price) and self.price >= 0):
             raise ValueError(f"price must be at least 0, not {self.price!r}")
         CostModel(budget=self.budget)
+        GuardSettings(snapshots=self.snapshots)
+        _ = self.limits
         if self.lora is not None:
             Lora.parse(self.lora)
         self._own_base(Base(lr=1.0))
         self._check_controller()
+        self._check_resumable()
 
     def _check_controller(self) -> None:
         if self.controller not in CONTROLLERS:
@@ -98,10 +123,32 @@ class RunConfig:
                 f"choose hypergradient, drift-reset or policy"
             )
 
+    def _check_resumable(self) -> None:
+        if self.spool and self.stream != "-":
+            raise ValueError(
+                f"spool keeps what comes from standard input, and the stream is {self.stream!r}: leave it out"
+            )
+        if not self.resume:
+            return
+        if self.out is None:
+            raise ValueError("resume needs out, the folder of the run to go on with")
+        if self.stream == "-" and not self.spool:
+            raise ValueError("what came from standard input is gone: only a run begun with --spool can go on")
+
     @property
     def cost(self) -> CostModel:
         """The cost of updates, with this run's budget."""
         return CostModel(budget=self.budget)
+
+    @property
+    def limits(self) -> Limits:
+        """What the run may spend in all."""
+        return Limits(
+            tokens=self.max_tokens,
+            seconds=self.max_seconds,
+            rollbacks=self.max_rollbacks,
+            skips=self.max_skips,
+        )
 
     def base(self, shipped: Base | None, *, model: str) -> Base:
         """What ships with the model, changed by the user's own setting; ValueError if no rate is known."""
@@ -129,8 +176,28 @@ class RunConfig:
         return Base(**{**asdict(start), **{name: value for name, value in own.items() if value is not None}})
 
     def to_json(self) -> dict[str, Any]:
-        """The settings as plain values."""
-        return {name: str(v) if isinstance(v, Path) else v for name, v in asdict(self).items()}
+        """The settings as plain values, but for `resume`, which is no setting of the run."""
+        settings = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(self).items()}
+        del settings["resume"]
+        return settings
+
+
+def settings_in(out: Path) -> dict[str, Any]:
+    """The settings of the run in a folder, arguments for a `RunConfig` that goes on with it.
+
+    ValueError if there is no run of this version.
+    """
+    from olrl.run_folder import RunFolder  # not needed for help, which must be quick
+
+    config = RunFolder.open(out).read_config()
+    if config.get("kind") != "run":
+        raise ValueError(f"{out} is not the folder of an olrl run")
+    settings = dict(config["run"])
+    if set(settings) != set(RunConfig.__dataclass_fields__) - {"resume"}:
+        raise ValueError(f"the run in {out} was begun by another version of olrl: begin a new run")
+    if settings["base_from"] is not None:
+        settings["base_from"] = Path(settings["base_from"])
+    return {**settings, "out": out, "resume": True}
 
 
 def read_base(folder: Path) -> Base:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from olrl.analysis import style
@@ -18,7 +19,7 @@ def figure_search(trials: Sequence[Trial], *, title: str = "") -> Figure:
     early are hollow: their loss is that of fewer rounds. One that has diverged stands at the upper edge.
     """
     figure = Figure(figsize=(8.0, 6.4), layout="constrained")
-    style.FigureCanvasAgg(figure)
+    FigureCanvasAgg(figure)
     above, below = figure.subplots(2, 1)
     costs = list(accumulate(trial.cost / trials[0].cost for trial in trials))
     _panel(above, [float(trial.number + 1) for trial in trials], trials)

@@ -118,7 +118,7 @@ def _scheduler(config: SearchConfig) -> Any:
     from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 
     if not config.prune:
-        return FIFOScheduler()
+        return FIFOScheduler()  # type: ignore[no-untyped-call] # Ray's is untyped
     return ASHAScheduler(
         time_attr="rounds",
         metric="loss_bpb",

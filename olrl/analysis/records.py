@@ -28,7 +28,8 @@ class RunRecords:
     reservoir), `window_index` its place on the ladder. `guard` and `drift` hold, for the rows that have
     any, the guard's reason and the detectors that fired. `proposed` holds the decisions proposed in shadow,
     else nothing. `ended` says why the run is over, None while it is not (or was killed). `smoothed_bpb` is
-    there where rows were left out, since it depends on all of them.
+    there where rows were left out, since it depends on all of them. The last three are what `running` adds:
+    depending on all rounds so far, and on those of a second run.
     """
 
     config: dict[str, Any]
@@ -49,6 +50,9 @@ class RunRecords:
     dead_letters: dict[str, int] = field(default_factory=dict)
     ended: str | None = None
     smoothed_bpb: Floats | None = None
+    saved_share: Floats | None = None
+    reference_bpb: Floats | None = None
+    regret_bpb: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.round)

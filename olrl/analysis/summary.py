@@ -66,6 +66,16 @@ class Summary:
         """Cost spent as a share of the whole budget; a round's single step may exceed its budget."""
         return self.spent / self.budget
 
+    def results(self) -> dict[str, float]:
+        """What runs are compared by, under the names that TensorBoard knows them by."""
+        return {
+            "result/loss_bpb": self.loss_bpb,
+            "result/spent": self.spent,
+            "result/saved_share": 1.0 - self.spent_share,
+            "result/alarm_rounds": float(self.alarm_rounds),
+            "result/guard_rounds": float(self.guard_rounds),
+        }
+
 
 def summarise(run: RunRecords) -> Summary:
     """The totals of a run of which all rounds are at hand."""

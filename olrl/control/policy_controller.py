@@ -6,8 +6,12 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from olrl.control.controller import Controller
 from olrl.control.decision import Base, Decision
+from olrl.control.explain import Explanation, explain
 from olrl.monitor.feature_table import ROW
 from olrl.monitor.features import FeatureExtractor, stack_signals
 from olrl.monitor.signals import Signals
@@ -34,23 +38,43 @@ class PolicyController(Controller):
         self._features = FeatureExtractor.for_bases([base])
         self._state = policy.coding.start_at([base])
         self._last = base.decision()
+        self._observation: NDArray[np.float32] | None = None
 
     def decide(self, signals: Signals) -> Decision:
         """The policy's decision for this round, inside the bounds of its action coding."""
+        if signals.lr is None or signals.batch_size is None or signals.window is None:
+            signals = self._completed(signals)
         self._follow(signals)
         inputs = stack_signals([signals])
         if self.price is not None:
             inputs[ROW["price"]] = self.price
-        actions = self.policy.act(self._features.update(inputs))
+        self._observation = self._features.update(inputs)
+        actions = self.policy.act(self._observation)
         coding = self.policy.coding
         decisions = coding.apply(self._state, actions, {name: inputs[ROW[name]] for name in coding.reads})
         self._last = decisions.single(weight_decay=self.base.weight_decay)
         return self._last
 
+    def explain(self) -> Explanation | None:
+        """Why the last decision was taken; None before the first since the controller was made or loaded."""
+        return None if self._observation is None else explain(self.policy, self._observation[0])
+
+    def _completed(self, signals: Signals) -> Signals:
+        """With what was decided last for what the loop did not know."""
+        knobs = {name: getattr(self._last, name) for name in ("lr", "batch_size", "window")}
+        return replace(signals, **{k: v for k, v in knobs.items() if getattr(signals, k) is None})
+
+    def observed(self) -> NDArray[np.float64]:
+        """What the last decision was made from, before clipping, shape (features,): for the guard."""
+        observed: NDArray[np.float64] = self._features.unclipped()[0]
+        return observed
+
     def _follow(self, signals: Signals) -> None:
         last = self._last
-        if (signals.lr, signals.batch_size, signals.window) != (last.lr, last.batch_size, last.window):
-            self._state.go_to(lr=signals.lr, batch_size=signals.batch_size, window=signals.window)
+        lr, batch_size, window = signals.lr, signals.batch_size, signals.window
+        if (lr, batch_size, window) != (last.lr, last.batch_size, last.window):
+            assert lr is not None and batch_size is not None and window is not None, "completed"  # noqa: PT018
+            self._state.go_to(lr=lr, batch_size=batch_size, window=window)
 
     def state_dict(self) -> dict[str, Any]:
         """Feature history, notches and the last decision."""
