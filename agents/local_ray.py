@@ -4,7 +4,6 @@ import inspect
 import os
 import shutil
 import socket
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -26,18 +25,15 @@ ENVIRONMENT = {
     "RAY_agent_register_timeout_ms": "300000",
     "RAY_worker_register_timeout_seconds": "300",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # files a trial, with pickles among them
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new one prints at any verbosity
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # TensorBoard and CSV of each trial
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours
     "TUNE_WARN_THRESHOLD_S": "60",
 }
 
 
 def import_ray() -> Any:
-    """The package ray, imported under our settings; ValueError if it is not there, or was imported without them."""
-    if "ray" in sys.modules and any(os.environ.get(name) != value for name, value in ENVIRONMENT.items()):
-        raise ValueError(
-            "ray was imported before olrl could keep it to this machine: search in a process of its own"
-        )
+    """The package ray, imported under our settings; ValueError if it is not there."""
     os.environ.update(ENVIRONMENT)
     try:
         import ray
@@ -50,9 +46,14 @@ def import_ray() -> Any:
 def local_ray(*, cpus: int) -> Iterator[tuple[Any, Path]]:
     """Ray with so many cores, and a private folder that ends with it; all its processes are gone afterwards.
 
-    ValueError where it cannot be started, or runs in this process already.
+    ValueError where it cannot be started, runs in this process already, or was imported before us and so would
+    listen on all networks.
     """
     ray = import_ray()
+    if ray._private.ray_constants.ENABLE_RAY_CLUSTER:
+        raise ValueError(
+            "ray was imported before olrl could keep it to this machine: search in a process of its own"
+        )
     if ray.is_initialized():
         raise ValueError("ray runs in this process already: call ray.shutdown() first")
     # Short, and not TMPDIR: the sockets in it may have names of 107 bytes at most.

@@ -24,9 +24,7 @@ def sampler_of(name: str, *, seed: int, startup: int = 10) -> "BaseSampler":
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     makers: dict[str, Any] = {
         "tpe": lambda: optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup),
-        "gp": lambda: optuna.samplers.GPSampler(
-            seed=seed, n_startup_trials=startup, deterministic_objective=True
-        ),
+        "gp": lambda: optuna.samplers.GPSampler(seed=seed, n_startup_trials=startup),
         "random": lambda: optuna.samplers.RandomSampler(seed=seed),
         "genetic": lambda: optuna.samplers.NSGAIISampler(seed=seed, population_size=max(startup, 4)),
     }

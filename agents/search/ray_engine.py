@@ -49,6 +49,7 @@ def search_with_ray(
         return
     with local_ray(cpus=usable_cores()) as (_, scratch):
         from ray import tune
+        from ray.tune.logger import JsonLoggerCallback
         from ray.tune.search.optuna import OptunaSearch
 
         def over(trial: Trial) -> None:
@@ -76,7 +77,7 @@ def search_with_ray(
             run_config=tune.RunConfig(
                 name=NAME,
                 storage_path=str(scratch / "tune"),
-                callbacks=[_callback(over)],
+                callbacks=[_callback(over), JsonLoggerCallback()],  # without its file fit() complains
                 verbose=0,
             ),
         )

@@ -1,13 +1,14 @@
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
+from olrl.agents.rivals.pb2 import PB2Settings, _numpy_seeded, proposal
 from tests.agents.rivals.runs import BASE, run
 
-pytest.importorskip("ray", reason="the extra ray is not installed")
-pytest.importorskip("sklearn", reason="the extra ray is not installed")
-
-from olrl.agents.rivals.pb2 import PB2Settings, _numpy_seeded, proposal
-
+pytestmark = pytest.mark.skipif(
+    find_spec("ray") is None or find_spec("sklearn") is None, reason="the extra ray is not installed"
+)
 NAMES = ("lr", "batch_size", "window", "weight_decay")
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import rich.console  # noqa: F401 # draws from the global generator when it is imported, and not again
 import typer
 
 from olrl.agents.commands import search

@@ -1,6 +1,5 @@
 from pathlib import Path
 
-import click
 import pytest
 
 from olrl.agents.rivals.samplers import SAMPLERS
@@ -38,9 +37,7 @@ def test_a_search_that_was_interrupted_goes_on_as_it_would_have(
     assert olrl_search(*given, "--trials", 14, "--out", whole) == 0
 
     monkeypatch.setattr("olrl.agents.search.optuna_engine.play_trial", interrupted_at(12))
-    with pytest.raises(click.exceptions.Exit) as stopped:
-        olrl_search(*given, "--trials", 13, "--out", parts)
-    assert stopped.value.exit_code == 130
+    assert olrl_search(*given, "--trials", 13, "--out", parts) == 130
     assert len(trials(parts)) == 12
 
     monkeypatch.setattr("olrl.agents.search.optuna_engine.play_trial", formula_trial)
@@ -60,14 +57,14 @@ def test_a_line_that_a_kill_has_cut_off_is_made_again(text: Path, tmp_path: Path
     assert trials(tmp_path / "out")[:3] == before[:3]
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "gp", "genetic"])
+@pytest.mark.parametrize("sampler", ["tpe", "gp"])
 def test_a_model_of_the_losses_does_better_than_chance(sampler: str, text: Path, tmp_path: Path) -> None:
     best = {}
     for name in (sampler, "random"):
-        options = ("--stream", text, *SMALL, "--sampler", name, "--trials", 40, "--no-prune")
+        options = ("--stream", text, *SMALL, "--sampler", name, "--trials", 26, "--no-prune")
         olrl_search(*options, "--out", tmp_path / name)
         losses = [row["loss_bpb"] for row in trials(tmp_path / name)]
-        best[name] = sum(losses[20:]) / 20
+        best[name] = sum(losses[18:]) / 8
     assert best[sampler] < best["random"] - 0.05
 
 

@@ -5,16 +5,17 @@ import subprocess
 import sys
 import time
 import uuid
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from olrl.agents.local_ray import import_ray
+from olrl.agents.local_ray import import_ray, local_ray
 from tests.agents.search.searches import results, trials, write_text
 
-pytest.importorskip("ray", reason="the extra ray is not installed")
+pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="the extra ray is not installed")
 
 # Searches in a process of its own, and tells where any process below it listened meanwhile.
 PROGRAM = """
@@ -102,10 +103,10 @@ def test_ctrl_c_keeps_the_trials_and_ends_ray(tmp_path: Path) -> None:
     assert alive(mark) == []
 
 
-def test_a_ray_that_was_imported_before_is_refused_since_it_might_listen_everywhere(
+def test_a_ray_that_was_imported_before_is_refused_since_it_would_listen_everywhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import_ray()
-    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "1")
-    with pytest.raises(ValueError, match="imported before"):
-        import_ray()
+    constants = import_ray()._private.ray_constants
+    monkeypatch.setattr(constants, "ENABLE_RAY_CLUSTER", True)
+    with pytest.raises(ValueError, match="imported before"), local_ray(cpus=1):
+        pass
