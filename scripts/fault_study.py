@@ -284,12 +284,14 @@ def drift_rows(chunks: Sequence[Chunk], number: int, guarded: Played, free: Play
 
 def charged(losses: NDArray[np.float64]) -> NDArray[np.float64]:
     """Losses with that of a uniform guess among bytes where they are lost."""
-    return np.where(np.isfinite(losses), losses, math.log(256))
+    finite: NDArray[np.float64] = np.where(np.isfinite(losses), losses, math.log(256))
+    return finite
 
 
 def smooth(losses: NDArray[np.float64]) -> NDArray[np.float64]:
     """Means over five rounds in a row."""
-    return np.lib.stride_tricks.sliding_window_view(losses, MEANT_OVER).mean(axis=-1)
+    means: NDArray[np.float64] = np.lib.stride_tricks.sliding_window_view(losses, MEANT_OVER).mean(axis=-1)
+    return means
 
 
 def study(models: Sequence[str], *, streams: int, unguarded: int, policy: FrozenPolicy) -> dict[str, Any]:

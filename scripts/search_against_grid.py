@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from olrl.agents.evaluation.jobs import Job, StreamRef, task_of
 from olrl.agents.evaluation.suites import Wanted, streams_of
@@ -124,7 +125,7 @@ def _search(config: SearchConfig, job: Job, space: Space, base: Base, folder: Pa
 
 def _row(
     stream: StreamRef, grid: Sequence[Trial], trials: Sequence[Trial], *, engine: str, sampler: str
-) -> dict[str, object]:
+) -> dict[str, Any]:
     mark = best_trial(grid).loss_bpb
     found = best_trial(trials).loss_bpb
     near = [t.number + 1 for t in trials if t.state != "pruned" and t.loss_bpb <= WITHIN * mark]

@@ -118,7 +118,7 @@ def _scheduler(config: SearchConfig) -> Any:
     from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 
     if not config.prune:
-        return FIFOScheduler()  # type: ignore[no-untyped-call] # Ray's is untyped
+        return FIFOScheduler()
     return ASHAScheduler(
         time_attr="rounds",
         metric="loss_bpb",
@@ -132,7 +132,7 @@ def _scheduler(config: SearchConfig) -> Any:
 def _callback(over: Callable[[Trial], None]) -> Any:
     from ray import tune
 
-    class Told(tune.Callback):
+    class Told(tune.Callback):  # type: ignore[misc] # Ray is not looked into
         """Hands on each trial that is over."""
 
         def __init__(self, over: Callable[[Trial], None]) -> None:

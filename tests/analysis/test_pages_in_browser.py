@@ -17,8 +17,13 @@ pytestmark = pytest.mark.slow
 def watched(page: Any) -> list[str]:
     """Whatever goes wrong on a page from now on, and whatever it asks the network for."""
     wrong: list[str] = []
+
+    def refuse(dialog: Any) -> None:
+        wrong.append("a script of the stream ran")
+        dialog.dismiss()
+
     page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
-    page.on("dialog", lambda dialog: (wrong.append("a script of the stream ran"), dialog.dismiss()))
+    page.on("dialog", refuse)
     page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
     page.on("request", lambda asked: wrong.append(asked.url) if asked.url.startswith("http") else None)
     return wrong

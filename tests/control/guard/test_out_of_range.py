@@ -19,7 +19,7 @@ INSIDE = SEEN[0] * 0.1
 
 
 def far(name: str = "grad_norm", value: float = 60.0) -> NDArray[np.float64]:
-    x = INSIDE.copy()
+    x: NDArray[np.float64] = INSIDE.copy()
     x[FEATURE_NAMES.index(name)] = value
     return x
 
@@ -27,7 +27,8 @@ def far(name: str = "grad_norm", value: float = 60.0) -> NDArray[np.float64]:
 def alive(k: int) -> Signals:
     """A healthy round in which all that is measured differs from the round before."""
     names = ("loss_std", "train_loss_nats", "grad_snr", "update_ratio")
-    return replace(usual(k), gradient_age=0, **dict.fromkeys(names, 0.1 + k / 100))
+    measured: dict[str, Any] = dict.fromkeys(names, 0.1 + k / 100)
+    return replace(usual(k), gradient_age=0, **measured)
 
 
 def watch(**settings: Any) -> OutOfRange:
