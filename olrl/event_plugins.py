@@ -100,8 +100,9 @@ def settings_summaries(settings: Mapping[str, Any]) -> list[Summary]:
         "string_value": "DATA_TYPE_STRING",
     }
     known = [
-        api_pb2.HParamInfo(name=name, type=kinds[str(value.WhichOneof("kind"))])
-        for name, value in sorted(start.hparams.items())
+        api_pb2.HParamInfo(name=name, type=kinds[str(start.hparams[name].WhichOneof("kind"))])
+        for name, value in settings.items()  # in their order: the table shows the first few
+        if value is not None
     ]
     experiment = api_pb2.Experiment(hparam_infos=known, metric_infos=metrics, time_created_secs=time.time())
     return [
