@@ -13,6 +13,8 @@ from tensorboard.plugins.custom_scalar import metadata as custom_scalars
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 from tensorboard.plugins.hparams import metadata as hparams
 
+# Lines of a chart have one colour a run, so more than a handful are no picture; all are in the tab Scalars.
+_TOLD = "(loss|alarm|grad_cos|update_ratio|hist_shift)"
 # Four questions, each with charts: a title and patterns of tags, which match a whole tag.
 LAYOUT: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "1 How well: loss against reference and rivals": (
@@ -27,8 +29,8 @@ LAYOUT: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         ("trained (1) or skipped (0)", (r"decision/update", r"proposed/update")),
     ),
     "3 Why: strongest signals and drift": (
-        ("what pushed the learning rate up or down, by signal", (r"explain/lr/.*",)),
-        ("what spoke for training or skipping, by signal", (r"explain/update/.*",)),
+        ("what pushed the learning rate up or down, by signal", (rf"explain/lr/{_TOLD}",)),
+        ("what spoke for training or skipping, by signal", (rf"explain/update/{_TOLD}",)),
         ("drift alarms so far", (r"drift/total.*",)),
         ("cosine of steps (below 0: overshooting)", (r"signals/grad_cos",)),
         ("has the text changed", (r"signals/hist_shift", r"signals/hist_shift_last", r"signals/old_new_gap")),
@@ -98,8 +100,9 @@ def settings_summaries(settings: Mapping[str, Any]) -> list[Summary]:
         "string_value": "DATA_TYPE_STRING",
     }
     known = [
-        api_pb2.HParamInfo(name=name, type=kinds[str(value.WhichOneof("kind"))])
-        for name, value in sorted(start.hparams.items())
+        api_pb2.HParamInfo(name=name, type=kinds[str(start.hparams[name].WhichOneof("kind"))])
+        for name, value in settings.items()  # in their order: the table shows the first few
+        if value is not None
     ]
     experiment = api_pb2.Experiment(hparam_infos=known, metric_infos=metrics, time_created_secs=time.time())
     return [
