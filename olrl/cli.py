@@ -1,4 +1,4 @@
-"""The command line: `olrl run`, `inspect`, `report`, and what other rooms add to it.
+"""The command line: `olrl run`, `decide`, `inspect`, `report`, and what other rooms add to it.
 
 Nothing heavy is imported before a command runs, so that help is quick.
 """
@@ -6,14 +6,16 @@ Nothing heavy is imported before a command runs, so that help is quick.
 import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
+from io import BufferedReader
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from typer.core import TyperCommand
 
 from olrl import __version__
-from olrl.run_config import CONTROLLERS, RunConfig
+from olrl.control.decision import Base
+from olrl.run_config import CONTROLLERS, DEFAULT_POLICY, RunConfig
 
 GROUP = "olrl.commands"
 DEBUG = "OLRL_DEBUG"
@@ -47,7 +49,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(_olrl)
-    for command in (run, inspect, report):
+    for command in (run, decide, inspect, report):
         app.command()(command)
     for point in sorted(entry_points(group=GROUP), key=_place):
         app.command(point.name, cls=LazyCommand, help=_about(point))(_elsewhere)
@@ -214,6 +216,61 @@ def run(
     code = run_and_tell(config)
     if code:
         raise typer.Exit(code)
+
+
+def decide(
+    base_lr: Annotated[
+        float,
+        typer.Option(metavar="X", help="Learning rate control starts from, and moves a factor 64 around."),
+    ],
+    policy: Annotated[
+        str, typer.Option(metavar="default|DIR", help="The frozen policy that decides.")
+    ] = DEFAULT_POLICY,
+    base_batch: Annotated[
+        int, typer.Option(metavar="N", help="Batch size control starts from, sequences (1 to 64).")
+    ] = Base.batch_size,
+    base_window: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Window control starts from, newest chunks (1, 2, 4, ... 64; 0 is the reservoir).",
+        ),
+    ] = Base.window,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Go on from this file if it is there, and keep it up to date with each decision.",
+        ),
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", metavar="", help="End with exit code 2 at the first line that is no signals."
+        ),
+    ] = False,
+) -> None:
+    """Read signals as JSON lines, and answer each with a decision as a JSON line, at once.
+
+    In: {"loss_nats": 2.31, "grad_norm": 0.8}; what is not measured is left out. Out: {"lr", "batch_size",
+    "window", "update", "guard"}, or {"error"} for a line that is no signals, which changes nothing.
+    """
+    from olrl.control.policy import load_policy
+    from olrl.decide import Decider, answer_lines
+    from olrl.decide_state import StateFile
+
+    base = Base(lr=base_lr, batch_size=base_batch, window=base_window)
+    decider = Decider(policy=load_policy(policy), base=base)
+    save = (lambda: None) if state is None else StateFile(state, decider).save
+    try:
+        errors = answer_lines(
+            decider, cast(BufferedReader, sys.stdin.buffer), sys.stdout, before_answer=save, go_on=not strict
+        )
+    except BrokenPipeError:  # whoever read the answers has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
+    if errors and strict:
+        raise typer.Exit(EXIT_MISTAKE)
 
 
 def inspect(

@@ -22,7 +22,7 @@ from olrl.assembly import LoopConfig, assemble_loop
 from olrl.control.controller import Controller
 from olrl.control.decision import Base, Decision
 from olrl.control.guard import Guard
-from olrl.control.policy import FrozenPolicy, load_policy
+from olrl.control.policy import load_policy
 from olrl.control.registry import make_controller
 from olrl.deployment import Deployment, Outcome
 from olrl.interrupt import Interrupt
@@ -139,15 +139,7 @@ def _controller(config: RunConfig, base: Base) -> tuple[Controller, dict[str, An
         return make_controller(config.controller, base=base), None
     name = config.policy or DEFAULT_POLICY
     policy = load_policy(name)
-    return policy.controller(base=base), {"name": name, "sha256": _policy_sha256(policy)}
-
-
-def _policy_sha256(policy: FrozenPolicy) -> str:
-    """Identity of all that the policy's decisions depend on, wherever it was loaded from."""
-    digest = hashlib.sha256(json.dumps(policy.description(), sort_keys=True).encode())
-    for weight, bias in policy.layers:
-        digest.update(weight.tobytes() + bias.tobytes())
-    return digest.hexdigest()
+    return policy.controller(base=base), {"name": name, "sha256": policy.sha256()}
 
 
 def _check_apart(out: Path, stream: str) -> None:

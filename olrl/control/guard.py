@@ -60,9 +60,14 @@ class Guard:
         self._holding = 0
         self._fallback_lr = base.lr
 
-    def check(self, decision: Decision, signals: Signals) -> tuple[Decision, str | None]:
-        """The decision to act on, and why it is not the one given (`None`: it is)."""
-        trouble = self._trouble(signals)
+    def check(
+        self, decision: Decision, signals: Signals, *, loss_withheld: bool = False
+    ) -> tuple[Decision, str | None]:
+        """The decision to act on, and why it is not the one given (`None`: it is).
+
+        With `loss_withheld` the loop measures no loss or keeps it to itself: that it is missing is no trouble.
+        """
+        trouble = self._trouble(signals, loss_withheld)
         if trouble is not None:
             self._holding = self.settings.hold
             self._fallback_lr = min([self.base.lr, self._lr / 2, *self._median_lr()])
@@ -79,15 +84,18 @@ class Guard:
         self._lr = bounded.lr
         return bounded, None
 
-    def _trouble(self, signals: Signals) -> tuple[str, str] | None:
+    def _trouble(self, signals: Signals, loss_withheld: bool) -> tuple[str, str] | None:
         """What is wrong with the round, as a key of `counts` and in words; a healthy round is remembered."""
         risen = signals.nonfinite > self._nonfinite
         self._nonfinite = signals.nonfinite
         loss = signals.loss_nats
-        if loss is None or not math.isfinite(loss):
+        if not loss_withheld and (loss is None or not math.isfinite(loss)):
             return "loss_missing", "loss missing or not finite"
         if risen:
             return "nonfinite", "a training step was not finite"
+        if loss_withheld or loss is None:
+            self._healthy_lrs = [*self._healthy_lrs[1 - _REMEMBERED :], self._lr]
+            return None
         if self._is_high(loss):
             usual = median(self._healthy_losses)
             return (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -158,6 +160,13 @@ class FrozenPolicy:
             "versions": dict(self.versions),
             "training": dict(self.training),
         }
+
+    def sha256(self) -> str:
+        """Identity of all that its decisions depend on, wherever it was loaded from."""
+        digest = hashlib.sha256(json.dumps(self.description(), sort_keys=True).encode())
+        for weight, bias in self.layers:
+            digest.update(weight.tobytes() + bias.tobytes())
+        return digest.hexdigest()
 
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> FrozenPolicy:

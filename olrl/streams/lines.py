@@ -37,6 +37,11 @@ class Line:
     complete: bool = True
     digest: str | None = None
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether all of it is white space; an over-long line is not, though its beginning may be."""
+        return self.digest is None and not self.content.strip()
+
 
 def follow_blocks(path: Path, *, stop: Stop, poll_s: float) -> Iterator[bytes]:
     """What is in a file and what is appended to it, until `stop()`.

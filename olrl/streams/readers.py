@@ -92,7 +92,7 @@ class Reader:
         """
         rows_only = False
         for line in self._lines(read_blocks(stream, stop=self._stop)):
-            if not line.content.strip():
+            if line.is_blank:
                 continue
             try:
                 content = self._row_or_text(line, rows_only)
@@ -114,7 +114,7 @@ class Reader:
 
     def _rows(self, lines: Iterator[Line], source: str) -> Iterator[Document]:
         for line in lines:
-            if not line.content.strip():
+            if line.is_blank:
                 continue
             try:
                 yield self._document(self._row(line), source)
