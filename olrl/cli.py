@@ -19,6 +19,7 @@ from olrl.run_config import CONTROLLERS, DEFAULT_POLICY, RunConfig
 
 GROUP = "olrl.commands"
 DEBUG = "OLRL_DEBUG"
+LONGEST_SENTENCE = 2000  # characters; a message may quote what somebody else wrote
 EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
 
 # One line each, so that listing them imports nothing; others are listed by their package.
@@ -75,15 +76,24 @@ def execute(args: list[str]) -> int:
 
 
 def _is_mistake(error: Exception) -> bool:
-    """Whether the caller can put it right: wrong options (typer's errors), wrong values, missing files."""
-    return isinstance(error, (ValueError, TypeError, OSError)) or hasattr(error, "format_message")
+    """Whether the caller can put it right: wrong options (typer's errors), wrong values, missing files, no room."""
+    return isinstance(error, (ValueError, TypeError, OSError, MemoryError)) or hasattr(
+        error, "format_message"
+    )
 
 
 def _sentence(error: Exception) -> str:
     told = error.format_message() if hasattr(error, "format_message") else str(error)
     if isinstance(error, OSError) and error.filename is not None:
         told = f"{error.filename}: {error.strerror}"
-    return " ".join(told.split()) or type(error).__name__
+    told = " ".join(_harmless(told).split()) or type(error).__name__
+    return told if len(told) <= LONGEST_SENTENCE else f"{told[:LONGEST_SENTENCE]}..."
+
+
+def _harmless(text: str) -> str:
+    """Without what a terminal would obey: text from a file that somebody else wrote is only shown."""
+    shown = (c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+    return "".join(shown)
 
 
 def _say(sentence: str, code: int) -> int:
@@ -284,7 +294,7 @@ def inspect(
     inside = Path(policy) / "policy"
     frozen = load_policy(str(inside) if (inside / "policy.json").is_file() else policy)
     shape = " → ".join(str(size) for size in frozen.description()["network"]["sizes"])
-    print(frozen.card.rstrip())
+    print(_harmless(frozen.card.rstrip()))
     print(f"\nChecked: weights match their sha256; network {shape}; actions {frozen.coding.name}.")
 
 
@@ -295,7 +305,12 @@ def report(
     from olrl.analysis.report import write_report
     from olrl.run_folder import RunFolder
 
-    print(write_report(RunFolder.open(folder)))
+    try:
+        print(write_report(RunFolder.open(folder)))
+    except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise ValueError(
+            f"a file of the run in {folder} is damaged ({type(error).__name__}: {error})"
+        ) from error
 
 
 app = build_app()

@@ -82,11 +82,13 @@ class Decider:
         if state.get("policy_sha256") != self.policy_sha256:
             raise ValueError("it was made with another policy")
         if state.get("base") != asdict(self.base):
-            raise ValueError(f"it was made with the base {state.get('base')}, not {asdict(self.base)}")
+            raise ValueError(
+                f"it was made with the base {_short(state.get('base'))}, not {asdict(self.base)}"
+            )
         try:
             self._take(state)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise ValueError(f"it is damaged ({type(error).__name__}: {error})") from error
+            raise ValueError(f"it is damaged ({type(error).__name__}: {_short(error)})") from error
         if self.state_dict() != state:  # what was read as something else than it says, or not at all
             raise ValueError("it is damaged: it does not read as what was written")
 
@@ -127,6 +129,11 @@ def answer_lines(
         if errors and not go_on:
             break
     return errors
+
+
+def _short(anything: Any) -> str:
+    text = str(anything)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _without_empty(row: dict[str, Any]) -> dict[str, Any]:

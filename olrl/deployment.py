@@ -8,6 +8,7 @@ from olrl.control.decision import Decision
 from olrl.control.guard import Guard
 from olrl.interrupt import Interrupt
 from olrl.loop import OnlineLoop, RoundRecord
+from olrl.streams.flood import GivenUp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,9 @@ class Deployment:
                     signals = self.loop.observe()
             except KeyboardInterrupt:
                 self.ended = "it was interrupted"
+                return
+            except GivenUp as given_up:
+                self.ended = f"its stream was given up: {given_up}"
                 return
             if signals is None:
                 self.ended = "the stream ended" if not self._stop() else "a file STOP was put into its folder"
