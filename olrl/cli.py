@@ -209,6 +209,26 @@ def run(
             "--shadow", help="The base stays in force; what the controller proposes is written down."
         ),
     ] = False,
+    dp_noise: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            show_default="no differential privacy",
+            help="Differential privacy with noise of X times the clip; only the rate is controlled then.",
+        ),
+    ] = None,
+    dp_epsilon: Annotated[
+        float | None,
+        typer.Option(
+            metavar="E", show_default="none", help="The same, with the noise that keeps to this epsilon."
+        ),
+    ] = None,
+    dp_clip: Annotated[
+        float | None, typer.Option(metavar="C", show_default="1", help="Bound on an example's gradient norm.")
+    ] = None,
+    dp_delta: Annotated[
+        float | None, typer.Option(metavar="D", show_default="1e-5", help="Delta of the guarantee.")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(

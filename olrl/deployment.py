@@ -24,7 +24,8 @@ class Deployment:
     """Rounds of a loop under a controller behind a guard.
 
     With `in_force`, that decision is applied in every round and the controller's are proposals only (shadow
-    mode). `stop` is asked after each round. When `rounds()` is exhausted, `ended` says why.
+    mode). With `loss_withheld` the guard does not miss the loss. `stop` is asked after each round. When `rounds()`
+    is exhausted, `ended` says why.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Deployment:
         in_force: Decision | None = None,
         limit: int | None = None,
         stop: Callable[[], bool] = lambda: False,
+        loss_withheld: bool = False,
     ) -> None:
         self.loop = loop
         self.ended = ""
@@ -46,6 +48,7 @@ class Deployment:
         self._in_force = in_force
         self._limit = limit
         self._stop = stop
+        self._loss_withheld = loss_withheld
 
     def rounds(self) -> Iterator[Outcome]:
         """One outcome a round."""
@@ -63,7 +66,9 @@ class Deployment:
                 self.ended = "the stream ended" if not self._stop() else "a file STOP was put into its folder"
                 return
             proposed = self._controller.decide(signals)
-            decision, reason = self._guard.check(self._in_force or proposed, signals)
+            decision, reason = self._guard.check(
+                self._in_force or proposed, signals, loss_withheld=self._loss_withheld
+            )
             record = self.loop.apply(decision)
             yield Outcome(record=record, guard=reason, proposed=proposed if self._in_force else None)
 

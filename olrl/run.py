@@ -6,7 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -23,11 +23,15 @@ from olrl.control.controller import Controller
 from olrl.control.decision import Base, Decision
 from olrl.control.guard import Guard
 from olrl.control.policy import load_policy
+from olrl.control.rate_only import RateOnly
 from olrl.control.registry import make_controller
 from olrl.deployment import Deployment, Outcome
 from olrl.interrupt import Interrupt
 from olrl.learners.causal_lm import CausalLMLearner
-from olrl.loop import RoundRecord
+from olrl.learners.poisson import PoissonSampling
+from olrl.learners.privacy import WITHHELD, Guarantee
+from olrl.learners.private_lm import PrivateLMLearner
+from olrl.loop import OnlineLoop, RoundRecord
 from olrl.models.load import LoadedModel, load_model
 from olrl.run_config import DEFAULT_POLICY, RunConfig
 from olrl.run_folder import JsonLines, RunFolder, default_path
@@ -68,6 +72,7 @@ def run(config: RunConfig, *, on_round: Callable[[RoundRecord], None] | None = N
     loaded = _load_model(config)
     base = config.base(loaded.base, model=config.model)
     controller, policy = _controller(config, base)
+    guarantee = _guarantee(config, base)
     out = config.out or default_path("run", f"{config.controller} {config.stream}")
     _check_apart(out, config.stream)
     folder = RunFolder.create(out)
@@ -81,19 +86,25 @@ def run(config: RunConfig, *, on_round: Callable[[RoundRecord], None] | None = N
         except BaseException:
             folder.discard()
             raise
-        description = _describe(config, base, loaded, policy)
+        description = _describe(config, base, loaded, policy, guarantee)
         folder.write_config(description)
-        learner = CausalLMLearner(loaded.model)
         deployment = Deployment(
-            assemble_loop(chunks, learner, base=base, config=_loop_config(config, loaded)),
-            controller=controller,
+            _loop(config, loaded, chunks, base, guarantee),
+            controller=controller if guarantee is None else RateOnly(controller),
             guard=Guard(base=base),
             interrupt=interrupt,
             in_force=base.decision() if config.shadow else None,
             limit=config.rounds,
             stop=lambda: folder.stop_requested,
+            loss_withheld=guarantee is not None,
         )
-        tracker = stack.enter_context(TensorBoardTracker(folder.path, signals_every=_signals_every(config)))
+        tracker = stack.enter_context(
+            TensorBoardTracker(
+                folder.path,
+                signals_every=_signals_every(config),
+                withheld=frozenset() if guarantee is None else WITHHELD,
+            )
+        )
         tracker.config(description)
         _play(deployment, folder, tracker, on_round)
         _write_ending(folder, deployment.ended, dead_letter, seconds=time.monotonic() - started)
@@ -131,6 +142,31 @@ def _loop_config(config: RunConfig, loaded: LoadedModel) -> LoopConfig:
         price=config.price,
         seed=config.seed,
     )
+
+
+def _guarantee(config: RunConfig, base: Base) -> Guarantee | None:
+    if config.privacy is None:
+        return None
+    return Guarantee.of(config.privacy, base=base, chunk=config.chunk, cost=config.cost)
+
+
+def _loop(
+    config: RunConfig,
+    loaded: LoadedModel,
+    chunks: Iterator[Chunk],
+    base: Base,
+    guarantee: Guarantee | None,
+) -> OnlineLoop:
+    """The loop; with a guarantee one that adds noise, draws its batches so, and withholds signals."""
+    loop = _loop_config(config, loaded)
+    if guarantee is None:
+        return assemble_loop(chunks, CausalLMLearner(loaded.model), base=base, config=loop)
+    learner = PrivateLMLearner(
+        loaded.model, noise=guarantee.noise, clip=guarantee.clip, expected=base.batch_size
+    )
+    sampling = PoissonSampling(rate=guarantee.sample_rate, updates=config.cost.updates(base.batch_size))
+    loop = replace(loop, masked=WITHHELD, probes=0)
+    return assemble_loop(chunks, learner, base=base, config=loop, sampling=sampling)
 
 
 def _controller(config: RunConfig, base: Base) -> tuple[Controller, dict[str, Any] | None]:
@@ -248,7 +284,11 @@ def _save_model(loaded: LoadedModel, folder: RunFolder) -> bool:
 
 
 def _describe(
-    config: RunConfig, base: Base, loaded: LoadedModel, policy: dict[str, Any] | None
+    config: RunConfig,
+    base: Base,
+    loaded: LoadedModel,
+    policy: dict[str, Any] | None,
+    guarantee: Guarantee | None,
 ) -> dict[str, Any]:
     """All that decides the result; written before the first round."""
     loop = _loop_config(config, loaded)
@@ -265,6 +305,7 @@ def _describe(
         "loop": {"seq_len": loop.seq_len, "probes": loop.probes, "update_cost": loop.cost.update_cost},
         "model": {**sizes, "weights_sha256": _weights_sha256(loaded.model)},
         "policy": policy,
+        "privacy": None if guarantee is None else guarantee.to_json(),
         "corpus_sha256": corpus_sha256() if config.stream.startswith("builtin:") else None,
         "threads": torch.get_num_threads(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},

@@ -9,6 +9,8 @@ from typing import Any
 from olrl.control import registry
 from olrl.control.decision import Base
 from olrl.learners.cost import CostModel
+from olrl.learners.privacy import CONTROLLERS as PRIVATE_CONTROLLERS
+from olrl.learners.privacy import PrivacyConfig
 from olrl.models.lora import Lora
 
 CONTROLLERS: tuple[str, ...] = (*registry.CONTROLLERS, "policy")
@@ -35,6 +37,8 @@ class RunConfig:
     follow: wait for more at the end of a growing file.
     keep_rejected: keep the text of rows that could not be used.
     shadow: the base stays in force, and what the controller would have done is written down.
+    dp_noise, dp_epsilon: differential privacy with so much noise, or with what keeps to this epsilon; None is none.
+    dp_clip, dp_delta: its bound on an example's gradient (1) and its delta (1e-5).
     out: the folder to write; None makes one under `runs/`.
 
     >>> RunConfig(stream="mail.jsonl", rounds=-3)
@@ -61,6 +65,10 @@ class RunConfig:
     follow: bool = False
     keep_rejected: bool = False
     shadow: bool = False
+    dp_noise: float | None = None
+    dp_epsilon: float | None = None
+    dp_clip: float | None = None
+    dp_delta: float | None = None
     out: Path | None = None
 
     def __post_init__(self) -> None:
@@ -77,6 +85,8 @@ class RunConfig:
             Lora.parse(self.lora)
         self._own_base(Base(lr=1.0))
         self._check_controller()
+        if self.privacy is not None:
+            self._check_private()
 
     def _check_controller(self) -> None:
         if self.controller not in CONTROLLERS:
@@ -90,6 +100,25 @@ class RunConfig:
             raise ValueError(
                 f"shadow has no effect with the controller {self.controller!r}, which proposes nothing new: "
                 f"choose hypergradient, drift-reset or policy"
+            )
+
+    @property
+    def privacy(self) -> PrivacyConfig | None:
+        """What is asked of differential privacy; None where nothing is."""
+        given = {name: getattr(self, f"dp_{name}") for name in ("noise", "epsilon", "clip", "delta")}
+        given = {name: value for name, value in given.items() if value is not None}
+        if not given:
+            return None
+        if "noise" not in given and "epsilon" not in given:
+            raise ValueError(f"dp {min(given)} has no effect without --dp-noise or --dp-epsilon")
+        return PrivacyConfig(**given)
+
+    def _check_private(self) -> None:
+        if self.controller not in PRIVATE_CONTROLLERS:
+            raise ValueError(
+                f"controller {self.controller!r} cannot steer with differential privacy: batch, window and the "
+                f"number of steps must be fixed for its accounting, and losses and alarms are withheld; choose "
+                f"{', '.join(PRIVATE_CONTROLLERS)}, of which only the rate is obeyed"
             )
 
     @property

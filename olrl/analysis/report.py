@@ -6,6 +6,7 @@ from typing import Any
 
 from olrl.analysis.figures import save_run_figure
 from olrl.analysis.overview import Overview, read_overview
+from olrl.analysis.privacy import WITHHELD, privacy_paragraphs
 from olrl.analysis.records import RunRecords
 from olrl.analysis.summary import Summary
 from olrl.run_folder import RunFolder
@@ -31,10 +32,11 @@ def report(overview: Overview) -> str:
         "![Loss and decisions of each round](figures/loss_and_decisions.png)",
         "## Results",
         _results(summary),
+        *privacy_paragraphs(run.config),
         "## By source",
         _table(
             ("source of most of the chunk", "rounds", "bits per byte"),
-            [(s.source or "(unnamed)", s.rounds, f"{s.loss_bpb:.4f}") for s in summary.sources],
+            [(s.source or "(unnamed)", s.rounds, _bpb(summary, s.loss_bpb)) for s in summary.sources],
         ),
         "## Decisions",
         _decisions(summary),
@@ -52,12 +54,16 @@ def report(overview: Overview) -> str:
 
 def sentence(summary: Summary) -> str:
     """What came of a run, in one sentence."""
+    loss = (
+        f"**{summary.loss_bpb:.4f} bits per byte** (first tenth {summary.first_bpb:.4f}, last tenth "
+        f"{summary.last_bpb:.4f})"
+    )
     return (
         f"Over {summary.rounds:,} rounds ({summary.n_bytes:,} bytes) the prequential loss was "
-        f"**{summary.loss_bpb:.4f} bits per byte** (first tenth {summary.first_bpb:.4f}, last tenth "
-        f"{summary.last_bpb:.4f}), with {summary.updates:,} updates that cost {summary.spent:,.0f} of "
-        f"{summary.budget:,.0f} units ({summary.spent_share:.0%} of the budget); drift alarms were raised in "
-        f"{summary.alarm_rounds} rounds and the guard intervened in {summary.guard_rounds}."
+        f"{WITHHELD if summary.private else loss}, with {summary.updates:,} updates that cost "
+        f"{summary.spent:,.0f} of {summary.budget:,.0f} units ({summary.spent_share:.0%} of the budget); "
+        f"drift alarms were raised in {summary.alarm_rounds} rounds and the guard intervened in "
+        f"{summary.guard_rounds}."
     )
 
 
@@ -85,18 +91,27 @@ def _subject(run: RunRecords) -> str:
 
 def _results(summary: Summary) -> str:
     rows: list[tuple[str, object]] = [
-        ("prequential loss, bits per byte (weighted by bytes, from round 1 on)", f"{summary.loss_bpb:.4f}"),
-        ("first tenth of the rounds, bits per byte", f"{summary.first_bpb:.4f}"),
-        ("last tenth of the rounds, bits per byte", f"{summary.last_bpb:.4f}"),
+        (
+            "prequential loss, bits per byte (weighted by bytes, from round 1 on)",
+            _bpb(summary, summary.loss_bpb),
+        ),
+        ("first tenth of the rounds, bits per byte", _bpb(summary, summary.first_bpb)),
+        ("last tenth of the rounds, bits per byte", _bpb(summary, summary.last_bpb)),
         ("rounds", f"{summary.rounds:,}"),
         ("bytes of text", f"{summary.n_bytes:,}"),
         ("optimizer steps", f"{summary.updates:,}"),
         ("rounds without training", f"{summary.skipped:,}"),
         ("cost spent, units", f"{summary.spent:,.0f}"),
         ("budget, units", f"{summary.budget:,.0f}"),
-        ("rounds with a loss that was not finite (charged 8 bits per byte)", f"{summary.nonfinite:,}"),
     ]
+    if not summary.private:
+        lost = "rounds with a loss that was not finite (charged 8 bits per byte)"
+        rows.append((lost, f"{summary.nonfinite:,}"))
     return _table(("", "value"), rows)
+
+
+def _bpb(summary: Summary, value: float) -> str:
+    return "withheld" if summary.private else f"{value:.4f}"
 
 
 def _decisions(summary: Summary) -> str:

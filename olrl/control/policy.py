@@ -177,13 +177,15 @@ class FrozenPolicy:
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> FrozenPolicy:
         """The policy in a folder, all of it checked; ValueError, naming the folder, for whatever is wrong."""
-        description, weights, card = policy_file.read(Path(folder))
+        try:
+            description, weights, card = policy_file.read(Path(folder))
+        except ValueError as error:
+            raise ValueError(_shortened(str(error))) from error
         try:
             return _build(description, weights, card)
         except (ValueError, OverflowError, TypeError) as error:
-            reason = str(error)
-            shown = reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]}..."
-            raise ValueError(f"the policy in {folder} cannot be used: {shown}") from error
+            reason = _shortened(str(error))
+            raise ValueError(f"the policy in {folder} cannot be used: {reason}") from error
 
 
 def load_policy(name_or_folder: str | PathLike[str]) -> FrozenPolicy:
@@ -197,6 +199,10 @@ def load_policy(name_or_folder: str | PathLike[str]) -> FrozenPolicy:
     if not (_SHIPPED / "default").is_dir():
         raise ValueError("this installation holds no default policy: give the folder of one")
     return FrozenPolicy.load(_SHIPPED / "default")
+
+
+def _shortened(reason: str) -> str:
+    return reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]}..."
 
 
 def _build(description: dict[str, Any], weights: dict[str, NDArray[np.float32]], card: str) -> FrozenPolicy:

@@ -19,7 +19,8 @@ class LoopMonitor:
     """Measures the signals of an `OnlineLoop`; what each one means stands in `Signals`.
 
     `histograms=None` for learners whose examples are no tokens. `masked` names signals to report as missing
-    (training randomises it, so that a policy does without what another loop cannot measure).
+    (training randomises it, so that a policy does without what another loop cannot measure; differential privacy
+    withholds what is measured on the text itself).
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class LoopMonitor:
         """Signals of a new chunk: its losses `new`, shape (C,), and those of probes from the window, (P,)."""
         total = float(np.add.reduce(new))
         loss = total / len(new) if math.isfinite(total) else None
-        self._nonfinite += loss is None
+        self._nonfinite += loss is None and "loss_nats" not in self.masked  # else it would tell of the loss
         shift, shift_last, recent_shift = None, None, None
         if self._histograms is not None:
             shift, shift_last = self._histograms.shift(chunk.tokens[:, 1:], window=in_force.window)
