@@ -145,5 +145,12 @@ class RunConfig:
         return Base(**{**asdict(start), **{name: value for name, value in own.items() if value is not None}})
 
     def to_json(self) -> dict[str, Any]:
-        """The settings as plain values."""
-        return {**asdict(self), "out": None if self.out is None else str(self.out)}
+        """The settings as plain values; names of files that are no UTF-8 with their bytes escaped."""
+        values = {**asdict(self), "out": None if self.out is None else str(self.out)}
+        return {
+            name: _printable(value) if isinstance(value, str) else value for name, value in values.items()
+        }
+
+
+def _printable(name: str) -> str:
+    return name.encode("utf-8", errors="backslashreplace").decode("utf-8")

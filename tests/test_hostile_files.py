@@ -123,7 +123,7 @@ class Endless:
     [
         (b"\xff\n" * 1000, "500 lines (500 bytes) in a row could not be used (500 invalid UTF-8)"),
         (b"\n" * 1000, "500 lines (0 bytes) in a row could not be used (500 blank)"),
-        (b'{"text": "stuck"}\n' * 1000, "499 duplicate"),
+        (b'{"text": "stuck"}\n' * 1000, "500 duplicate"),
         (b"x" * 50_000, "1 line (4,200,000 bytes) in a row could not be used (1 too long)"),
     ],
 )
