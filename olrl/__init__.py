@@ -4,17 +4,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from olrl.adapters.monitor import Monitor
     from olrl.control.decision import Base, Decision
     from olrl.control.policy import load_policy
     from olrl.monitor.signals import Signals
 
 __version__ = "0.1.0"
-__all__ = ["Base", "Decision", "Signals", "load_policy"]
+__all__ = ["Base", "Decision", "Monitor", "Signals", "load_policy"]
 
 # Imported when first used, so that `import olrl` costs nothing.
 _HOME = {
     "Base": "olrl.control.decision",
     "Decision": "olrl.control.decision",
+    "Monitor": "olrl.adapters.monitor",
     "Signals": "olrl.monitor.signals",
     "load_policy": "olrl.control.policy",
 }

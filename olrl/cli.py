@@ -15,7 +15,7 @@ from typer.core import TyperCommand
 
 from olrl import __version__
 from olrl.control.decision import Base
-from olrl.run_config import CONTROLLERS, DEFAULT_POLICY, RunConfig
+from olrl.run_config import CONTROLLERS, DEFAULT_POLICY, RunConfig, settings_in
 
 GROUP = "olrl.commands"
 DEBUG = "OLRL_DEBUG"
@@ -125,13 +125,15 @@ def _olrl(
 
 
 def run(
+    context: typer.Context,
     stream: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="SOURCE",
+            show_default="needed, unless --resume",
             help="A .jsonl or .txt file, a folder of them, - (standard input), builtin:NAME or hf:NAME.",
         ),
-    ],
+    ] = None,
     model: Annotated[
         str, typer.Option(metavar="nano|mini|bpe|pico|femto|DIR|HUB-ID", help="The model that learns.")
     ] = RunConfig.model,
@@ -199,6 +201,12 @@ def run(
     follow: Annotated[
         bool, typer.Option("--follow", metavar="", help="Wait for more at the end of a growing file.")
     ] = False,
+    spool: Annotated[
+        bool,
+        typer.Option(
+            "--spool", help="Keep standard input in the folder, so that --resume can go on with it."
+        ),
+    ] = False,
     keep_rejected: Annotated[
         bool,
         typer.Option("--keep-rejected", help="Keep the text of rows that cannot be used in the dead letter."),
@@ -229,23 +237,89 @@ def run(
     dp_delta: Annotated[
         float | None, typer.Option(metavar="D", show_default="1e-5", help="Delta of the guarantee.")
     ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", show_default="no limit", help="End when so many tokens went through the model."
+        ),
+    ] = None,
+    max_seconds: Annotated[
+        float | None,
+        typer.Option(
+            metavar="S", show_default="no limit", help="End after so many seconds, in a whole round."
+        ),
+    ] = None,
+    max_rollbacks: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", show_default="no limit", help="End when broken weights were put back more often."
+        ),
+    ] = None,
+    max_skips: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            show_default="no limit",
+            help="End when more rounds learned nothing: training withheld by the guard, or no finite step.",
+        ),
+    ] = None,
+    snapshots: Annotated[
+        int,
+        typer.Option(
+            metavar="K",
+            help="Good states kept in memory to roll back to, each as large as weights and optimizer.",
+        ),
+    ] = RunConfig.snapshots,
     out: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR", show_default="runs/DATE-TIME-...", help="A new or empty folder for the run."
         ),
     ] = None,
+    checkpoint_every: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            show_default="30 seconds, and 5 % of the time at most",
+            help="Rounds from one checkpoint to the next; 0 makes none.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the run in --out from its newest checkpoint; options may be left out.",
+        ),
+    ] = False,
 ) -> None:
     """Let a model learn online from a stream, under a controller.
 
-    Ctrl-C, or a file STOP in the run's folder, ends the run after its round and saves the model.
+    Ctrl-C, or a file STOP in the run's folder, ends the run after its round and saves the model. However it ended,
+    olrl run --resume --out DIR goes on as if it had not.
     """
-    config = RunConfig(**locals())
+    config = _run_config(context, {name: value for name, value in locals().items() if name != "context"})
     from olrl.run_command import run_and_tell
 
     code = run_and_tell(config)
     if code:
         raise typer.Exit(code)
+
+
+def _run_config(context: typer.Context, options: dict[str, Any]) -> RunConfig:
+    """What is to be run; with --resume, what is not given is as it was."""
+    if options["resume"]:
+        if options["out"] is None:
+            raise ValueError("--resume needs --out, the folder of the run to go on with")
+        given = {name for name in options if _is_given(context, name)}
+        options = {**settings_in(options["out"]), **{name: options[name] for name in given}}
+    if options["stream"] is None:
+        raise ValueError("Missing option '--stream': what the model is to learn from")
+    return RunConfig(**options)
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
 
 
 def decide(

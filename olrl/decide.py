@@ -8,7 +8,7 @@ force than the policy decided, or `{"error": "line 3: ..."}` for a line that is 
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import blake2b
 from typing import IO, Any
 
@@ -50,6 +50,8 @@ class Decider:
         finite is trouble to the guard; where the key is absent, no loss is measured, and none is missed.
         """
         signals = Signals.from_dict({**self._last(), **_without_empty(row)})
+        if "loss_nats" in row and row["loss_nats"] is None:
+            signals = replace(signals, loss_nats=math.nan)
         proposed = self._controller.decide(signals)
         decision, reason = self._guard.check(proposed, signals, loss_withheld="loss_nats" not in row)
         self._in_force = decision

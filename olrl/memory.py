@@ -121,6 +121,11 @@ class Memory:
         chunk: NDArray[Any] = self._ring[(self.chunks_seen - min(window, len(self))) % MAX_WINDOW]
         return chunk
 
+    def held(self) -> NDArray[Any]:
+        """Everything that can still be drawn, shape (n, *example_shape), some of it twice: window and reservoir."""
+        recent = self._recent[: len(self) * self.chunk_size]
+        return np.concatenate([recent, self._reservoir[: self.reservoir_size]])
+
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """All that later draws depend on."""
         return {

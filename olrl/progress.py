@@ -50,7 +50,7 @@ class RunProgress:
             first = math.isnan(self._smoothed)
             self._smoothed = record.loss_bpb if first else 0.9 * self._smoothed + 0.1 * record.loss_bpb
         if self._console.is_terminal:
-            self._bar.update(self._task, advance=1, description=self._line(record))
+            self._bar.update(self._task, completed=record.round + 1, description=self._line(record))
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             self._console.print(self._line(record), highlight=False, soft_wrap=True)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import platform
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -19,13 +20,16 @@ from olrl.analysis.records import RunRecords
 from olrl.analysis.report import sentence, write_report
 from olrl.analysis.summary import Summary
 from olrl.assembly import LoopConfig, assemble_loop
+from olrl.checkpoint import Checkpoint, disk_errors, replace_synced, sync_folder, sync_tree
 from olrl.control.controller import Controller
 from olrl.control.decision import Base, Decision
-from olrl.control.guard import Guard
+from olrl.control.guard import Budgets, Guard, GuardSettings
 from olrl.control.policy import load_policy
+from olrl.control.policy_controller import PolicyController
 from olrl.control.rate_only import RateOnly
 from olrl.control.registry import make_controller
 from olrl.deployment import Deployment, Outcome
+from olrl.folder_lock import FolderLock
 from olrl.interrupt import Interrupt
 from olrl.learners.causal_lm import CausalLMLearner
 from olrl.learners.poisson import PoissonSampling
@@ -34,11 +38,14 @@ from olrl.learners.private_lm import PrivateLMLearner
 from olrl.loop import OnlineLoop, RoundRecord
 from olrl.models.load import LoadedModel, load_model
 from olrl.run_config import DEFAULT_POLICY, RunConfig
-from olrl.run_folder import JsonLines, RunFolder, default_path
+from olrl.run_folder import JsonLines, RunFolder, default_path, disk_mistakes
+from olrl.run_state import RunCheckpoints, RunParts, begin_anew, go_back, run_checkpoints
+from olrl.same_run import check_same, differences
 from olrl.streams.chunk import Chunk
 from olrl.streams.chunker import Chunker
 from olrl.streams.corpus import corpus_sha256
 from olrl.streams.dead_letter import DeadLetter
+from olrl.streams.source import Source
 from olrl.streams.sources import open_source
 from olrl.tracking import TensorBoardTracker
 
@@ -62,12 +69,18 @@ class RunResult:
     interrupted: int | None
 
 
-def run(config: RunConfig, *, on_round: Callable[[RoundRecord], None] | None = None) -> RunResult:
+def run(
+    config: RunConfig,
+    *,
+    on_round: Callable[[RoundRecord], None] | None = None,
+    say: Callable[[str], None] = lambda sentence: None,
+) -> RunResult:
     """Run to the stream's end, to the last of the rounds asked for, to a file `STOP` or to Ctrl-C.
 
     `on_round` is called after each round. Everything is left in a folder (see `olrl.run_folder`); the same
-    configuration on the same text gives the same `decisions.jsonl`, byte for byte, on one machine. Raises
-    ValueError in one sentence for whatever the caller can put right, and leaves no folder then.
+    configuration on the same text gives the same `decisions.jsonl`, byte for byte, on one machine, and so it does
+    when the run is ended by whatever means and gone on with (`resume`). `say` is told what a person should know of
+    that. Raises ValueError in one sentence for whatever the caller can put right, and leaves no new folder then.
     """
     loaded = _load_model(config)
     base = config.base(loaded.base, model=config.model)
@@ -75,42 +88,61 @@ def run(config: RunConfig, *, on_round: Callable[[RoundRecord], None] | None = N
     guarantee = _guarantee(config, base)
     out = config.out or default_path("run", f"{config.controller} {config.stream}")
     _check_apart(out, config.stream)
-    folder = RunFolder.create(out)
-    started = time.monotonic()
-    with ExitStack() as stack:
+    with ExitStack() as stack, disk_mistakes(out, "run"):
+        folder = _claim(config, out, stack)
         interrupt = stack.enter_context(Interrupt())
-        dead_letter = stack.enter_context(DeadLetter(folder.dead_letter, keep_text=config.keep_rejected))
-        try:
-            with interrupt.immediate():
-                chunks = _chunks(config, loaded, dead_letter, stop=_Over(folder, interrupt))
-        except BaseException:
-            folder.discard()
-            raise
         description = _describe(config, base, loaded, policy, guarantee)
-        folder.write_config(description)
-        deployment = Deployment(
-            _loop(config, loaded, chunks, base, guarantee),
-            controller=controller if guarantee is None else RateOnly(controller),
-            guard=Guard(base=base),
-            interrupt=interrupt,
-            in_force=base.decision() if config.shadow else None,
-            limit=config.rounds,
-            stop=lambda: folder.stop_requested,
-            loss_withheld=guarantee is not None,
+        checkpoint = _go_on(folder, config, description, say) if config.resume else None
+        state: dict[str, Any] = {} if checkpoint is None else checkpoint.state
+        dead_letter = stack.enter_context(DeadLetter(folder.dead_letter, keep_text=config.keep_rejected))
+        chunker = _chunker(config, loaded)
+        try:
+            if not config.resume:
+                folder.write_config(description)
+            with interrupt.immediate():
+                source = _open_source(config, folder, dead_letter, interrupt, state)
+                chunks = chunker.chunks(source) if state else _at_least_one(chunker, source, dead_letter)
+        except BaseException:
+            if not (config.resume or folder.has_spooled):
+                folder.discard()
+            raise
+        parts = RunParts(
+            deployment=Deployment(
+                _loop(config, loaded, chunks, base, guarantee),
+                controller=controller if guarantee is None else RateOnly(controller),
+                guard=_guard(config, base, controller),
+                interrupt=interrupt,
+                budgets=Budgets(config.limits),
+                in_force=base.decision() if config.shadow else None,
+                limit=config.rounds,
+                stop=lambda: folder.stop_requested,
+                loss_withheld=guarantee is not None,
+            ),
+            source=source,
+            chunker=chunker,
+            dead_letter=dead_letter,
+            tracker=stack.enter_context(
+                TensorBoardTracker(
+                    folder.path,
+                    signals_every=_signals_every(config),
+                    withheld=frozenset() if guarantee is None else WITHHELD,
+                )
+            ),
+            decisions=stack.enter_context(closing(JsonLines(folder.decisions, resume=bool(state)))),
+            stream=stack.enter_context(closing(JsonLines(folder.stream, resume=bool(state)))),
         )
-        tracker = stack.enter_context(
-            TensorBoardTracker(
-                folder.path,
-                signals_every=_signals_every(config),
-                withheld=frozenset() if guarantee is None else WITHHELD,
-            )
+        if state:
+            _put_back(parts, state, folder)
+        else:
+            parts.tracker.config(description)
+        checkpoints = RunCheckpoints(
+            folder, parts, every=config.checkpoint_every, before=state.get("seconds", 0.0)
         )
-        tracker.config(description)
-        _play(deployment, folder, tracker, on_round)
-        _write_ending(folder, deployment.ended, dead_letter, seconds=time.monotonic() - started)
+        _play(parts, checkpoints, on_round)
+        _write_ending(folder, parts.deployment.ended, dead_letter, seconds=checkpoints.seconds)
         overview = read_overview(folder)
         write_report(folder, overview)
-        tracker.finish(
+        parts.tracker.finish(
             step=overview.summary.rounds - 1,
             summary=sentence(overview.summary),
             figure=folder.figure.read_bytes(),
@@ -178,6 +210,11 @@ def _controller(config: RunConfig, base: Base) -> tuple[Controller, dict[str, An
     return policy.controller(base=base), {"name": name, "sha256": policy.sha256()}
 
 
+def _guard(config: RunConfig, base: Base, controller: Controller) -> Guard:
+    training_range = controller.policy.training_range if isinstance(controller, PolicyController) else None
+    return Guard(base=base, settings=GuardSettings(snapshots=config.snapshots), training_range=training_range)
+
+
 def _check_apart(out: Path, stream: str) -> None:
     """A run that wrote into the folder it reads would read its own files in the next one."""
     source = Path(stream)
@@ -185,23 +222,87 @@ def _check_apart(out: Path, stream: str) -> None:
         raise ValueError(f"the run would write into its own stream {stream}: give an --out outside of it")
 
 
-def _chunks(
-    config: RunConfig, loaded: LoadedModel, dead_letter: DeadLetter, *, stop: Callable[[], bool]
-) -> Iterator[Chunk]:
-    """The stream's chunks, of which there is at least one."""
-    documents = open_source(
-        config.stream, dead_letter=dead_letter, follow=config.follow, seed=config.seed, stop=stop
+def _claim(config: RunConfig, out: Path, stack: ExitStack) -> RunFolder:
+    """The run's folder, held against other runs; a new one, or with `resume` the one to go on in."""
+    if config.resume:
+        folder = RunFolder.open(out)
+    elif not out.is_dir():
+        folder = RunFolder.create(out)
+    stack.enter_context(FolderLock(out))  # before a look inside, since another run may just be filling it
+    return folder if config.resume else RunFolder.create(out)
+
+
+def _go_on(
+    folder: RunFolder, config: RunConfig, description: dict[str, Any], say: Callable[[str], None]
+) -> Checkpoint | None:
+    """Put a run's folder back to its newest checkpoint, and return that; None if it never came to one."""
+    begun = folder.read_config()
+    check_same(begun, description, out=folder.path)
+    checkpoint = run_checkpoints(folder).newest(say)
+    if checkpoint is None:
+        if begun["run"]["checkpoint_every"] == 0:
+            raise ValueError(
+                f"the run in {folder.path} was to make no checkpoints: it cannot be gone on with"
+            )
+        say("the run was ended before its first checkpoint: it begins anew")
+        begin_anew(folder)
+        return None
+    try:
+        go_back(folder, checkpoint)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise _damaged(folder, error) from error
+    say(f"resumed after {checkpoint.state['rounds']:,} rounds")
+    for difference in differences(begun, description):
+        say(f"{difference}: from here on the numbers may not be those of an uninterrupted run to the bit")
+    return checkpoint
+
+
+def _put_back(parts: RunParts, state: dict[str, Any], folder: RunFolder) -> None:
+    try:
+        parts.load_state_dict(state)
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError) as error:
+        raise _damaged(folder, error) from error
+
+
+def _damaged(folder: RunFolder, error: Exception) -> ValueError:
+    return ValueError(
+        f"the newest checkpoint of the run in {folder.path} is damaged, or of another model "
+        f"({type(error).__name__}: {str(error)[:200]}): begin a new run"
     )
+
+
+def _open_source(
+    config: RunConfig, folder: RunFolder, dead_letter: DeadLetter, interrupt: Interrupt, state: dict[str, Any]
+) -> Source:
+    if state:
+        dead_letter.load_state_dict(state["dead_letter"])
+    return open_source(
+        config.stream,
+        dead_letter=dead_letter,
+        follow=config.follow,
+        seed=config.seed,
+        stop=_Over(folder, interrupt),
+        spool=folder.spool if config.spool else None,
+        state=state.get("source"),
+    )
+
+
+def _chunker(config: RunConfig, loaded: LoadedModel) -> Chunker:
     seq_len = config.seq_len or loaded.seq_len
-    chunker = Chunker(loaded.tokenizer, n_sequences=config.chunk, seq_len=seq_len)
-    chunks = chunker.chunks(documents)
+    return Chunker(loaded.tokenizer, n_sequences=config.chunk, seq_len=seq_len)
+
+
+def _at_least_one(chunker: Chunker, source: Source, dead_letter: DeadLetter) -> Iterator[Chunk]:
+    """The stream's chunks; ValueError if there is none."""
+    chunks = chunker.chunks(source)
     first = next(chunks, None)
     if first is None:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(dead_letter.counts.items()))
         rejected = f" ({dead_letter.total} rows could not be used: {reasons})" if reasons else ""
+        sequences, seq_len = chunker.shape
         raise ValueError(
             f"the stream ended after {chunker.leftover_tokens} tokens{rejected}, and a chunk takes "
-            f"{config.chunk} sequences of {seq_len}, {config.chunk * seq_len} tokens: "
+            f"{sequences} sequences of {seq_len}, {sequences * seq_len} tokens: "
             f"give more text, or a smaller --chunk or --seq-len"
         )
     return chain([first], chunks)
@@ -230,18 +331,18 @@ def _signals_every(config: RunConfig) -> int:
 
 
 def _play(
-    deployment: Deployment,
-    folder: RunFolder,
-    tracker: TensorBoardTracker,
-    on_round: Callable[[RoundRecord], None] | None,
+    parts: RunParts, checkpoints: RunCheckpoints, on_round: Callable[[RoundRecord], None] | None
 ) -> None:
-    with closing(JsonLines(folder.decisions)) as decisions, closing(JsonLines(folder.stream)) as stream:
-        for outcome in deployment.rounds():
-            decisions.write(decision_row(outcome))
-            stream.write(_stream_row(outcome.record))
-            tracker.round(outcome.record, guard=outcome.guard, proposed=outcome.proposed)
-            if on_round is not None:
-                on_round(outcome.record)
+    for outcome in parts.deployment.rounds():
+        parts.decisions.write(decision_row(outcome))
+        parts.stream.write(_stream_row(outcome.record))
+        parts.tracker.round(
+            outcome.record, guard=outcome.guard, layer=outcome.layer, proposed=outcome.proposed
+        )
+        if on_round is not None:
+            on_round(outcome.record)
+        checkpoints.round_done()
+    checkpoints.ended()
 
 
 def decision_row(outcome: Outcome) -> dict[str, Any]:
@@ -270,16 +371,24 @@ def _stream_row(record: RoundRecord) -> dict[str, Any]:
 def _write_ending(folder: RunFolder, ended: str, dead_letter: DeadLetter, *, seconds: float) -> None:
     rejected = dict(sorted(dead_letter.counts.items()))
     row = {"ended": ended, "seconds": round(seconds, 1), "dead_letters": rejected}
-    folder.ending.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    replace_synced(folder.ending, (json.dumps(row) + "\n").encode())
 
 
 def _save_model(loaded: LoadedModel, folder: RunFolder) -> bool:
     """Save the adapted model, unless its weights are not finite: those would be of no use to anybody."""
     if not all(bool(torch.isfinite(weights).all()) for weights in loaded.model.parameters()):
         return False
-    unfinished = folder.model.with_name("model.unfinished")
-    loaded.save(unfinished)
+    unfinished, before = (folder.model.with_name(f"model.{state}") for state in ("unfinished", "before"))
+    for leftover in (unfinished, before):
+        shutil.rmtree(leftover, ignore_errors=True)
+    with disk_errors(folder.model):
+        loaded.save(unfinished)
+    sync_tree(unfinished)
+    if folder.model.exists():  # the run had come to an end and was gone on with
+        folder.model.rename(before)
     unfinished.rename(folder.model)
+    sync_folder(folder.path)
+    shutil.rmtree(before, ignore_errors=True)
     return True
 
 

@@ -18,10 +18,15 @@ def run_and_tell(config: RunConfig) -> int:
     0, or 128 + the number of the signal that ended the run (130 for Ctrl-C): all was saved then too.
     """
     disable_progress_bar()  # type: ignore[no-untyped-call] # transformers' own, for loading and saving
-    with RunProgress(Console(stderr=True), rounds=config.rounds) as progress:
-        result = run(config, on_round=progress.round)
+    console = Console(stderr=True)
+    with RunProgress(console, rounds=config.rounds) as progress:
+        result = run(config, on_round=progress.round, say=lambda told: _say(console, told))
     print("\n".join(summary_lines(result)))
     return 0 if result.interrupted is None else 128 + int(result.interrupted)
+
+
+def _say(console: Console, told: str) -> None:
+    console.print(told, highlight=False, soft_wrap=True, markup=False)
 
 
 def summary_lines(result: RunResult) -> list[str]:

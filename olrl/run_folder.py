@@ -1,12 +1,17 @@
 """The folder a run writes: what lies where, who may read it, and how a person ends the run."""
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from errno import EDQUOT, EFBIG, ENOSPC, EROFS
 from pathlib import Path
 from typing import IO, Any
+
+from olrl.checkpoint import replace_synced
 
 FORMAT = 1
 CONFIG = "config.json"
@@ -32,11 +37,16 @@ class RunFolder:
         """A new folder with its parents; ValueError when something is there already."""
         if path.exists() and not path.is_dir():
             raise ValueError(f"--out {path} is a file: give the name of a new or empty folder")
-        if path.is_dir() and any(path.iterdir()):
+        if path.is_dir() and any(each.name != f".{CONFIG}.unfinished" for each in path.iterdir()):
             what = "already holds a run" if (path / CONFIG).is_file() else "holds other files"
             raise ValueError(f"--out {path} {what} and is not overwritten: give a new or empty folder")
-        path.mkdir(parents=True, exist_ok=True)
-        path.chmod(0o700)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            path.chmod(0o700)
+        except OSError as error:
+            raise ValueError(
+                f"--out {path} cannot be written ({error.strerror}): give a folder where it can"
+            ) from error
         return cls(path)
 
     @classmethod
@@ -64,6 +74,21 @@ class RunFolder:
         return self.path / "dead_letter.jsonl"
 
     @property
+    def checkpoints(self) -> Path:
+        """Folder of checkpoints: all that going on needs. They hold text, as what the model is trained on."""
+        return self.path / "checkpoints"
+
+    @property
+    def spool(self) -> Path:
+        """What came from standard input, as it came, where the run keeps it."""
+        return self.path / "spool"
+
+    @property
+    def has_spooled(self) -> bool:
+        """Whether text came from standard input that is nowhere else any more."""
+        return self.spool.exists() and self.spool.stat().st_size > 0
+
+    @property
     def ending(self) -> Path:
         """Why the run ended, how long it took, and how many rows could not be used."""
         return self.path / "ending.json"
@@ -89,9 +114,14 @@ class RunFolder:
         return self.path / "report.md"
 
     @property
+    def stop(self) -> Path:
+        """What a person puts here to end the run."""
+        return self.path / "STOP"
+
+    @property
     def stop_requested(self) -> bool:
         """Whether a person has put a file `STOP` here."""
-        return (self.path / "STOP").exists()
+        return self.stop.exists()
 
     def discard(self) -> None:
         """Remove the folder and all in it: nothing came of the run."""
@@ -100,7 +130,8 @@ class RunFolder:
     def write_config(self, config: dict[str, Any]) -> None:
         """Write `config.json`: everything that decides the result."""
         text = json.dumps({"format": FORMAT, **config}, indent=2, allow_nan=False, ensure_ascii=False)
-        (self.path / CONFIG).write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+        # A lone surrogate (in the name of a file) becomes \udcff, which is how JSON spells it too.
+        replace_synced(self.path / CONFIG, (text + "\n").encode(errors="backslashreplace"))
 
     def read_config(self) -> dict[str, Any]:
         """Read `config.json`; ValueError when it is damaged or of another format."""
@@ -115,19 +146,41 @@ class RunFolder:
         return config
 
 
+@contextmanager
+def disk_mistakes(out: Path, command: str) -> Iterator[None]:
+    """Within, a disk that is full or cannot be written is a mistake of the caller's (ValueError, one sentence)."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (ENOSPC, EDQUOT, EROFS, EFBIG):
+            raise
+        told = f"{out} cannot be written ({os.strerror(error.errno).lower()})"
+        if not list((out / "checkpoints").glob("[0-9]*")):
+            raise ValueError(f"{told}: give an --out where it can") from error
+        raise ValueError(
+            f"{told}; its checkpoints are kept: make room, and go on with olrl {command} --resume --out {out}"
+        ) from error
+
+
 class JsonLines:
     """Rows appended to a file, each on disk as soon as its round ends, so that a killed run keeps them.
 
-    A number that is not finite is refused (ValueError): it has no form in JSON.
+    Made anew, or with `resume` gone on with. A number that is not finite is refused (ValueError): it has no form in
+    JSON.
     """
 
-    def __init__(self, path: Path) -> None:
-        # A lone surrogate (in the name of a file) becomes \udcff, which is how JSON spells it too.
-        self._file: IO[str] = path.open("x", encoding="utf-8", errors="backslashreplace", buffering=1)
+    def __init__(self, path: Path, *, resume: bool = False) -> None:
+        self._file: IO[bytes] = path.open("ab" if resume else "xb")
 
     def write(self, row: dict[str, Any]) -> None:
         """Append one row."""
-        self._file.write(json.dumps(row, allow_nan=False, ensure_ascii=False) + "\n")
+        self._file.write((json.dumps(row, allow_nan=False, ensure_ascii=False) + "\n").encode())
+        self._file.flush()
+
+    def sync(self) -> int:
+        """Let all rows survive a loss of power; the size of the file in bytes."""
+        os.fsync(self._file.fileno())
+        return self._file.tell()
 
     def close(self) -> None:
         """Close the file; writing afterwards raises ValueError."""

@@ -60,9 +60,22 @@ class EventWriter:
         image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
         self._file.add(Summary(value=[Summary.Value(tag=tag, image=image)]), step=step)
 
+    def restarted(self, *, step: int) -> None:
+        """Say that a run goes on at this step, and that what a viewer has read of later ones is void."""
+        self._file.restarted(step=step)
+
+    def sizes(self) -> dict[str, int]:
+        """The folder's event files by name, with the size each has on the disk when this returns."""
+        return {**event_sizes(self._file.folder), self._file.name: self._file.sync()}
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def event_sizes(folder: Path) -> dict[str, int]:
+    """The event files in a folder by name, with their sizes."""
+    return {path.name: path.stat().st_size for path in sorted(folder.glob("events.out.tfevents.*"))}
 
 
 class TensorBoardTracker:
@@ -91,6 +104,7 @@ class TensorBoardTracker:
         self._spent = self._budget = 0.0
         self._alarms: dict[str, int] = {}
         self._interventions = 0
+        self._layers: dict[str, int] = {}
         self._nonfinite = 0
 
     def __enter__(self) -> "TensorBoardTracker":
@@ -107,9 +121,17 @@ class TensorBoardTracker:
         self._writer.text("config", f"| setting | value |\n|---|---|\n{rows}", step=0)
 
     def round(
-        self, record: RoundRecord, *, guard: str | None = None, proposed: Decision | None = None
+        self,
+        record: RoundRecord,
+        *,
+        guard: str | None = None,
+        layer: str | None = None,
+        proposed: Decision | None = None,
     ) -> None:
-        """Write one round; `guard` is its reason for intervening, `proposed` what was not applied."""
+        """Write one round; `guard` is the guard's reason for intervening, `layer` which of its layers did.
+
+        `proposed` is what was not applied.
+        """
         step = record.round
         values = {**self._loss(record), **_decision("decision", record.decision)}
         values |= {"decision/updates": record.report.updates, **self._cost(record), **self._drift(record)}
@@ -118,10 +140,32 @@ class TensorBoardTracker:
         if guard is not None:
             self._interventions += 1
             self._writer.text("guard/reason", guard, step=step)
+        if layer is not None:
+            self._layers[layer] = self._layers.get(layer, 0) + 1
+        values |= {f"guard/total/{name}": float(count) for name, count in self._layers.items()}
         values["guard/interventions_total"] = self._interventions
         if step % self._signals_every == 0:
             values |= _signals(record.signals)
         self._writer.scalars(values, step=step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Running figures, and the files with the sizes they have on the disk when this returns, JSON-able."""
+        return {
+            "files": self._writer.sizes(),
+            "ema": [self._ema, self._ema_weight],
+            "cost": [self._spent, self._budget],
+            "alarms": dict(self._alarms),
+            "interventions": self._interventions,
+            "nonfinite": self._nonfinite,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any], *, step: int) -> None:
+        """Continue from `state_dict()` at this step; whoever does so has cut the files back to their sizes."""
+        self._ema, self._ema_weight = state["ema"]
+        self._spent, self._budget = state["cost"]
+        self._alarms = dict(state["alarms"])
+        self._interventions, self._nonfinite = state["interventions"], state["nonfinite"]
+        self._writer.restarted(step=step)
 
     def finish(self, *, step: int, summary: str, figure: bytes) -> None:
         """Write what a run comes to: its summary (Markdown) and its figure (PNG)."""

@@ -68,7 +68,7 @@ def test_a_zip_with_a_pickle_is_refused_unread(
     assert "evil.zip" in refused(arguments, capsys)
 
 
-@pytest.mark.parametrize("place", ["checkpoints/00000", "checkpoints/00000/ppo.safetensors"])
+@pytest.mark.parametrize("place", ["checkpoints/00000000", "checkpoints/00000000/manifest.json"])
 def test_so_is_one_in_the_place_of_a_training_checkpoint(
     place: str, touched: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -80,7 +80,24 @@ def test_so_is_one_in_the_place_of_a_training_checkpoint(
     RunFolder.create(Path("run")).write_config(config)
     (Path("run") / place).parent.mkdir(parents=True)
     (Path("run") / place).write_bytes(malicious_zip(touched))
-    assert "cannot read checkpoint" in refused(["export", "run"], capsys)
+    assert "checkpoints/00000000 is damaged" in refused(["export", "run"], capsys)
+
+
+def test_a_checkpoint_cuts_no_file_outside_of_its_run(tmp_path: Path) -> None:
+    from olrl.checkpoint import Checkpoint, cut_back
+    from olrl.run_state import go_back
+
+    mine = tmp_path / "mine"
+    mine.write_text("precious")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "decisions.jsonl").symlink_to(mine)
+    with pytest.raises(ValueError, match="is a link"):
+        cut_back(run / "decisions.jsonl", 2)
+    evil = Checkpoint(number=0, folder=run, state={"tracker": {"files": {"../mine": 2}}})
+    with pytest.raises(ValueError, match="outside of its run"):
+        go_back(RunFolder(run), evil)
+    assert mine.read_text() == "precious"
 
 
 def test_the_card_of_a_policy_does_not_command_the_terminal(

@@ -43,14 +43,16 @@ def read(folder: Path) -> EventAccumulator:
 def documented_keys() -> list[str]:
     """Keys of docs/metrics.md as patterns."""
     keys = re.findall(r"^\| `([^`]+)` \|", METRICS.read_text(), flags=re.MULTILINE)
-    return [re.escape(key).replace("<detector>", "[a-z-]+") for key in keys]
+    return [re.escape(key).replace("<detector>", "[a-z-]+").replace("<layer>", "[a-z_]+") for key in keys]
 
 
 def test_every_key_that_is_written_is_documented(tmp_path: Path) -> None:
     figure, _ = panels((1.0,))
     with TensorBoardTracker(tmp_path) as tracker:
         tracker.config({"run": {"stream": "mail.jsonl"}})
-        tracker.round(record(0, alarms=("adwin",)), guard="loss high", proposed=record(0).decision)
+        tracker.round(
+            record(0, alarms=("adwin",)), guard="loss high", layer="loss_high", proposed=record(0).decision
+        )
         tracker.round(record(1, loss_bpb=None))
         tracker.finish(step=1, summary="fine", figure=save(figure, tmp_path / "a.png").read_bytes())
     events = read(tmp_path)
@@ -75,6 +77,17 @@ def test_ten_alarms_in_twenty_thousand_rounds_stay_visible(tmp_path: Path) -> No
     assert [point.step for point in events.Scalars("drift/alarm/adwin")] == alarmed
     assert events.Scalars("drift/total")[-1].value == 10
     assert len(events.Scalars("loss/bpb")) <= 1000  # the limit this test is about
+
+
+def test_each_layer_of_the_guard_is_counted_by_itself(tmp_path: Path) -> None:
+    layers = ["slew", None, "rollback", "slew"]
+    with TensorBoardTracker(tmp_path) as tracker:
+        for k, layer in enumerate(layers):
+            tracker.round(record(k), guard=layer and f"because of {layer}", layer=layer)
+    events = read(tmp_path)
+    totals = {name: events.Scalars(f"guard/total/{name}")[-1].value for name in ("slew", "rollback")}
+    assert totals == {"slew": 2, "rollback": 1}
+    assert events.Scalars("guard/interventions_total")[-1].value == 3
 
 
 def test_costs_add_up(tmp_path: Path) -> None:

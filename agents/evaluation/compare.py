@@ -13,9 +13,10 @@ from olrl.learners.cost import CostModel
 from olrl.models.load import LoadedModel, load_model
 from olrl.streams.pieces import Split
 
+from ..fingerprint import PACKAGES, fingerprint, model_place, policy_place
 from ..warm_processes import usable_cores
+from .entrant_places import entrant_places
 from .entrants import ENTRANTS, build_controller, check_names, policy_seed, tuning_examples
-from .fingerprint import PACKAGES, entrant_places, fingerprint, model_place, policy_place
 from .jobs import Job, StreamRef, run_jobs
 from .play import Trace
 from .suites import SUITES, Wanted, streams_of

@@ -14,8 +14,9 @@ from olrl.models.load import load_model
 from olrl.streams.corpus import load_corpus
 from olrl.streams.suite import SuiteConfig
 
+from ..fingerprint import fingerprint, model_place
 from ..rivals.registry import ENTRANTS
-from .fingerprint import code_places, fingerprint, model_place
+from .entrant_places import code_places
 from .jobs import TRAINING_SEED, Job, StreamRef, run_jobs
 
 Settings = Mapping[str, Any]

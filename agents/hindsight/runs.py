@@ -1,6 +1,7 @@
 """Constant decisions side by side on a stream, and beside them learners that the policy steers."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from olrl.assembly import LoopConfig, assemble_rounds
 from olrl.control.coding import ActionCoding, Decisions
 from olrl.control.decision import WINDOWS, Base
 from olrl.envs.language_streams import LanguageStreams
-from olrl.envs.masks import draw_masks
 from olrl.envs.online_lm import EpisodeRanges, Replay
 from olrl.envs.stacked_loops import StackedLoops
 from olrl.models.load import LoadedModel
@@ -20,6 +20,7 @@ from olrl.monitor.features import FeatureExtractor, batch_signals
 from .config import HindsightConfig
 
 Floats = NDArray[np.float64]
+Choose = Callable[[int, NDArray[np.float32], Mapping[str, Floats]], Decisions]
 Act = Callable[[NDArray[np.float32]], NDArray[np.int64]]
 
 RATE_OCTAVES = np.arange(-4.0, 5.0)  # of the tuned rate
@@ -48,10 +49,18 @@ class StreamRuns:
     price: Floats  # (n,)
     share: Floats  # (n,)
 
+    def __add__(self, others: "StreamRuns") -> "StreamRuns":
+        """These learners and behind them others, on the same stream."""
+        pairs = {f.name: (getattr(self, f.name), getattr(others, f.name)) for f in fields(self)}
+        return StreamRuns(**{name: np.concatenate(pair) for name, pair in pairs.items()})
+
     def save(self, path: Path) -> None:
         """Write, whole or not at all."""
-        scratch = path.with_suffix(".tmp.npz")
-        np.savez(scratch, **{field.name: getattr(self, field.name) for field in fields(self)})
+        scratch = path.with_name(f".{path.name}.{os.getpid()}")  # not what is looked for as runs
+        with scratch.open("wb") as file:
+            np.savez(file, **{field.name: getattr(self, field.name) for field in fields(self)})
+            file.flush()
+            os.fsync(file.fileno())
         scratch.replace(path)
 
     @classmethod
@@ -99,33 +108,60 @@ class HindsightRunner:
         self._loop, self._config, self._ranges = loop, config, ranges
         self._constants = constants(loaded.fixed)
 
-    def run(self, number: int, act: Act, coding: ActionCoding, *, seed: int) -> StreamRuns:
-        """All runs on stream `number`; `act` maps observations (n, F) to actions (n, heads) of `coding`."""
-        config, rng = self._config, np.random.default_rng([seed, number])
-        bases, loops_of = self._lanes(number, rng)
-        n = len(bases)
+    def held(self, number: int) -> StreamRuns:
+        """The constant runs on stream `number`. No policy and no seed change them: they can be kept.
+
+        They have bases too, right and wrong, since a policy must know what it sees from any base; all are at the
+        default cost, to be comparable.
+        """
+        rng = np.random.default_rng(number)
+        bases, loops = [], []
+        for _ in self._constants:
+            base, _cost, _price, masked = self._ranges.draw(rng, self._fixed)
+            bases.append(base)
+            loops.append(replace(self._loop, price=0.0, masked=masked, seed=number))
+        return self._play(number, bases, loops, lambda t, seen, signals: self._decided(first=t == 0))
+
+    def steered(self, number: int, act: Act, coding: ActionCoding, *, seed: int) -> StreamRuns:
+        """Learners that the policy steers, from bases and at costs and prices drawn by `seed`.
+
+        `act` maps observations (n, F) to actions (n, heads) of `coding`.
+        """
+        rng = np.random.default_rng([seed, number])
+        bases, loops = [], []
+        for _ in range(self._config.policy_lanes):
+            base, cost, price, masked = self._ranges.draw(rng, self._fixed)
+            bases.append(base)
+            loops.append(replace(self._loop, cost=cost, price=price, masked=masked, seed=number))
+        standing = coding.start_at(bases)
+
+        def choose(t: int, seen: NDArray[np.float32], signals: Mapping[str, Floats]) -> Decisions:
+            return coding.apply(standing, self._explored(act(seen), coding, rng), signals)
+
+        return self._play(number, bases, loops, choose)
+
+    def _play(self, number: int, bases: list[Base], loops_of: list[LoopConfig], choose: Choose) -> StreamRuns:
+        n, every = len(bases), np.arange(len(bases))
         chunks = self._streams.chunks(number)
         loops = StackedLoops(
             self._loaded.model, n, optimizer=self._streams.optimizer, seq_len=self._loop.seq_len
         )
-        every = np.arange(n)
         rounds = [
             assemble_rounds(Replay(chunks), base=base, config=one)
             for base, one in zip(bases, loops_of, strict=True)
         ]
         loops.begin(every, rounds, [base.weight_decay for base in bases])
-        features, standing = FeatureExtractor.for_bases(bases), coding.start_at(bases)
-        decisions = coding.apply(standing.copy(), coding.stay(standing))  # the bases, in force at first
+        features = FeatureExtractor.for_bases(bases)
+        decisions = _in_force(bases)
         observed, losses, states, spent = [], [], [], []
-        for t in range(config.rounds + 1):
+        for t in range(self._config.rounds + 1):
             signals = batch_signals(loops.observe(every))
             losses.append(signals["loss_nats"].copy())
-            if t == config.rounds:
+            if t == self._config.rounds:
                 break
             observed.append(features.update(signals).astype(np.float32))
             states.append(self._state(decisions))
-            actions = self._explored(act(observed[-1]), coding, rng)
-            decisions = self._held(coding.apply(standing, actions, signals), first=t == 0)
+            decisions = choose(t, observed[-1], signals)
             records = loops.train(decisions)
             spent.append(
                 [record.spent / one.cost.budget for record, one in zip(records, loops_of, strict=True)]
@@ -143,18 +179,6 @@ class HindsightRunner:
             share=np.array(share),
         )
 
-    def _lanes(self, number: int, rng: np.random.Generator) -> tuple[list[Base], list[LoopConfig]]:
-        """Base and loop of each learner. Constant ones have bases too, as a policy must know them from any base."""
-        bases, loops = [], []
-        for k in range(len(self._constants) + self._config.policy_lanes):
-            base, cost, price, _ = self._ranges.draw(rng, self._fixed)
-            masked = draw_masks(rng, self._ranges.mask_probability)
-            if k < len(self._constants):  # comparable with each other: all at the default cost
-                cost, price = self._loop.cost, 0.0
-            bases.append(base)
-            loops.append(replace(self._loop, cost=cost, price=price, masked=masked, seed=number))
-        return bases, loops
-
     def _state(self, decisions: Decisions) -> list[Floats]:
         octaves = np.log2(decisions.lr / self._fixed.lr)
         position = np.array([WINDOWS.index(int(one)) for one in decisions.window], dtype=np.float64)
@@ -168,17 +192,21 @@ class HindsightRunner:
         actions[which, 0] = rng.integers(coding.nvec[0], size=len(which))
         return actions
 
-    def _held(self, decisions: Decisions, *, first: bool) -> Decisions:
-        """The decisions of those the policy steers, and the constant ones of the others."""
-        held = replace(
-            decisions,
-            lr=decisions.lr.copy(),
-            batch_size=decisions.batch_size.copy(),
-            window=decisions.window.copy(),
-            update=decisions.update.copy(),
+    def _decided(self, *, first: bool) -> Decisions:
+        """What the constant runs hold."""
+        bases = [constant.base for constant in self._constants]
+        rates = [constant.first_lr if first else constant.base.lr for constant in self._constants]
+        return replace(
+            _in_force(bases),
+            lr=np.array(rates),
+            update=np.array([constant.update for constant in self._constants]),
         )
-        for k, constant in enumerate(self._constants):
-            held.lr[k] = constant.first_lr if first else constant.base.lr
-            held.batch_size[k], held.window[k] = constant.base.batch_size, constant.base.window
-            held.update[k] = constant.update
-        return held
+
+
+def _in_force(bases: list[Base]) -> Decisions:
+    return Decisions(
+        lr=np.array([base.lr for base in bases]),
+        batch_size=np.array([base.batch_size for base in bases]),
+        window=np.array([base.window for base in bases]),
+        update=np.ones(len(bases), dtype=bool),
+    )

@@ -1,5 +1,7 @@
 """A leg of a hindsight stage: runs on new streams in processes, then a fit to all runs so far."""
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -10,11 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import olrl.envs
 from olrl.control.policy import FrozenPolicy
+from olrl.streams.corpus import cache_folder
 
+from ..fingerprint import fingerprint, model_place
 from ..warm_processes import end_with_parent, usable_cores, warm_context
 from .config import HindsightConfig
 from .runs import HindsightRunner, StreamRuns
+
+_ENVIRONMENT = sorted(Path(olrl.envs.__file__).parent.glob("*.py"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +34,22 @@ class RunTask:
     policy: FrozenPolicy
     seed: int
     path: Path
+
+
+@lru_cache
+def kept_runs(env: tuple[tuple[str, Any], ...], config: HindsightConfig) -> Path:
+    """The folder where constant runs are kept between training runs, since no policy and no seed change them.
+
+    It is named after all that decides them: the code that runs, the text, the model, the streams and their length.
+    """
+    model = str(dict(env)["model"])
+    code = fingerprint([model_place(model), Path(__file__).with_name("runs.py"), *_ENVIRONMENT], builtin=True)
+    settings = json.dumps([env, config.rounds, code])
+    return (
+        cache_folder()
+        / "hindsight"
+        / f"{Path(model).name}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
+    )
 
 
 def make_runs(tasks: list[RunTask], progress: Callable[[int], None]) -> list[StreamRuns]:
@@ -59,9 +82,16 @@ def _make(task: RunTask) -> None:
 
     torch.set_num_threads(1)  # as many processes as cores share them already
     runner = _runner(task.env, task.config)
-    coding = task.policy.coding
-    runs = runner.run(task.number, task.policy.act, coding, seed=task.seed)
-    runs.save(task.path)
+    steered = runner.steered(task.number, task.policy.act, task.policy.coding, seed=task.seed)
+    (_held(runner, task) + steered).save(task.path)
+
+
+def _held(runner: HindsightRunner, task: RunTask) -> StreamRuns:
+    path = kept_runs(task.env, task.config) / f"{task.number:05d}.npz"
+    if not _readable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        runner.held(task.number).save(path)
+    return StreamRuns.load(path)
 
 
 @lru_cache(maxsize=1)

@@ -27,7 +27,9 @@ def choice_costs(runs: StreamRuns, *, coding: str, config: HindsightConfig) -> l
     A round at a rate that is far too high does damage that lasts when the rate is right again, so that no constant
     run tells it. Every choice of a rate is charged what one round of it at the start costs a run that has the tuned
     rate from then on, if that is more than the tuned one costs. The first rate of all, chosen before anything was
-    measured, costs just that, and moving is free.
+    measured, costs just that, and moving down is free. Moving up is charged `first_up`: the little there is to gain
+    in one round is paid for many times over where the base is too high, and text that is far from all that a model
+    has seen looks much the same from both.
 
     Training costs the best rate's loss and the price of a round's updates, skipping the loss of the run that never
     trained. Raises ValueError for a coding whose choices are not moves.
@@ -44,7 +46,7 @@ def choice_costs(runs: StreamRuns, *, coding: str, config: HindsightConfig) -> l
     moves = np.array(RATE_MOVES[coding])
     rate += np.maximum(_starts(starts - starts[-1], runs.octaves, moves), 0.0)
     rate += config.switch_rate * (moves != 0)
-    rate[:, 0] = _starts(starts, runs.octaves[:, 0], moves)
+    rate[:, 0] = _starts(starts, runs.octaves[:, 0], moves) + config.first_up * (moves > 0)
     for table in (batch, window):
         table += config.switch_others * (np.array(STEPS) != 0)
     train = rates.min(axis=0) + (100.0 * runs.price * runs.share)[:, None]

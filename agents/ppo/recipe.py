@@ -190,10 +190,10 @@ PROFILES: dict[str, Recipe] = {
             name="full",
             coding="leaps",
             hidden=(64, 64),
-            minutes="about 25 minutes",
+            minutes="about 30 minutes, 12 for a second seed",
             stages=(
                 _hindsight("pico", legs=3, streams=12),
-                _hindsight("nano", legs=1, streams=8),
+                _hindsight("nano", legs=2, streams=10),
                 _language("pico", 12_800, legs=1, rounds=60, n_streams=64),
             ),
             validation=ValidationConfig(every_leg=True, model="nano", streams=6, rounds=80),

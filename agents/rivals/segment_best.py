@@ -1,7 +1,7 @@
 """The best configuration of each segment, found with snapshots at the true change points."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,9 @@ from olrl.streams.chunk import Chunk
 from ..evaluation.play import Rollout, Trace
 from .entrant import Conditions, Entrant, Task
 from .held import Held
-from .ladder_search import Point, best, ladder_search
+from .search import LadderSearch
+
+Point = Mapping[str, Any]  # a factor on the rate, a batch size, a window
 
 LR_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 BATCHES = (1, 2, 4, 8)
@@ -73,7 +75,10 @@ class SegmentBest(Entrant):
             return sum(loss * n for loss, n in shown) / sum(n for _, n in shown)
 
         axes = {"lr": LR_FACTORS, "window": WINDOWS_TRIED, "batch_size": BATCHES}
-        return best(ladder_search(loss_of, start, axes, most=most))[0]
+        search = LadderSearch(axes, start=start)
+        while search.tried < most and (point := search.ask()) is not None:
+            search.tell(loss_of(point))
+        return search.best
 
 
 def _play(rollout: Rollout, controller: Controller, rounds: int) -> None:

@@ -1,1 +1,1 @@
-"""The loop inside other people's training loops; empty as yet."""
+"""Control of training loops that are not ours: plain PyTorch, transformers' Trainer, TRL, Lightning."""

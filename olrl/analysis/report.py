@@ -75,7 +75,7 @@ def command(config: dict[str, Any]) -> str:
     """The command line that does a run again, apart from its folder."""
     words = ["olrl", "run"]
     for name, value in config["run"].items():
-        if name == "out" or value is None or value is False:
+        if name in ("out", "checkpoint_every") or value is None or value is False:
             continue
         words.append(f"--{name.replace('_', '-')}")
         if value is not True:

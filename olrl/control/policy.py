@@ -19,6 +19,7 @@ from olrl.control import policy_file
 from olrl.control.actions import coding_from_spec
 from olrl.control.coding import ActionCoding
 from olrl.control.decision import Base
+from olrl.control.training_range import TrainingRange
 from olrl.monitor.feature_spec import FEATURE_NAMES, check_spec, spec
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class FrozenPolicy:
     output: `heads` where the network gives logits of each head side by side, `joint` where it gives one value
         for each combination of their choices (the last head's choice runs fastest), as Q-learning does.
     quantiles: of each feature in training, shape (n_features, len(QUANTILES)), or `None` where unknown.
+    training_range: the features in training before clipping, for the guard, or `None` where unknown.
     versions: packages it was trained with. training: where it comes from. Both JSON-able.
     card: the text of CARD.md.
 
@@ -81,6 +83,7 @@ class FrozenPolicy:
     clip: float = 10.0
     output: Literal["heads", "joint"] = "heads"
     quantiles: NDArray[np.float64] | None = None
+    training_range: TrainingRange | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     card: str = ""
@@ -157,6 +160,7 @@ class FrozenPolicy:
             quantiles = {"levels": list(QUANTILES), "values": self.quantiles.tolist()}
         sizes = [self.layers[0][0].shape[1], *(len(bias) for _, bias in self.layers)]
         output = {} if self.output == "heads" else {"output": self.output}  # said only where it is unusual
+        seen = {} if self.training_range is None else {"range": self.training_range.description()}
         return {
             "features": spec(),
             "quantiles": quantiles,
@@ -165,6 +169,7 @@ class FrozenPolicy:
             "network": {"sizes": sizes, "activation": "tanh", **output},
             "versions": dict(self.versions),
             "training": dict(self.training),
+            **seen,
         }
 
     def sha256(self) -> str:
@@ -224,6 +229,9 @@ def _build(description: dict[str, Any], weights: dict[str, NDArray[np.float32]],
         coding=coding_from_spec(description["actions"]),
         output=_network(description).get("output", "heads"),
         quantiles=None if quantiles is None else _numbers(quantiles["values"], "quantiles", dimensions=2),
+        training_range=TrainingRange.from_description(description["range"])
+        if "range" in description
+        else None,
         versions=description["versions"],
         training=description["training"],
         card=card,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from olrl.control.controller import Controller
 from olrl.control.decision import Base, Decision
@@ -39,6 +40,8 @@ class PolicyController(Controller):
 
     def decide(self, signals: Signals) -> Decision:
         """The policy's decision for this round, inside the bounds of its action coding."""
+        if signals.lr is None or signals.batch_size is None or signals.window is None:
+            signals = self._completed(signals)
         self._follow(signals)
         inputs = stack_signals([signals])
         if self.price is not None:
@@ -49,10 +52,22 @@ class PolicyController(Controller):
         self._last = decisions.single(weight_decay=self.base.weight_decay)
         return self._last
 
+    def _completed(self, signals: Signals) -> Signals:
+        """With what was decided last for what the loop did not know."""
+        knobs = {name: getattr(self._last, name) for name in ("lr", "batch_size", "window")}
+        return replace(signals, **{k: v for k, v in knobs.items() if getattr(signals, k) is None})
+
+    def observed(self) -> NDArray[np.float64]:
+        """What the last decision was made from, before clipping, shape (features,): for the guard."""
+        observed: NDArray[np.float64] = self._features.unclipped()[0]
+        return observed
+
     def _follow(self, signals: Signals) -> None:
         last = self._last
-        if (signals.lr, signals.batch_size, signals.window) != (last.lr, last.batch_size, last.window):
-            self._state.go_to(lr=signals.lr, batch_size=signals.batch_size, window=signals.window)
+        lr, batch_size, window = signals.lr, signals.batch_size, signals.window
+        if (lr, batch_size, window) != (last.lr, last.batch_size, last.window):
+            assert lr is not None and batch_size is not None and window is not None, "completed"  # noqa: PT018
+            self._state.go_to(lr=lr, batch_size=batch_size, window=window)
 
     def state_dict(self) -> dict[str, Any]:
         """Feature history, notches and the last decision."""

@@ -2,7 +2,9 @@
 
 `policy.json` holds `format` (a number), `features` (the spec the policy was trained on), `quantiles` (of each
 feature in training), `normalisation`, `actions` (the coding), `network`, `weights` (their sha256), `versions`
-and `training` (where it comes from). Names inside the folder are fixed; no path is ever read from a file.
+and `training` (where it comes from). It may hold `range`, versioned by itself: what the features were in training
+before clipping, for the guard; files from before there was one are read as they are. Names inside the folder are
+fixed; no path is ever read from a file.
 """
 
 import hashlib
@@ -24,6 +26,7 @@ _KEYS = {
     *("format", "features", "quantiles", "normalisation", "actions", "network"),
     *("weights", "versions", "training"),
 }
+_OPTIONAL = {"range"}
 _LARGEST = {POLICY_JSON: 4 << 20, WEIGHTS: 64 << 20, CARD: 1 << 20}  # bytes
 _ZIP = b"PK\x03\x04"
 _DEEPEST = 32  # levels of nesting; ours has six
@@ -83,7 +86,7 @@ def _parse(data: bytes, path: Path) -> dict[str, Any]:
     given = description.get("format")
     if type(given) is not int or given != FORMAT:
         raise ValueError(f"{path} has the unknown format {given!r}; this olrl reads format {FORMAT}")
-    for name in sorted(_KEYS ^ set(description)):
+    for name in sorted(_KEYS ^ (set(description) - _OPTIONAL)):
         raise ValueError(f"{path} {'lacks the' if name in _KEYS else 'has an unknown'} key {name!r}")
     return description
 

@@ -1,6 +1,7 @@
 """Turns what a round did into signals."""
 
 import math
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,20 @@ from olrl.monitor.detectors import DetectorBank
 from olrl.monitor.histograms import TokenHistograms
 from olrl.monitor.signals import Signals
 from olrl.streams.chunk import Chunk
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkLosses:
+    """What scoring a new chunk came to, before any training on it; `None` where it was not measured.
+
+    Units and meaning as in `Signals`. `nonfinite`: the loss was measured, and is not a number to go by.
+    """
+
+    loss_nats: float | None = None
+    loss_bpb: float | None = None
+    loss_std: float | None = None
+    old_new_gap: float | None = None
+    nonfinite: bool = False
 
 
 class LoopMonitor:
@@ -53,20 +68,37 @@ class LoopMonitor:
         """Signals of a new chunk: its losses `new`, shape (C,), and those of probes from the window, (P,)."""
         total = float(np.add.reduce(new))
         loss = total / len(new) if math.isfinite(total) else None
-        self._nonfinite += loss is None and "loss_nats" not in self.masked  # else it would tell of the loss
+        losses = ChunkLosses(nonfinite=True)
+        if loss is not None:
+            losses = ChunkLosses(
+                loss_nats=loss,
+                loss_bpb=bits_per_byte(total, chunk),
+                loss_std=spread(new, loss),
+                old_new_gap=gap(old, loss),
+            )
+        return self.take_in(losses, chunk.tokens[:, 1:], in_force=in_force)
+
+    def take_in(self, losses: ChunkLosses, tokens: NDArray[Any] | None, *, in_force: Decision) -> Signals:
+        """Signals of a new chunk from what its losses came to and its predicted tokens, of any shape.
+
+        For loops that score in their own way; `tokens=None` where there are none, and no shift is measured then.
+        """
+        self._nonfinite += (
+            losses.nonfinite and "loss_nats" not in self.masked
+        )  # else it would tell of the loss
         shift, shift_last, recent_shift = None, None, None
-        if self._histograms is not None:
-            shift, shift_last = self._histograms.shift(chunk.tokens[:, 1:], window=in_force.window)
+        if self._histograms is not None and tokens is not None:
+            shift, shift_last = self._histograms.shift(tokens, window=in_force.window)
             recent_shift = self._histograms.recent_shift()
-        alarms = self._detectors.update(loss, recent_shift)
+        alarms = self._detectors.update(losses.loss_nats, recent_shift)
         self._rounds_since_alarm = 0 if alarms else self._rounds_since_alarm + (self._rounds > 0)
         self._rounds += 1
         report = self._report
         measured: dict[str, Any] = {
-            "loss_nats": loss,
-            "loss_bpb": None if loss is None else bits_per_byte(total, chunk),
-            "loss_std": None if loss is None else spread(new, loss),
-            "old_new_gap": None if loss is None else gap(old, loss),
+            "loss_nats": losses.loss_nats,
+            "loss_bpb": losses.loss_bpb,
+            "loss_std": losses.loss_std,
+            "old_new_gap": losses.old_new_gap,
             "hist_shift": shift,
             "hist_shift_last": shift_last,
             "alarms": alarms,
@@ -108,7 +140,7 @@ class LoopMonitor:
         return {
             "detectors": self._detectors.state_dict(),
             "histograms": None if self._histograms is None else self._histograms.state_dict(),
-            "report": self._report,
+            "report": asdict(self._report),
             "gradient_age": self._gradient_age,
             "spent": self._spent,
             "updates": self._updates,
@@ -122,7 +154,7 @@ class LoopMonitor:
         self._detectors.load_state_dict(state["detectors"])
         if self._histograms is not None:
             self._histograms.load_state_dict(state["histograms"])
-        self._report = state["report"]
+        self._report = UpdateReport(**state["report"])
         self._gradient_age = state["gradient_age"]
         self._spent = state["spent"]
         self._updates = state["updates"]

@@ -35,7 +35,8 @@ class Signals:
         update_ratio: norm of the whole round's move over the norm of the weights.
 
     Bookkeeping:
-        lr, batch_size, window: the decision in force in the last round (the base before the first).
+        lr, batch_size, window: the decision in force in the last round (the base before the first); `None` where
+            a loop does not know, and the controller then takes what it decided last.
         updates: optimizer steps of the last round.
         spent, budget: cost units of the last round, and units a round may spend.
         update_cost: cost units of an optimizer step beside its examples.
@@ -62,9 +63,9 @@ class Signals:
     alarms: tuple[str, ...] = ()
     rounds_since_alarm: int = 0
     uncertainty: float | None = None
-    lr: float
-    batch_size: int
-    window: int
+    lr: float | None
+    batch_size: int | None
+    window: int | None
     updates: int = 0
     spent: float = 0.0
     budget: float = 64.0

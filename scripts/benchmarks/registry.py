@@ -8,6 +8,7 @@ MODULES = {
     "arithmetic": "arithmetic",
     "round": "rounds",
     "decision": "decision",
+    "adapters": "adapters",
     "tracking": "tracking",
     "reader": "reader",
     "environments": "environments",

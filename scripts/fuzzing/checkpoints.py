@@ -1,5 +1,7 @@
 """The loader of training checkpoints: a sentence, or weights of this model that are finite."""
 
+import hashlib
+import json
 import shutil
 from functools import cache
 from pathlib import Path
@@ -8,7 +10,7 @@ import numpy as np
 import torch
 from safetensors.torch import load, save
 
-from fuzzing.damage import damaged_bytes, damaged_json, replaced_by_something_else
+from fuzzing.damage import damaged_bytes, damaged_json, dump, replaced_by_something_else
 from fuzzing.policies import with_header
 from fuzzing.target import Broken, Target, sentence
 from olrl.agents.ppo.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
@@ -19,6 +21,7 @@ from olrl.agents.ppo.train import _build, frozen
 from olrl.agents.ppo.validation import Validation
 
 PROFILE = "quick"
+FILES = ("arrays.safetensors", "state.json", "manifest.json")
 
 
 @cache
@@ -45,34 +48,47 @@ def _whole() -> tuple[object, Path]:
     )
     folder = Path(tempfile.mkdtemp()) / "checkpoints"
     folder.mkdir()
-    save_checkpoint(folder, model, progress=progress.to_dict())
+    save_checkpoint(folder, model, progress=progress.to_dict(), curves=folder / "none")
     return model, folder
 
 
 def _case(rng: np.random.Generator, folder: Path) -> str:
-    import json
-
     model, whole = _whole()
     checkpoints = folder / "checkpoints"
     shutil.copytree(whole, checkpoints)
-    tensors, record = checkpoints / "00000" / "ppo.safetensors", checkpoints / "00000" / "progress.json"
-    how = rng.choice(["record", "record", "tensors", "header", "values", "file", "folder", "beside"])
+    checkpoint = checkpoints / "00000000"
+    arrays, state, manifest = (checkpoint / name for name in FILES)
+    ways = ("manifest", "state", "signed state", "signed state", "arrays", "signed header", "signed values")
+    how = str(rng.choice([*ways, "file", "folder", "beside"]))
     match how:
-        case "record":
-            record.write_bytes(damaged_json(rng, json.loads(record.read_bytes())))
-        case "tensors":
-            tensors.write_bytes(damaged_bytes(rng, tensors.read_bytes()))
-        case "header":
-            tensors.write_bytes(with_header(rng, tensors.read_bytes()))
-        case "values":
-            tensors.write_bytes(_other_values(rng, tensors.read_bytes()))
+        case "manifest":
+            manifest.write_bytes(damaged_json(rng, json.loads(manifest.read_bytes())))
+        case "state" | "signed state":
+            state.write_bytes(damaged_json(rng, json.loads(state.read_bytes())))
+        case "arrays":
+            arrays.write_bytes(damaged_bytes(rng, arrays.read_bytes()))
+        case "signed header":
+            arrays.write_bytes(with_header(rng, arrays.read_bytes()))
+        case "signed values":
+            arrays.write_bytes(_other_values(rng, arrays.read_bytes()))
         case "file":
-            replaced_by_something_else(rng, [tensors, record][rng.integers(2)])
+            replaced_by_something_else(rng, [arrays, state, manifest][rng.integers(3)])
         case "folder":
-            replaced_by_something_else(rng, checkpoints / "00000")
+            replaced_by_something_else(rng, checkpoint)
         case _:
-            (checkpoints / "9 is no number").mkdir()
-    return _asked(model, checkpoints, str(how))
+            (checkpoints / "99999999 is no number").mkdir()
+    if how.startswith("signed"):
+        _sign(checkpoint)
+    return _asked(model, checkpoints, how)
+
+
+def _sign(checkpoint: Path) -> None:
+    """Make the manifest fit, as one would who means it."""
+    manifest = json.loads((checkpoint / "manifest.json").read_bytes())
+    for name in manifest["files"]:
+        data = (checkpoint / name).read_bytes()
+        manifest["files"][name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    (checkpoint / "manifest.json").write_bytes(dump(manifest))
 
 
 def _other_values(rng: np.random.Generator, data: bytes) -> bytes:
@@ -88,9 +104,9 @@ def _other_values(rng: np.random.Generator, data: bytes) -> bytes:
         case 3:
             del tensors[name]
         case 4:
-            tensors[f"optimizer/{rng.choice(['x', '999', '-1', '0/0'])}/exp_avg"] = torch.zeros(2)
+            tensors[f"/model/optimizer/{rng.choice(['x', '999', '-1', '0/0'])}/exp_avg"] = torch.zeros(2)
         case _:
-            tensors["policy/extra"] = torch.zeros(2)
+            tensors["/model/policy/extra"] = torch.zeros(2)
     return save(tensors)
 
 

@@ -20,12 +20,16 @@ def runner() -> HindsightRunner:
     )
 
 
+def runs_of(runner: HindsightRunner, *, seed: int) -> StreamRuns:
+    return runner.held(0) + runner.steered(0, up, CODING, seed=seed)
+
+
 def up(observations: np.ndarray) -> np.ndarray:
     return np.tile(np.array([3, 1, 1, 1]), (len(observations), 1))  # the rate an octave up, every round
 
 
 def test_constant_runs_stay_and_the_policy_moves(runner: HindsightRunner) -> None:
-    runs = runner.run(0, up, CODING, seed=0)
+    runs = runs_of(runner, seed=0)
     n = len(constants(runner._fixed))
     assert runs.loss.shape == (n + 2, 5)
     assert np.isfinite(runs.loss).all()
@@ -36,7 +40,7 @@ def test_constant_runs_stay_and_the_policy_moves(runner: HindsightRunner) -> Non
 
 
 def test_a_run_that_never_trains_loses_what_training_gains(runner: HindsightRunner) -> None:
-    runs = runner.run(0, up, CODING, seed=0)
+    runs = runs_of(runner, seed=0)
     never = [constant.update for constant in constants(runner._fixed)].index(False)
     tuned = len(RATE_OCTAVES) // 2
     assert runs.loss[never, 0] == pytest.approx(runs.loss[tuned, 0])
@@ -46,9 +50,9 @@ def test_a_run_that_never_trains_loses_what_training_gains(runner: HindsightRunn
 def test_runs_survive_the_disk_and_the_same_seed_makes_them_again(
     runner: HindsightRunner, tmp_path: Path
 ) -> None:
-    runs = runner.run(0, up, CODING, seed=5)
+    runs = runs_of(runner, seed=5)
     runs.save(tmp_path / "runs.npz")
-    again, read = runner.run(0, up, CODING, seed=5), StreamRuns.load(tmp_path / "runs.npz")
+    again, read = runs_of(runner, seed=5), StreamRuns.load(tmp_path / "runs.npz")
     for name, array in vars(runs).items():
         assert np.array_equal(array, getattr(again, name)), name
         assert np.array_equal(array, getattr(read, name)), name

@@ -14,7 +14,7 @@ from olrl.agents.hindsight.targets import choice_costs
 
 def config(**change: float) -> HindsightConfig:
     """Without charges for moving."""
-    return HindsightConfig(**{"switch_rate": 0.0, "switch_others": 0.0, **change})  # type: ignore[arg-type]
+    return HindsightConfig(**{"switch_rate": 0.0, "switch_others": 0.0, "first_up": 0.0, **change})  # type: ignore[arg-type]
 
 
 N_CONSTANTS = len(RATE_OCTAVES) + len(BATCHES) + len(WINDOW_POSITIONS) + 1 + len(START_OCTAVES)
@@ -126,3 +126,10 @@ def test_a_start_that_is_far_too_high_is_worse_than_a_low_one_and_so_is_a_round_
         50.0,
     ]  # not for moving
     assert of_last(tables, 0) == [0.0, 0.0, 9.0, 30.0, 50.0]  # staying at 2 costs 10, moving 1
+
+
+def test_the_rate_goes_up_in_the_first_round_only_where_that_gains_more_than_it_is_charged() -> None:
+    made = runs(FLAT, by_start=(2.0, 2.0, 1.9, 1.7, 1.7, 1.7, 1.7))  # a notch up gains 5 %, two 15 %
+    tables = choice_costs(made, coding="leaps", config=config(first_up=10.0))
+    assert [round(float(cost), 6) for cost in tables[0][-1, 0]] == [5.0, 5.0, 5.0, 10.0, 0.0]
+    assert of_last(tables, 0) == [0.0] * 5

@@ -2,8 +2,7 @@ import math
 
 import pytest
 
-from olrl.agents.rivals.ladder_search import best, ladder_search
-from olrl.agents.rivals.search import CMASearch, Search, TPESearch
+from olrl.agents.rivals.search import CMASearch, LadderSearch, Search, TPESearch
 from olrl.agents.rivals.space import Choice, LogUniform, Uniform
 
 SPACE = {
@@ -55,11 +54,14 @@ def test_evolution_walks_towards_less_loss() -> None:
     assert sum(far[-10:]) / 10 < 0.1
 
 
-def test_a_ladder_search_stops_at_its_budget() -> None:
-    axes = {"lr": list(range(50)), "window": list(range(50))}
-    tried = ladder_search(lambda p: -p["lr"] - p["window"], {"lr": 0, "window": 0}, axes, most=9)
-    assert len(tried) == 9
-    assert best(tried)[0]["lr"] > 3
+def test_a_ladder_search_asks_for_no_point_twice_and_ends_at_the_best() -> None:
+    search = LadderSearch({"lr": range(6), "window": range(6)}, start={"lr": 0, "window": 5})
+    asked = []
+    while (point := search.ask()) is not None:
+        asked.append((point["lr"], point["window"]))
+        search.tell(abs(point["lr"] - 4) + abs(point["window"] - 1))
+    assert search.best == {"lr": 4, "window": 1}
+    assert len(asked) == len(set(asked)) == search.tried
 
 
 @pytest.mark.parametrize("make", [lambda: LogUniform(low=0, high=1), lambda: Uniform(low=2, high=1)])

@@ -2,14 +2,15 @@ from pathlib import Path
 
 import pytest
 
-from olrl.agents.evaluation import fingerprint
+from olrl.agents import fingerprint
+from olrl.agents.evaluation import entrant_places
 from olrl.agents.rivals.registry import ENTRANTS
 from olrl.control.registry import CONTROLLERS
 
 
 def names_of(name: str) -> set[str]:
     """Where an entrant's code lies, as room/file."""
-    return {f"{place.parent.name}/{place.name}" for place in fingerprint.code_places(name)}
+    return {f"{place.parent.name}/{place.name}" for place in entrant_places.code_places(name)}
 
 
 def test_imports_are_followed_through_the_upper_rooms_and_a_circle_ends(tmp_path: Path) -> None:
@@ -20,7 +21,7 @@ def test_imports_are_followed_through_the_upper_rooms_and_a_circle_ends(tmp_path
     (room / "deep.py").write_text("from .drift_reset import x\n")
     (room / "other.py").write_text("")
     (tmp_path / "beside.py").write_text("")
-    found = fingerprint._imported_by(room / "drift_reset.py")
+    found = entrant_places._imported_by(room / "drift_reset.py")
     assert sorted(place.name for place in found) == ["beside.py", "deep.py", "drift_reset.py", "shared.py"]
 
 
@@ -43,7 +44,7 @@ def test_an_entrant_depends_on_its_own_code_and_on_no_training_or_other_rival(na
         ("random", {"rivals/random_actions.py"}),
         ("lr-only", {"rivals/one_knob.py"}),
         ("untrained", {"rivals/untrained.py", "ppo/lean.py"}),
-        ("segment-best", {"rivals/ladder_search.py", "rivals/held.py", "evaluation/play.py"}),
+        ("segment-best", {"rivals/search.py", "rivals/held.py", "evaluation/play.py"}),
     ],
 )
 def test_what_an_entrant_does_is_in_what_it_depends_on(name: str, needs: set[str]) -> None:
@@ -53,12 +54,12 @@ def test_what_an_entrant_does_is_in_what_it_depends_on(name: str, needs: set[str
 def test_how_settings_are_searched_changes_no_run_but_those_that_search() -> None:
     search = {name for name in ENTRANTS if "rivals/search.py" in names_of(name)}
     assert "search-hindsight" in search
-    assert not search & {"base", "policy", "drift-reset", "cosine", "segment-best", "replay"}
+    assert not search & {"base", "policy", "drift-reset", "cosine", "replay"}
 
 
 def test_a_rule_is_no_code_of_every_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(name: str) -> str:
-        return fingerprint.fingerprint(fingerprint.code_places(name), builtin=False)
+        return fingerprint.fingerprint(entrant_places.code_places(name), builtin=False)
 
     before = {name: run(name) for name in ("plateau", "bandit", "fixed")}
     mine = fingerprint._CORE / "control" / "plateau.py"
@@ -68,13 +69,13 @@ def test_a_rule_is_no_code_of_every_run(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_tuned_settings_of_a_rival_are_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fingerprint, "_TUNED", tmp_path)
+    monkeypatch.setattr(entrant_places, "_TUNED", tmp_path)
     (tmp_path / "dqn").mkdir()
     for name in ("dqn/policy.json", "drift-reset.json", "hypergradient.json", "policy.json"):
         (tmp_path / name).write_text("{}")
 
     def tuned(name: str) -> set[Path]:
-        return {*fingerprint.entrant_places(name)} - {*fingerprint.code_places(name)}
+        return {*entrant_places.entrant_places(name)} - {*entrant_places.code_places(name)}
 
     assert tuned("drift-reset") == {tmp_path / "drift-reset.json"}
     assert tuned("dqn") == {tmp_path / "dqn"}

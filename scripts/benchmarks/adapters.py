@@ -1,0 +1,109 @@
+"""What steering a loop by hand adds to its rounds: deciding, and signals of all weights or of LoRA's."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain
+from statistics import median
+from typing import Any
+
+import torch
+
+from olrl.control.controller import Controller
+from olrl.control.decision import Base, Decision
+from olrl.control.policy import load_policy
+from olrl.models.lora import Lora, add_adapters
+from olrl.monitor.signals import Signals
+
+from . import models
+from .figures import Figure, Section, Setting, need
+from .rounds import endless_chunks
+
+
+class _Held(Controller):
+    """Has a policy decide and keeps to the base, so that all rounds cost the same."""
+
+    def __init__(self, base: Base) -> None:
+        super().__init__(base=base)
+        self._policy = load_policy("default").controller(base=base)
+
+    def decide(self, signals: Signals) -> Decision:
+        self._policy.decide(signals)
+        return self.base.decision()
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._policy.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._policy.load_state_dict(state)
+
+
+class _Clock:
+    """Processor seconds of calls by name, summed over a round."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    def of(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The same call, timed."""
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            started = time.process_time()
+            result = call(*args, **kwargs)
+            self.seconds[name] += time.process_time() - started
+            return result
+
+        return timed
+
+
+def _rounds(setting: Setting, *, lora: bool, batch_size: int) -> Iterator[Figure]:
+    steered_loop = need("olrl.adapters.plain", "SteeredLoop")
+    losses = need("olrl.adapters.losses", "causal_lm_losses")
+    loaded = models.load(models.LARGE, setting.scratch)
+    model: Any = loaded.model
+    if lora:
+        add_adapters(model, Lora(r=8))
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
+    clock, controller = _Clock(), _Held(Base(lr=1e-4, batch_size=batch_size, window=8))
+    loop = steered_loop(model, optimizer, controller=controller)
+    controller.decide = clock.of("decide", controller.decide)  # type: ignore[method-assign] # measured from outside
+    for name, method in (("signals", "signals"), ("signals", "before_step"), ("score", "sequence_losses")):
+        setattr(loop.monitor, method, clock.of(name, getattr(loop.monitor, method)))
+    taken: list[dict[str, float]] = []
+    started = time.process_time()
+    rows = chain.from_iterable(chunk.tokens for chunk in endless_chunks(loaded))
+    for batch in loop.batches(rows):
+        optimizer.zero_grad(set_to_none=True)
+        loop.loss(losses(model, batch).mean()).backward()
+        optimizer.step()
+        if loop.steering.steps_left:
+            continue
+        taken.append({**clock.seconds, "round": time.process_time() - started})
+        if len(taken) > setting.of(30, 3):
+            break
+        clock.seconds.clear()
+        started = time.process_time()
+    told = taken[1:]  # the first is warm-up
+    yield Figure(name="trained weights", value=sum(p.numel() for p in trained), unit="weights")
+    for name in ("round", "score", "decide", "signals"):
+        yield Figure(name=f"{name}, processor time", value=median(one[name] for one in told) * 1e3, unit="ms")
+    for name in ("decide", "signals"):
+        share = median(one[name] / one["round"] for one in told)
+        yield Figure(name=f"{name}: share of a round", value=share, unit="share")
+
+
+def _name(lora: bool, batch_size: int) -> str:
+    return f"{models.LARGE}, {'LoRA r=8' if lora else 'all weights'}, batch of {batch_size}"
+
+
+SECTION = Section(
+    name="adapters",
+    about="what steering adds to a round of a loop by hand in PyTorch",
+    parts={
+        _name(lora, size): partial(_rounds, lora=lora, batch_size=size)
+        for lora in (False, True)
+        for size in (2, 16)
+    },
+)

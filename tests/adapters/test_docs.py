@@ -1,0 +1,43 @@
+"""The examples of docs/adapters.md do what they say, one after another, each with a fresh model."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PAGE = Path(__file__).parents[2] / "docs" / "adapters.md"
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries that are steered
+
+
+def examples() -> dict[str, str]:
+    """Python blocks by the heading they stand under."""
+    text = PAGE.read_text(encoding="utf-8")
+    sections = re.split(r"^##+ (.+)$", text, flags=re.MULTILINE)[1:]
+    found = {}
+    for heading, body in zip(sections[::2], sections[1::2], strict=True):
+        for block in re.findall(r"^```python\n(.*?)^```", body, flags=re.MULTILINE | re.DOTALL):
+            found[heading] = block
+    return found
+
+
+EXAMPLES = examples()
+PARTS = EXAMPLES.pop("The parts of the examples")
+
+
+def test_every_adapter_has_an_example() -> None:
+    assert list(EXAMPLES) == ["Plain PyTorch", "Only the signals", "Hugging Face Trainer", "TRL", "Lightning"]
+
+
+@pytest.mark.parametrize("heading", EXAMPLES)
+def test_an_example_runs_and_moves_the_model(
+    heading: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(compile(PARTS, "parts", "exec"), names)
+    before = [p.detach().clone() for p in names["model"].parameters()]
+    exec(compile(EXAMPLES[heading], heading, "exec"), names)
+    moved = [float((a - b).abs().max()) for a, b in zip(before, names["model"].parameters(), strict=True)]
+    assert max(moved) > 0

@@ -1,0 +1,115 @@
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from olrl.adapters.losses import causal_lm_losses
+from olrl.adapters.plain import SteeredLoop
+from olrl.adapters.steering import Round, SteeringConfig
+from olrl.control.decision import Decision
+from tests.adapters.readback import (
+    BASE,
+    CHUNK,
+    COST,
+    SCRIPT,
+    Reader,
+    Scripted,
+    a_model,
+    assert_in_force,
+    assert_same_signals,
+    rows,
+    signals_of_the_core,
+)
+
+ROUNDS = 8
+CONFIG = SteeringConfig(chunk=CHUNK, cost=COST, guard=False)
+
+
+def trained(data: Any, *, controller: Any, config: SteeringConfig = CONFIG, poison_step: int = -1) -> Any:
+    """A loop as the documentation has it; gives loop, reader and model."""
+    model = a_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=BASE.lr)
+    reader = Reader(model, data[:, :-1])
+    reader.watch(optimizer)
+    loop = SteeredLoop(model, optimizer, controller=controller, config=config)
+    for k, batch in enumerate(loop.batches(data)):
+        optimizer.zero_grad()
+        loss = causal_lm_losses(model, batch).mean()
+        loop.loss(loss * math.nan if k == poison_step else loss).backward()
+        optimizer.step()
+    return loop, reader, model
+
+
+@pytest.mark.usefixtures("global_generators_untouched")
+def test_a_decision_holds_from_the_first_to_the_last_update_of_its_round() -> None:
+    data = rows(CHUNK * ROUNDS + 2)
+    loop, reader, _ = trained(data, controller=Scripted())
+    assert_in_force(reader.steps, SCRIPT, rounds=ROUNDS, size=len(data))
+    assert loop.steering.source.leftover == 2
+
+
+def test_signals_equal_those_of_our_own_loop() -> None:
+    # Single sequences: our own learner takes the noise of larger batches from halves of one.
+    script = [Decision(lr=10.0 ** -(2 + k % 2), batch_size=1, window=1 + k % 2) for k in range(4)]
+    data, controller = rows(CHUNK * ROUNDS), Scripted(script)
+    trained(data, controller=controller)
+    assert_same_signals(controller.signals, signals_of_the_core(data, rounds=ROUNDS, script=script))
+
+
+def test_a_step_that_is_not_finite_does_not_happen() -> None:
+    data, controller = rows(CHUNK * 4), Scripted()
+    _, _, model = trained(data, controller=controller, poison_step=2)
+    assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
+    assert controller.signals[1].nonfinite == 1
+    assert controller.signals[1].updates == COST.updates(3) - 1
+    assert controller.signals[1].spent == COST.spent(3)  # it was computed, and costs
+    assert all(s.train_loss_nats is None or math.isfinite(s.train_loss_nats) for s in controller.signals)
+
+
+def test_the_guard_answers_trouble_and_says_so() -> None:
+    told: list[Round] = []
+    config = SteeringConfig(chunk=CHUNK, cost=COST, on_round=told.append)
+    trained(rows(CHUNK * 4), controller=Scripted(), config=config, poison_step=2)
+    assert told[1].guard == "a training step was not finite"
+    assert told[1].decision.lr <= BASE.lr
+    assert [one.round for one in told] == [0, 1, 2, 3]
+
+
+def test_a_second_call_goes_on_under_the_decision_in_force() -> None:
+    data, controller = rows(CHUNK * 2), Scripted()
+    loop, _, _ = trained(data, controller=controller)
+    assert next(iter(loop.batches(data))).shape[0] == SCRIPT[3].batch_size  # round 2 skips
+    assert controller.signals[2].lr == SCRIPT[1].lr
+
+
+def test_rows_of_different_lengths_are_refused() -> None:
+    loop, _, _ = trained(rows(CHUNK), controller=Scripted())
+    with pytest.raises(ValueError, match="rows of 2 and 3 tokens do not stack"):
+        next(iter(loop.batches([[1, 2], [1, 2, 3]] * CHUNK)))
+
+
+def test_it_continues_with_the_same_batches_and_signals_after_saving_and_loading() -> None:
+    data = rows(CHUNK * ROUNDS)
+    whole = Scripted()
+    _, _, expected_model = trained(data, controller=whole)
+
+    model = a_model()
+    controllers = Scripted(), Scripted()
+    state: dict[str, Any] = {}
+    for part, controller in enumerate(controllers):
+        optimizer = torch.optim.SGD(model.parameters(), lr=BASE.lr)
+        loop = SteeredLoop(model, optimizer, controller=controller, config=CONFIG)
+        batches = loop.batches(data)
+        if part:
+            loop.steering.load_state_dict(state)
+        for batch in batches:
+            optimizer.zero_grad()
+            loop.loss(causal_lm_losses(model, batch).mean()).backward()
+            optimizer.step()
+            if not part and loop.steering.rounds == 4 and not loop.steering.steps_left:
+                state = loop.steering.state_dict()
+                break
+    assert controllers[0].decisions + controllers[1].decisions == whole.decisions
+    for mine, theirs in zip(model.parameters(), expected_model.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
