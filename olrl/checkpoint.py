@@ -23,6 +23,7 @@ KEPT = 2  # should the newest be damaged, the one before it is gone on from
 _STATE, _ARRAYS, _MANIFEST = "state.json", "arrays.safetensors", "manifest.json"
 _NOTICE = "holds what the model is trained on: text of the stream, as token ids"
 _SCRATCH = ".unfinished-"
+_LARGEST_MANIFEST = 1 << 20  # bytes, of about a thousand
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,22 +134,27 @@ class Checkpoints:
         """The state; ValueError says what is wrong with it."""
         folder = self._path(number)
         try:
-            manifest = json.loads((folder / _MANIFEST).read_bytes())
+            manifest = json.loads(_read_bounded(folder / _MANIFEST, _LARGEST_MANIFEST))
             if manifest["format"] != FORMAT or manifest["kind"] != self._kind:
                 raise ValueError(
                     f"it is a {manifest['kind']} of format {manifest['format']}, "
                     f"and this version reads a {self._kind} of format {FORMAT}"
                 )
             for name in (_ARRAYS, _STATE):
+                _check_size(folder / name, manifest["files"][name]["bytes"])
                 if _fingerprint(folder / name) != manifest["files"][name]:
                     raise ValueError(f"{name} is not what was written")
             plain = json.loads((folder / _STATE).read_bytes().decode("utf-8", "surrogatepass"))
             state: dict[str, Any] = join(plain, load_file(folder / _ARRAYS))
+            if not isinstance(state, dict):
+                raise ValueError(f"{_STATE} holds no state")
             return state
         except OSError as error:
             raise ValueError(f"{Path(error.filename or folder).name}: {error.strerror}") from error
-        except (KeyError, TypeError, SafetensorError) as error:
-            raise ValueError(f"its {_MANIFEST} is none: {error!r}") from error
+        except (LookupError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
+            raise ValueError(f"its {_MANIFEST} is none: {_short(repr(error))}") from error
+        except ValueError as error:
+            raise ValueError(_short(str(error))) from error
 
     def _sweep(self) -> None:
         """Remove what a kill left half-written."""
@@ -174,7 +180,35 @@ def _save_arrays(arrays: dict[str, NDArray[Any]], path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def _short(reason: str) -> str:
+    """What is damaged may be quoted in its error; a page of it tells nobody anything."""
+    return " ".join(reason[:300].split())
+
+
+def _check_size(path: Path, promised: int) -> None:
+    """Before all of it is read: a file may say that it is as large as the disk."""
+    _check_plain(path)
+    if path.stat().st_size != promised:
+        raise ValueError(f"{path.name} is not what was written")
+
+
+def _read_bounded(path: Path, most: int) -> bytes:
+    _check_plain(path)
+    with path.open("rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"{path.name} is larger than {most >> 20} MiB")
+    return data
+
+
+def _check_plain(path: Path) -> None:
+    """A pipe would be waited for, and a device has no end."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path.name} is no plain file")
+
+
 def _fingerprint(path: Path) -> dict[str, Any]:
+    _check_plain(path)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return {"bytes": os.fstat(file.fileno()).st_size, "sha256": digest}
@@ -224,6 +258,8 @@ def cut_back(path: Path, size: int) -> None:
 
     Raises ValueError if it is shorter than that.
     """
+    if path.is_symlink():  # whoever gave us the folder would have us cut a file somewhere else
+        raise ValueError(f"{path} is a link and not what was there when the checkpoint was made")
     found = path.stat().st_size if path.exists() else 0
     if found < size:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The command line: `olrl run`, `inspect`, `report`, and what other rooms add to it.
+"""The command line: `olrl run`, `decide`, `inspect`, `report`, and what other rooms add to it.
 
 Nothing heavy is imported before a command runs, so that help is quick.
 """
@@ -6,17 +6,20 @@ Nothing heavy is imported before a command runs, so that help is quick.
 import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
+from io import BufferedReader
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from typer.core import TyperCommand
 
 from olrl import __version__
-from olrl.run_config import CONTROLLERS, RunConfig, settings_in
+from olrl.control.decision import Base
+from olrl.run_config import CONTROLLERS, DEFAULT_POLICY, RunConfig, settings_in
 
 GROUP = "olrl.commands"
 DEBUG = "OLRL_DEBUG"
+LONGEST_SENTENCE = 2000  # characters; a message may quote what somebody else wrote
 EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
 
 # One line each, so that listing them imports nothing; others are listed by their package.
@@ -48,7 +51,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(_olrl)
-    for command in (run, inspect, report):
+    for command in (run, decide, inspect, report):
         app.command()(command)
     for point in sorted(entry_points(group=GROUP), key=_place):
         app.command(point.name, cls=LazyCommand, help=_about(point))(_elsewhere)
@@ -74,15 +77,24 @@ def execute(args: list[str]) -> int:
 
 
 def _is_mistake(error: Exception) -> bool:
-    """Whether the caller can put it right: wrong options (typer's errors), wrong values, missing files."""
-    return isinstance(error, (ValueError, TypeError, OSError)) or hasattr(error, "format_message")
+    """Whether the caller can put it right: wrong options (typer's errors), wrong values, missing files, no room."""
+    return isinstance(error, (ValueError, TypeError, OSError, MemoryError)) or hasattr(
+        error, "format_message"
+    )
 
 
 def _sentence(error: Exception) -> str:
     told = error.format_message() if hasattr(error, "format_message") else str(error)
     if isinstance(error, OSError) and error.filename is not None:
         told = f"{error.filename}: {error.strerror}"
-    return " ".join(told.split()) or type(error).__name__
+    told = " ".join(_harmless(told).split()) or type(error).__name__
+    return told if len(told) <= LONGEST_SENTENCE else f"{told[:LONGEST_SENTENCE]}..."
+
+
+def _harmless(text: str) -> str:
+    """Without what a terminal would obey: text from a file that somebody else wrote is only shown."""
+    shown = (c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+    return "".join(shown)
 
 
 def _say(sentence: str, code: int) -> int:
@@ -222,6 +234,26 @@ def run(
             "--shadow", help="The base stays in force; what the controller proposes is written down."
         ),
     ] = False,
+    dp_noise: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            show_default="no differential privacy",
+            help="Differential privacy with noise of X times the clip; only the rate is controlled then.",
+        ),
+    ] = None,
+    dp_epsilon: Annotated[
+        float | None,
+        typer.Option(
+            metavar="E", show_default="none", help="The same, with the noise that keeps to this epsilon."
+        ),
+    ] = None,
+    dp_clip: Annotated[
+        float | None, typer.Option(metavar="C", show_default="1", help="Bound on an example's gradient norm.")
+    ] = None,
+    dp_delta: Annotated[
+        float | None, typer.Option(metavar="D", show_default="1e-5", help="Delta of the guarantee.")
+    ] = None,
     max_tokens: Annotated[
         int | None,
         typer.Option(
@@ -307,6 +339,61 @@ def _is_given(context: typer.Context, name: str) -> bool:
     return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
 
 
+def decide(
+    base_lr: Annotated[
+        float,
+        typer.Option(metavar="X", help="Learning rate control starts from, and moves a factor 64 around."),
+    ],
+    policy: Annotated[
+        str, typer.Option(metavar="default|DIR", help="The frozen policy that decides.")
+    ] = DEFAULT_POLICY,
+    base_batch: Annotated[
+        int, typer.Option(metavar="N", help="Batch size control starts from, sequences (1 to 64).")
+    ] = Base.batch_size,
+    base_window: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Window control starts from, newest chunks (1, 2, 4, ... 64; 0 is the reservoir).",
+        ),
+    ] = Base.window,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Go on from this file if it is there, and keep it up to date with each decision.",
+        ),
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", metavar="", help="End with exit code 2 at the first line that is no signals."
+        ),
+    ] = False,
+) -> None:
+    """Read signals as JSON lines, and answer each with a decision as a JSON line, at once.
+
+    In: {"loss_nats": 2.31, "grad_norm": 0.8}; what is not measured is left out. Out: {"lr", "batch_size",
+    "window", "update", "guard"}, or {"error"} for a line that is no signals, which changes nothing.
+    """
+    from olrl.control.policy import load_policy
+    from olrl.decide import Decider, answer_lines
+    from olrl.decide_state import StateFile
+
+    base = Base(lr=base_lr, batch_size=base_batch, window=base_window)
+    decider = Decider(policy=load_policy(policy), base=base)
+    save = (lambda: None) if state is None else StateFile(state, decider).save
+    try:
+        errors = answer_lines(
+            decider, cast(BufferedReader, sys.stdin.buffer), sys.stdout, before_answer=save, go_on=not strict
+        )
+    except BrokenPipeError:  # whoever read the answers has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
+    if errors and strict:
+        raise typer.Exit(EXIT_MISTAKE)
+
+
 def inspect(
     policy: Annotated[
         str, typer.Argument(metavar="DIR|NAME", help="A policy folder, a run that trained one, or default.")
@@ -325,7 +412,7 @@ def inspect(
     inside = Path(policy) / "policy"
     frozen = load_policy(str(inside) if (inside / "policy.json").is_file() else policy)
     shape = " → ".join(str(size) for size in frozen.description()["network"]["sizes"])
-    print(frozen.card.rstrip())
+    print(_harmless(frozen.card.rstrip()))
     print(f"\nChecked: weights match their sha256; network {shape}; actions {frozen.coding.name}.")
     if figure is not None:
         from olrl.analysis.policy_figure import save_policy_figure
@@ -347,7 +434,10 @@ def report(
     """Write a report anew from a folder's other files: report.md with its figure, and report.html."""
     from olrl.analysis.folder_report import write_folder_report
 
-    written, missing = write_folder_report(folder, against=against, show_text=show_text)
+    try:
+        written, missing = write_folder_report(folder, against=against, show_text=show_text)
+    except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise ValueError(f"a file in {folder} is damaged ({type(error).__name__}: {error})") from error
     print("\n".join(str(path) for path in written))
     if missing is not None:
         _say(missing, 0)

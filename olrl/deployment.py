@@ -14,6 +14,7 @@ from olrl.learners.learner import Learner
 from olrl.learners.snapshots import Snapshots
 from olrl.loop import OnlineLoop, RoundRecord
 from olrl.monitor.signals import Signals
+from olrl.streams.flood import GivenUp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +35,9 @@ class Deployment:
 
     With `in_force`, that decision is applied in every round and the controller's are proposals only (shadow
     mode): then the guard watches what is in force, and not whether the proposals can be trusted. `stop` is asked
-    after each round. Without `budgets` nothing but the stream, `limit`, `stop` or an interrupt ends the rounds;
-    when they do, `ended` says why.
+    after each round. With `loss_withheld` the guard neither misses the loss nor measures one to roll back by.
+    Without `budgets` nothing but the stream, `limit`, `stop` or an interrupt ends the rounds; when they do, `ended`
+    says why.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Deployment:
         in_force: Decision | None = None,
         limit: int | None = None,
         stop: Callable[[], bool] = lambda: False,
+        loss_withheld: bool = False,
     ) -> None:
         self.loop = loop
         self.ended = ""
@@ -63,6 +66,7 @@ class Deployment:
         self._in_force = in_force
         self._limit = limit
         self._stop = stop
+        self._loss_withheld = loss_withheld
 
     def rounds(self) -> Iterator[Outcome]:
         """One outcome a round; weights that the last round broke are put back before the rounds are over."""
@@ -80,6 +84,9 @@ class Deployment:
                 self.torn = True
                 self.ended = "it was interrupted"
                 return
+            except GivenUp as given_up:
+                self.ended = f"its stream was given up: {given_up}"
+                return
             if signals is None:
                 self.ended = "the stream ended" if not self._stop() else "a file STOP was put into its folder"
                 return
@@ -93,7 +100,8 @@ class Deployment:
             asked,
             signals,
             observed=None if self._in_force else self._controller.observed(),
-            last_good=self._last_good,
+            last_good=None if self._loss_withheld else self._last_good,
+            loss_withheld=self._loss_withheld,
         )
         if self._guard.healthy:
             self.snapshots.good(self.loop.learner)

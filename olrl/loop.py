@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from olrl.control.decision import Base, Decision
 from olrl.learners.cost import CostModel
 from olrl.learners.learner import Examples, Learner, UpdateReport
+from olrl.learners.poisson import PoissonSampling
 from olrl.memory import Memory
 from olrl.monitor.monitor import LoopMonitor
 from olrl.monitor.signals import Signals
@@ -169,12 +170,13 @@ class OnlineLoop:
 
     `observe()` scores the next chunk and returns its signals (`None` at the stream's end); `apply(decision)`
     remembers the chunk, takes all the updates the budget affords and returns the record. The two alternate:
-    calling them in another order raises RuntimeError.
+    calling them in another order raises RuntimeError. With `sampling` it draws the batches, from the whole window.
     """
 
-    def __init__(self, rounds: Rounds, learner: Learner) -> None:
+    def __init__(self, rounds: Rounds, learner: Learner, *, sampling: PoissonSampling | None = None) -> None:
         self.rounds = rounds
         self.learner = learner
+        self._sampling = sampling
 
     @property
     def monitor(self) -> LoopMonitor:
@@ -202,6 +204,9 @@ class OnlineLoop:
         drawn = self.rounds.training(decision)
         if drawn is None:
             return self.rounds.trained(decision, UpdateReport())
+        if self._sampling is not None:
+            batches = self._sampling.batches(self.rounds.memory.whole(decision.window))
+            return self.rounds.trained(decision, self.learner.update(batches, decision))
         size = decision.batch_size
         batches = (drawn[k : k + size] for k in range(0, len(drawn), size))
         return self.rounds.trained(decision, self.learner.update(batches, decision))

@@ -59,8 +59,9 @@ class RunProgress:
         speed = self._done / max(time.monotonic() - self._start, 1e-9)
         decision = record.decision
         doing = f"lr {decision.lr:.2e}, batch {decision.batch_size}, window {decision.window or 'reservoir'}"
+        loss = "no loss" if math.isnan(self._smoothed) else f"{self._smoothed:.3f} bits per byte"
         return (
             f"round {record.round + 1}{f' of {self._rounds}' if self._rounds else ''}: "
-            f"{self._smoothed:.3f} bits per byte, {doing if decision.update else 'no training'}, "
+            f"{loss}, {doing if decision.update else 'no training'}, "
             f"{speed:.1f} rounds/s"
         )

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -24,15 +24,19 @@ from olrl.checkpoint import Checkpoint, disk_errors, replace_synced, sync_folder
 from olrl.control.controller import Controller
 from olrl.control.decision import Base, Decision
 from olrl.control.guard import Budgets, Guard, GuardSettings
-from olrl.control.policy import FrozenPolicy, load_policy
+from olrl.control.policy import load_policy
 from olrl.control.policy_controller import PolicyController
+from olrl.control.rate_only import RateOnly
 from olrl.control.registry import make_controller
 from olrl.deployment import Deployment, Outcome
 from olrl.explanations import ExplanationLog
 from olrl.folder_lock import FolderLock
 from olrl.interrupt import Interrupt
 from olrl.learners.causal_lm import CausalLMLearner
-from olrl.loop import RoundRecord
+from olrl.learners.poisson import PoissonSampling
+from olrl.learners.privacy import WITHHELD, Guarantee
+from olrl.learners.private_lm import PrivateLMLearner
+from olrl.loop import OnlineLoop, RoundRecord
 from olrl.models.load import LoadedModel, load_model
 from olrl.run_config import DEFAULT_POLICY, RunConfig
 from olrl.run_folder import JsonLines, RunFolder, default_path, disk_mistakes
@@ -82,12 +86,13 @@ def run(
     loaded = _load_model(config)
     base = config.base(loaded.base, model=config.model)
     controller, policy = _controller(config, base)
+    guarantee = _guarantee(config, base)
     out = config.out or default_path("run", f"{config.controller} {config.stream}")
     _check_apart(out, config.stream)
     with ExitStack() as stack, disk_mistakes(out, "run"):
         folder = _claim(config, out, stack)
         interrupt = stack.enter_context(Interrupt())
-        description = _describe(config, base, loaded, policy)
+        description = _describe(config, base, loaded, policy, guarantee)
         checkpoint = _go_on(folder, config, description, say) if config.resume else None
         state: dict[str, Any] = {} if checkpoint is None else checkpoint.state
         dead_letter = stack.enter_context(DeadLetter(folder.dead_letter, keep_text=config.keep_rejected))
@@ -104,28 +109,31 @@ def run(
             raise
         parts = RunParts(
             deployment=Deployment(
-                assemble_loop(
-                    chunks, CausalLMLearner(loaded.model), base=base, config=_loop_config(config, loaded)
-                ),
-                controller=controller,
+                _loop(config, loaded, chunks, base, guarantee),
+                controller=controller if guarantee is None else RateOnly(controller),
                 guard=_guard(config, base, controller),
                 interrupt=interrupt,
                 budgets=Budgets(config.limits),
                 in_force=base.decision() if config.shadow else None,
                 limit=config.rounds,
                 stop=lambda: folder.stop_requested,
+                loss_withheld=guarantee is not None,
             ),
             source=source,
             chunker=chunker,
             dead_letter=dead_letter,
             tracker=stack.enter_context(
-                TensorBoardTracker(folder.path, signals_every=_signals_every(config))
+                TensorBoardTracker(
+                    folder.path,
+                    signals_every=_signals_every(config),
+                    withheld=frozenset() if guarantee is None else WITHHELD,
+                )
             ),
             decisions=stack.enter_context(closing(JsonLines(folder.decisions, resume=bool(state)))),
             stream=stack.enter_context(closing(JsonLines(folder.stream, resume=bool(state)))),
         )
         if state:
-            parts.load_state_dict(state)
+            _put_back(parts, state, folder)
         else:
             parts.tracker.config(description)
         checkpoints = RunCheckpoints(
@@ -171,26 +179,43 @@ def _loop_config(config: RunConfig, loaded: LoadedModel) -> LoopConfig:
     )
 
 
+def _guarantee(config: RunConfig, base: Base) -> Guarantee | None:
+    if config.privacy is None:
+        return None
+    return Guarantee.of(config.privacy, base=base, chunk=config.chunk, cost=config.cost)
+
+
+def _loop(
+    config: RunConfig,
+    loaded: LoadedModel,
+    chunks: Iterator[Chunk],
+    base: Base,
+    guarantee: Guarantee | None,
+) -> OnlineLoop:
+    """The loop; with a guarantee one that adds noise, draws its batches so, and withholds signals."""
+    loop = _loop_config(config, loaded)
+    if guarantee is None:
+        return assemble_loop(chunks, CausalLMLearner(loaded.model), base=base, config=loop)
+    learner = PrivateLMLearner(
+        loaded.model, noise=guarantee.noise, clip=guarantee.clip, expected=base.batch_size
+    )
+    sampling = PoissonSampling(rate=guarantee.sample_rate, updates=config.cost.updates(base.batch_size))
+    loop = replace(loop, masked=WITHHELD, probes=0)
+    return assemble_loop(chunks, learner, base=base, config=loop, sampling=sampling)
+
+
 def _controller(config: RunConfig, base: Base) -> tuple[Controller, dict[str, Any] | None]:
     """The controller asked for, and what is known of its policy if it has one."""
     if config.controller != "policy":
         return make_controller(config.controller, base=base), None
     name = config.policy or DEFAULT_POLICY
     policy = load_policy(name)
-    return policy.controller(base=base), {"name": name, "sha256": _policy_sha256(policy)}
+    return policy.controller(base=base), {"name": name, "sha256": policy.sha256()}
 
 
 def _guard(config: RunConfig, base: Base, controller: Controller) -> Guard:
     training_range = controller.policy.training_range if isinstance(controller, PolicyController) else None
     return Guard(base=base, settings=GuardSettings(snapshots=config.snapshots), training_range=training_range)
-
-
-def _policy_sha256(policy: FrozenPolicy) -> str:
-    """Identity of all that the policy's decisions depend on, wherever it was loaded from."""
-    digest = hashlib.sha256(json.dumps(policy.description(), sort_keys=True).encode())
-    for weight, bias in policy.layers:
-        digest.update(weight.tobytes() + bias.tobytes())
-    return digest.hexdigest()
 
 
 def _check_apart(out: Path, stream: str) -> None:
@@ -225,11 +250,28 @@ def _go_on(
         say("the run was ended before its first checkpoint: it begins anew")
         begin_anew(folder)
         return None
-    go_back(folder, checkpoint)
+    try:
+        go_back(folder, checkpoint)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise _damaged(folder, error) from error
     say(f"resumed after {checkpoint.state['rounds']:,} rounds")
     for difference in differences(begun, description):
         say(f"{difference}: from here on the numbers may not be those of an uninterrupted run to the bit")
     return checkpoint
+
+
+def _put_back(parts: RunParts, state: dict[str, Any], folder: RunFolder) -> None:
+    try:
+        parts.load_state_dict(state)
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError) as error:
+        raise _damaged(folder, error) from error
+
+
+def _damaged(folder: RunFolder, error: Exception) -> ValueError:
+    return ValueError(
+        f"the newest checkpoint of the run in {folder.path} is damaged, or of another model "
+        f"({type(error).__name__}: {str(error)[:200]}): begin a new run"
+    )
 
 
 def _open_source(
@@ -362,7 +404,11 @@ def _save_model(loaded: LoadedModel, folder: RunFolder) -> bool:
 
 
 def _describe(
-    config: RunConfig, base: Base, loaded: LoadedModel, policy: dict[str, Any] | None
+    config: RunConfig,
+    base: Base,
+    loaded: LoadedModel,
+    policy: dict[str, Any] | None,
+    guarantee: Guarantee | None,
 ) -> dict[str, Any]:
     """All that decides the result; written before the first round."""
     loop = _loop_config(config, loaded)
@@ -379,6 +425,7 @@ def _describe(
         "loop": {"seq_len": loop.seq_len, "probes": loop.probes, "update_cost": loop.cost.update_cost},
         "model": {**sizes, "weights_sha256": _weights_sha256(loaded.model)},
         "policy": policy,
+        "privacy": None if guarantee is None else guarantee.to_json(),
         "corpus_sha256": corpus_sha256() if config.stream.startswith("builtin:") else None,
         "threads": torch.get_num_threads(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},

@@ -11,6 +11,8 @@ from olrl.control import registry
 from olrl.control.decision import Base
 from olrl.control.guard import GuardSettings, Limits
 from olrl.learners.cost import CostModel
+from olrl.learners.privacy import CONTROLLERS as PRIVATE_CONTROLLERS
+from olrl.learners.privacy import PrivacyConfig
 from olrl.models.lora import Lora
 from olrl.run_folder import BASE
 
@@ -41,6 +43,8 @@ class RunConfig:
     spool: keep what comes from standard input in the folder, so that the run can be gone on with.
     keep_rejected: keep the text of rows that could not be used.
     shadow: the base stays in force, and what the controller would have done is written down.
+    dp_noise, dp_epsilon: differential privacy with so much noise, or with what keeps to this epsilon; None is none.
+    dp_clip, dp_delta: its bound on an example's gradient (1) and its delta (1e-5).
     max_tokens, max_seconds, max_rollbacks, max_skips: what the run may spend in all, as `Limits` has it; None is no
         limit.
     snapshots: last good states of weights and optimizer kept in memory to roll back to; 0: none.
@@ -76,6 +80,10 @@ class RunConfig:
     keep_rejected: bool = False
     spool: bool = False
     shadow: bool = False
+    dp_noise: float | None = None
+    dp_epsilon: float | None = None
+    dp_clip: float | None = None
+    dp_delta: float | None = None
     max_tokens: int | None = None
     max_seconds: float | None = None
     max_rollbacks: int | None = None
@@ -107,6 +115,8 @@ class RunConfig:
             Lora.parse(self.lora)
         self._own_base(Base(lr=1.0))
         self._check_controller()
+        if self.privacy is not None:
+            self._check_private()
         self._check_resumable()
 
     def _check_controller(self) -> None:
@@ -134,6 +144,25 @@ class RunConfig:
             raise ValueError("resume needs out, the folder of the run to go on with")
         if self.stream == "-" and not self.spool:
             raise ValueError("what came from standard input is gone: only a run begun with --spool can go on")
+
+    @property
+    def privacy(self) -> PrivacyConfig | None:
+        """What is asked of differential privacy; None where nothing is."""
+        given = {name: getattr(self, f"dp_{name}") for name in ("noise", "epsilon", "clip", "delta")}
+        given = {name: value for name, value in given.items() if value is not None}
+        if not given:
+            return None
+        if "noise" not in given and "epsilon" not in given:
+            raise ValueError(f"dp {min(given)} has no effect without --dp-noise or --dp-epsilon")
+        return PrivacyConfig(**given)
+
+    def _check_private(self) -> None:
+        if self.controller not in PRIVATE_CONTROLLERS:
+            raise ValueError(
+                f"controller {self.controller!r} cannot steer with differential privacy: batch, window and the "
+                f"number of steps must be fixed for its accounting, and losses and alarms are withheld; choose "
+                f"{', '.join(PRIVATE_CONTROLLERS)}, of which only the rate is obeyed"
+            )
 
     @property
     def cost(self) -> CostModel:
@@ -176,10 +205,19 @@ class RunConfig:
         return Base(**{**asdict(start), **{name: value for name, value in own.items() if value is not None}})
 
     def to_json(self) -> dict[str, Any]:
-        """The settings as plain values, but for `resume`, which is no setting of the run."""
+        """The settings as plain values, but for `resume`, which is no setting of the run.
+
+        Names of files that are no UTF-8 have their bytes escaped.
+        """
         settings = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(self).items()}
         del settings["resume"]
-        return settings
+        return {
+            name: _printable(value) if isinstance(value, str) else value for name, value in settings.items()
+        }
+
+
+def _printable(name: str) -> str:
+    return name.encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 
 def settings_in(out: Path) -> dict[str, Any]:

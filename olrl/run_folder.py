@@ -16,6 +16,7 @@ from olrl.checkpoint import replace_synced
 FORMAT = 1
 CONFIG = "config.json"
 BASE = "base.json"  # a configuration that a search has found: olrl run --base-from reads it
+MAX_LINE_BYTES = 4 << 20  # of a row, and of a configuration: a thousand times what they take
 
 
 @dataclass(frozen=True)
@@ -145,13 +146,15 @@ class RunFolder:
     def write_config(self, config: dict[str, Any]) -> None:
         """Write `config.json`: everything that decides the result."""
         text = json.dumps({"format": FORMAT, **config}, indent=2, allow_nan=False, ensure_ascii=False)
-        replace_synced(self.path / CONFIG, (text + "\n").encode())
+        # A lone surrogate (in the name of a file) becomes \udcff, which is how JSON spells it too.
+        replace_synced(self.path / CONFIG, (text + "\n").encode(errors="backslashreplace"))
 
     def read_config(self) -> dict[str, Any]:
         """Read `config.json`; ValueError when it is damaged or of another format."""
         try:
-            config = json.loads((self.path / CONFIG).read_text(encoding="utf-8"))
-        except ValueError as error:
+            with (self.path / CONFIG).open("rb") as file:
+                config = json.loads(file.read(MAX_LINE_BYTES).decode("utf-8"))
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{self.path / CONFIG} is damaged: {error}") from error
         if not isinstance(config, dict) or config.get("format") != FORMAT:
             found = config.get("format") if isinstance(config, dict) else None
@@ -211,12 +214,12 @@ def iterate_json_lines(path: Path) -> Iterator[dict[str, Any]]:
     Raises ValueError for any other line that is no JSON object.
     """
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(_bounded(file, path), start=1):
             if not line.strip():
                 continue
             try:
                 row = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 if not line.endswith(b"\n"):
                     return
                 raise ValueError(f"{path} line {number} is damaged: {error}") from error
@@ -229,15 +232,23 @@ def count_json_lines(path: Path) -> int:
     """How many rows `iterate_json_lines` gives if no line is damaged, counted without looking into them."""
     count, line = 0, b""
     with path.open("rb") as file:
-        for line in file:  # the last one is looked at below
+        for line in _bounded(file, path):  # the last one is looked at below
             count += bool(line.strip())
     return count - (bool(line.strip()) and not line.endswith(b"\n") and not _is_json(line))
+
+
+def _bounded(file: IO[bytes], path: Path) -> Iterator[bytes]:
+    """Lines of a file; ValueError where one has no end, as in a file of zeros."""
+    while line := file.readline(MAX_LINE_BYTES):
+        if len(line) == MAX_LINE_BYTES:
+            raise ValueError(f"{path} is damaged: it has a line of more than {MAX_LINE_BYTES >> 20} MiB")
+        yield line
 
 
 def _is_json(line: bytes) -> bool:
     try:
         json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from olrl.checkpoint import Checkpoint, Checkpoints, cut_back
@@ -68,6 +69,8 @@ def go_back(folder: RunFolder, checkpoint: Checkpoint) -> None:
     """
     state = checkpoint.state
     events = state["tracker"]["files"]
+    if any(Path(name).name != name for name in events):  # else it could cut files anywhere
+        raise ValueError(f"checkpoint {checkpoint.folder} names files outside of its run: it is damaged")
     cut_back(folder.decisions, state["decisions_size"])
     cut_back(folder.stream, state["stream_size"])
     cut_back(folder.dead_letter, state["dead_letter"]["size"])

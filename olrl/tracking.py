@@ -161,18 +161,22 @@ class TensorBoardTracker:
 
     TensorBoard's reader keeps about 1,000 points a tag, so a flag that is 1 in ten of 20,000 rounds would
     vanish: alarms and the guard's interventions are written as counts so far, and alarms also as sparse
-    tags that have a point only where there was one. Signals are written every `signals_every` rounds.
+    tags that have a point only where there was one. Signals are written every `signals_every` rounds. Where
+    `withheld` names the loss, none is written, nor that it is missing.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder, TensorBoardTracker(Path(folder)) as tracker:
     ...     tracker.config({"seed": 0})
     """
 
-    def __init__(self, folder: Path, *, signals_every: int = 1) -> None:
+    def __init__(
+        self, folder: Path, *, signals_every: int = 1, withheld: frozenset[str] = frozenset()
+    ) -> None:
         if signals_every < 1:
             raise ValueError(f"signals_every must be at least 1 round, not {signals_every!r}")
         self._writer = EventWriter(folder)
         self._signals_every = signals_every
+        self._withheld = withheld
         self._keep = math.exp(-1.0 / EMA_ROUNDS)
         self._ema, self._ema_weight = 0.0, 0.0
         self._spent = self._budget = 0.0
@@ -268,6 +272,8 @@ class TensorBoardTracker:
         self._writer.close()
 
     def _loss(self, record: RoundRecord) -> dict[str, float]:
+        if "loss_nats" in self._withheld:
+            return {}
         if record.loss_bpb is None:
             self._nonfinite += 1
             return {"loss/nonfinite_total": self._nonfinite}

@@ -10,6 +10,8 @@ from stable_baselines3 import PPO
 
 from olrl.checkpoint import Checkpoints, cut_back, sync_tree
 
+from .check_state import check_model_state, check_parts
+
 KIND = "olrl train"
 _EVENTS = "events.out.tfevents.*"
 
@@ -40,9 +42,10 @@ def newest_checkpoint(
 ) -> TrainingCheckpoint | None:
     """The newest checkpoint that verifies, None if there is none; ValueError if all are damaged."""
     found = Checkpoints(checkpoints, kind=KIND).newest(say)
-    return (
-        None if found is None else TrainingCheckpoint(number=found.number, folder=found.folder, **found.state)
-    )
+    if found is None:
+        return None
+    check_parts(found.state, found.folder)
+    return TrainingCheckpoint(number=found.number, folder=found.folder, **found.state)
 
 
 def go_back(checkpoints: Path, checkpoint: TrainingCheckpoint | None, *, curves: Path) -> None:
@@ -65,11 +68,12 @@ def load_checkpoint(checkpoint: TrainingCheckpoint, model: PPO, *, optimizer: bo
     """
     state = checkpoint.model
     try:
+        check_model_state(state, model)
         model.policy.load_state_dict({name: torch.from_numpy(one) for name, one in state["policy"].items()})
         if optimizer:
             _load_optimizer(model.policy.optimizer, state["optimizer"])
-    except (KeyError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
         raise ValueError(
             f"checkpoint {checkpoint.folder} is not of this run ({reason}): train anew"
         ) from error

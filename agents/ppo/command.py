@@ -104,8 +104,13 @@ def export_checkpoint(run: Path, out: Path) -> Path:
     checkpoint = newest_checkpoint(run / "checkpoints")
     if checkpoint is None:
         raise ValueError(f"{run} holds no checkpoint yet: let olrl train run to the end of its first leg")
+    given = config.get("recipe")
+    if not isinstance(given, dict) or not isinstance(config.get("profile"), str):
+        raise ValueError(f"{run}/config.json names no profile and recipe: it is damaged")
+    if type(config.get("seed")) is not int or config["seed"] < 0:
+        raise ValueError(f"{run}/config.json names no seed: it is damaged")
     recipe = recipe_of(config["profile"])
-    _check_same_policy(config["recipe"], json.loads(json.dumps(asdict(recipe))), run)
+    _check_same_policy(given, json.loads(json.dumps(asdict(recipe))), run)
     last = policy_of_checkpoint(recipe, checkpoint, seed=config["seed"])
     best_policy(run, last, Progress.from_dict(checkpoint.progress)).save(out)
     return out

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from olrl.analysis.check_rows import check_arrived, check_decision
 from olrl.control.decision import WINDOWS
 from olrl.run_folder import RunFolder, count_json_lines, iterate_json_lines, read_json_lines
 
@@ -143,6 +144,10 @@ def _check_lengths(folder: RunFolder) -> None:
 
 
 def _columns(rows: list[Row], arrived: list[Row]) -> dict[str, Any]:
+    for row in rows:
+        check_decision(row)
+    for row in arrived:
+        check_arrived(row)
     return {
         "round": np.array([r["round"] for r in rows], dtype=np.int64),
         "loss_bpb": np.array(

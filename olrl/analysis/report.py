@@ -7,6 +7,7 @@ from typing import Any
 from olrl.analysis.explanation_figure import save_reasons
 from olrl.analysis.figures import save_run_figure
 from olrl.analysis.overview import Overview, read_overview
+from olrl.analysis.privacy import WITHHELD, privacy_paragraphs
 from olrl.analysis.records import RunRecords
 from olrl.analysis.summary import Summary
 from olrl.run_folder import RunFolder
@@ -36,6 +37,7 @@ def report(overview: Overview, *, explained: bool = False) -> str:
         "![Loss and decisions of each round](figures/loss_and_decisions.png)",
         "## Results",
         _table(("", "value"), results(overview)),
+        *privacy_paragraphs(run.config),
         "## By source",
         _table(*sources(overview)),
         "## Decisions",
@@ -55,12 +57,16 @@ def report(overview: Overview, *, explained: bool = False) -> str:
 
 def sentence(summary: Summary) -> str:
     """What came of a run, in one sentence."""
+    loss = (
+        f"**{summary.loss_bpb:.4f} bits per byte** (first tenth {summary.first_bpb:.4f}, last tenth "
+        f"{summary.last_bpb:.4f})"
+    )
     return (
         f"Over {summary.rounds:,} rounds ({summary.n_bytes:,} bytes) the prequential loss was "
-        f"**{summary.loss_bpb:.4f} bits per byte** (first tenth {summary.first_bpb:.4f}, last tenth "
-        f"{summary.last_bpb:.4f}), with {summary.updates:,} updates that cost {summary.spent:,.0f} of "
-        f"{summary.budget:,.0f} units ({summary.spent_share:.0%} of the budget); drift alarms were raised in "
-        f"{summary.alarm_rounds} rounds and the guard intervened in {summary.guard_rounds}."
+        f"{WITHHELD if summary.private else loss}, with {summary.updates:,} updates that cost "
+        f"{summary.spent:,.0f} of {summary.budget:,.0f} units ({summary.spent_share:.0%} of the budget); "
+        f"drift alarms were raised in {summary.alarm_rounds} rounds and the guard intervened in "
+        f"{summary.guard_rounds}."
     )
 
 
@@ -105,9 +111,12 @@ def results(overview: Overview) -> list[Row]:
     """What came of it, a row a fact."""
     summary, reference = overview.summary, overview.reference
     rows: list[Row] = [
-        ("prequential loss, bits per byte (weighted by bytes, from round 1 on)", f"{summary.loss_bpb:.4f}"),
-        ("first tenth of the rounds, bits per byte", f"{summary.first_bpb:.4f}"),
-        ("last tenth of the rounds, bits per byte", f"{summary.last_bpb:.4f}"),
+        (
+            "prequential loss, bits per byte (weighted by bytes, from round 1 on)",
+            _bpb(summary, summary.loss_bpb),
+        ),
+        ("first tenth of the rounds, bits per byte", _bpb(summary, summary.first_bpb)),
+        ("last tenth of the rounds, bits per byte", _bpb(summary, summary.last_bpb)),
         ("rounds", f"{summary.rounds:,}"),
         ("bytes of text", f"{summary.n_bytes:,}"),
         ("optimizer steps", f"{summary.updates:,}"),
@@ -115,8 +124,10 @@ def results(overview: Overview) -> list[Row]:
         ("cost spent, units", f"{summary.spent:,.0f}"),
         ("budget, units", f"{summary.budget:,.0f}"),
         ("compute saved, share of the budget", f"{1 - summary.spent_share:.1%}"),
-        ("rounds with a loss that was not finite (charged 8 bits per byte)", f"{summary.nonfinite:,}"),
     ]
+    if not summary.private:
+        lost = "rounds with a loss that was not finite (charged 8 bits per byte)"
+        rows.append((lost, f"{summary.nonfinite:,}"))
     if reference is not None:
         rows += [
             (f"loss of {overview.reference_name}, bits per byte", f"{reference.loss_bpb:.4f}"),
@@ -130,7 +141,7 @@ def sources(overview: Overview) -> tuple[Row, list[Row]]:
     """Heads and rows: loss by the source that most of a chunk came from, beside the reference's."""
     found = overview.summary.sources
     heads: Row = ("source of most of the chunk", "rounds", "bits per byte")
-    rows: list[Row] = [(s.source or "(unnamed)", s.rounds, f"{s.loss_bpb:.4f}") for s in found]
+    rows: list[Row] = [(s.source or "(unnamed)", s.rounds, _bpb(overview.summary, s.loss_bpb)) for s in found]
     if overview.reference is None:
         return heads, rows
     theirs = {s.source: s.loss_bpb for s in overview.reference.sources}
@@ -138,6 +149,10 @@ def sources(overview: Overview) -> tuple[Row, list[Row]]:
     return (*heads, overview.reference_name, "regret"), [
         (*row, *two) for row, two in zip(rows, more, strict=True)
     ]
+
+
+def _bpb(summary: Summary, value: float) -> str:
+    return "withheld" if summary.private else f"{value:.4f}"
 
 
 def decisions(summary: Summary) -> tuple[Row, list[Row]]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from olrl.analysis.privacy import is_private
 from olrl.analysis.records import RunRecords
 from olrl.control.decision import WINDOWS
 
@@ -55,6 +56,7 @@ class Summary:
     sources: tuple[SourceSummary, ...]
     ranges: dict[str, tuple[str, str]]
     moves: dict[str, int]
+    private: bool = False  # then losses were withheld, and what stands for them here means nothing
 
     @property
     def guard_rounds(self) -> int:
@@ -171,6 +173,7 @@ class Summariser:
                 "window": (_window(ranges["window_index"][0]), _window(ranges["window_index"][1])),
             },
             moves={name.removesuffix("_index"): count for name, count in self._moves.items()},
+            private=is_private(self._config),
         )
 
 

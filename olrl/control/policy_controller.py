@@ -86,9 +86,14 @@ class PolicyController(Controller):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict()`."""
+        """Continue from `state_dict()` of a controller with the same base; ValueError for another."""
+        mine = self.state_dict()
         self._features.load_state_dict(state["features"])
         self._state.load_state_dict(state["actions"])
+        for part, names in (("features", ("base",)), ("actions", ("base_lr", "base_batch_size"))):
+            # To rounding: logarithms differ in the last place from machine to machine.
+            if not all(np.allclose(state[part][name], mine[part][name], atol=1e-9) for name in names):
+                raise ValueError("the controller's state was made with another base")
         last = state["last"]
         self._last = replace(
             self._last,

@@ -34,7 +34,8 @@ class LoopMonitor:
     """Measures the signals of an `OnlineLoop`; what each one means stands in `Signals`.
 
     `histograms=None` for learners whose examples are no tokens. `masked` names signals to report as missing
-    (training randomises it, so that a policy does without what another loop cannot measure).
+    (training randomises it, so that a policy does without what another loop cannot measure; differential privacy
+    withholds what is measured on the text itself).
     """
 
     def __init__(
@@ -82,7 +83,9 @@ class LoopMonitor:
 
         For loops that score in their own way; `tokens=None` where there are none, and no shift is measured then.
         """
-        self._nonfinite += losses.nonfinite
+        self._nonfinite += (
+            losses.nonfinite and "loss_nats" not in self.masked
+        )  # else it would tell of the loss
         shift, shift_last, recent_shift = None, None, None
         if self._histograms is not None and tokens is not None:
             shift, shift_last = self._histograms.shift(tokens, window=in_force.window)

@@ -49,6 +49,11 @@ class Line:
     digest: str | None = None
 
     @property
+    def is_blank(self) -> bool:
+        """Whether all of it is white space; an over-long line is not, though its beginning may be."""
+        return self.digest is None and not self.content.strip()
+
+    @property
     def end(self) -> Place:
         """Where the next line begins."""
         return Place(number=self.number + 1, offset=self.offset + self.n_bytes + self.complete)
@@ -78,7 +83,7 @@ def follow_blocks(
                     yield from _grown(file, path, stop, poll_s)
                 finally:
                     watch(None)
-        except FileNotFoundError:  # between removal and replacement
+        except OSError:  # between removal and replacement, or a disk that is away for a while
             time.sleep(poll_s)
 
 
@@ -112,12 +117,13 @@ def split_lines(
     hasher: Callable[[], blake2b],
     stop: Stop,
     start: Place = _BEGINNING,
+    unfinished_at: Callable[[int], None] = lambda n_bytes: None,
 ) -> Iterator[Line]:
     r"""Lines of a sequence of blocks; never holds more than `max_bytes` and a block of any.
 
     A carriage return before a line end, and a byte-order mark at the very beginning, are left out. What is
     half-written when `stop()` becomes true is no line yet, and is left out too. `start` is where the first
-    block begins.
+    block begins. `unfinished_at` is told after each block how long the line without an end is by then.
 
     >>> blocks = [b"good mor", b"ning\nto you"]
     >>> lines = split_lines(blocks, max_bytes=99, hasher=blake2b, stop=lambda: False)
@@ -134,6 +140,7 @@ def split_lines(
                 return
             unfinished = unfinished.next()
         unfinished.add(last)
+        unfinished_at(unfinished.n_bytes)
     if unfinished.n_bytes and not stop():
         yield unfinished.line(complete=False)
 
@@ -144,7 +151,7 @@ class _Unfinished:
     def __init__(self, *, number: int, offset: int, max_bytes: int, hasher: Callable[[], blake2b]) -> None:
         self._number, self._offset = number, offset
         self._max_bytes, self._hasher = max_bytes, hasher
-        self._content = b""
+        self._content = bytearray()  # grows in place: a slow writer may give a long line byte by byte
         self._hash: blake2b | None = None  # of all of the line, once it is too long to be held
         self.n_bytes = 0
 
@@ -157,10 +164,12 @@ class _Unfinished:
         if self.n_bytes > self._max_bytes:
             self._hash = self._hasher()
             self._hash.update(self._content)
-            self._content = self._content[: self._max_bytes]
+            del self._content[self._max_bytes :]
 
     def line(self, *, complete: bool) -> Line:
-        content = self._content.removeprefix(_BOM) if self._offset == 0 else self._content
+        content = bytes(self._content)
+        if self._offset == 0:
+            content = content.removeprefix(_BOM)
         return Line(
             content=content.removesuffix(b"\r"),
             number=self._number,

@@ -12,6 +12,7 @@ from olrl.streams.accept import MAX_TEXT_BYTES, NUL_BYTE
 from olrl.streams.dead_letter import DeadLetter
 from olrl.streams.document import Document
 from olrl.streams.duplicates import DuplicateBurst
+from olrl.streams.flood import Flood
 from olrl.streams.lines import ByteStream, Line, Place, Stop, follow_blocks, read_blocks, split_lines
 from olrl.streams.paragraphs import Paragraphs
 from olrl.streams.rows import INVALID_JSON, Rejected, decode, document_of, parse_object
@@ -31,12 +32,15 @@ class ReaderConfig:
     duplicate_limit, duplicate_window: a text that came more often than the limit among the last texts of the
         window is rejected.
     poll_s: seconds between two looks at a file that is followed.
+    give_up_lines, give_up_bytes: so many lines or bytes in a row without a usable text end the reading.
     """
 
     max_line_bytes: int = MAX_TEXT_BYTES
     duplicate_limit: int = 3
     duplicate_window: int = 256
     poll_s: float = 0.2
+    give_up_lines: int = 100_000
+    give_up_bytes: int = 1 << 30
 
     def __post_init__(self) -> None:
         if self.max_line_bytes < 1:
@@ -45,6 +49,11 @@ class ReaderConfig:
             raise ValueError(
                 f"duplicate_limit must be from 1 to duplicate_window = {self.duplicate_window}, "
                 f"not {self.duplicate_limit!r}"
+            )
+        if self.give_up_lines < 1 or self.give_up_bytes < 1:
+            raise ValueError(
+                f"give_up_lines and give_up_bytes must be at least 1, "
+                f"not {self.give_up_lines!r} and {self.give_up_bytes!r}"
             )
         if not self.poll_s > 0:
             raise ValueError(f"poll_s must be a positive number of seconds, not {self.poll_s!r}")
@@ -55,8 +64,9 @@ def _never() -> bool:
 
 
 class Reader:
-    """Reads documents and never raises for what is in them: a row that cannot be used goes to `dead_letter`.
+    """Reads documents; a row that cannot be used goes to `dead_letter`, and the next one is read.
 
+    Raises GivenUp after a flood of them without a single usable text, and nothing else for whatever comes.
     `stop` is asked between lines, and while a followed file does not grow; once it is true, reading ends.
     After `load_state_dict` the first file that is read is gone on with where the state says. Between two
     documents, `state_dict` says where the next one comes from.
@@ -69,6 +79,7 @@ class Reader:
         self._config = config or ReaderConfig()
         self._stop = stop or _never
         self._burst = DuplicateBurst(limit=self._config.duplicate_limit, window=self._config.duplicate_window)
+        self._flood = Flood(max_lines=self._config.give_up_lines, max_bytes=self._config.give_up_bytes)
         self._paragraphs = Paragraphs()
         self._rows_only = False
         self._source: str | None = None  # what is read, or was last
@@ -103,11 +114,21 @@ class Reader:
                 self._watch(None)
 
     def folder(self, folder: Path) -> Iterator[Document]:
-        """Documents of the `.jsonl` and `.txt` files below a folder, by sorted path, without hidden ones."""
+        """Documents of the `.jsonl` and `.txt` files below a folder, by sorted path, without hidden ones.
+
+        A file that cannot be read, or only in part, is noted in the dead letter.
+        """
         for path in text_files(folder):
             source = path.relative_to(folder).as_posix()
-            if self._resumed in (None, source):
+            if self._resumed not in (None, source):
+                continue
+            try:
                 yield from self.file(path, source=source)
+            except OSError as error:
+                reason = f"file cannot be read: {error.strerror}"
+                self._dead_letter.reject(
+                    source=_printable(source), line=0, offset=0, content=b"", reason=reason
+                )
 
     def stream(
         self, stream: ByteStream, *, source: str = "-", spool: Path | None = None
@@ -161,6 +182,7 @@ class Reader:
             max_bytes=self._config.max_line_bytes,
             hasher=self._dead_letter.hasher,
             stop=self._stop,
+            unfinished_at=self._flood.unfinished,
             start=self._place,
         )
         for line in lines:
@@ -178,7 +200,8 @@ class Reader:
 
     def _rows(self, lines: Iterator[Line]) -> Iterator[Document]:
         for line in lines:
-            if not line.content.strip():
+            if line.is_blank:
+                self._flood.unusable("blank", line.n_bytes)
                 continue
             try:
                 yield self._document(self._row(line))
@@ -187,7 +210,8 @@ class Reader:
 
     def _rows_or_text(self, blocks: Iterator[bytes]) -> Iterator[Document]:
         for line in self._lines(blocks):
-            if not line.content.strip():
+            if line.is_blank:
+                self._flood.unusable("blank", line.n_bytes)
                 continue
             try:
                 content = self._row_or_text(line, self._rows_only)
@@ -200,6 +224,8 @@ class Reader:
         """Documents of whole paragraphs."""
         line = Line(content=b"", number=self._place.number, offset=self._place.offset, n_bytes=0)
         for line in lines:
+            if line.is_blank:
+                self._flood.unusable("blank", line.n_bytes)
             try:
                 text = self._paragraphs.add(self._text(line))
                 if text is not None:
@@ -240,14 +266,15 @@ class Reader:
 
     def _document(self, content: dict[str, Any] | str) -> Document:
         row = {"text": content} if isinstance(content, str) else content
-        document = document_of(row, source=self._source or "")
+        document = document_of(row, source=_printable(self._source or ""))
         if self._burst.add(document.text):
             raise Rejected("duplicate")
+        self._flood.usable()
         return document
 
     def _reject(self, line: Line, reason: str) -> None:
         self._dead_letter.reject(
-            source=self._source or "",
+            source=_printable(self._source or ""),
             line=line.number,
             offset=line.offset,
             content=line.content,
@@ -255,6 +282,7 @@ class Reader:
             n_bytes=line.n_bytes,
             digest=line.digest,
         )
+        self._flood.unusable(reason, line.n_bytes)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the next document comes from, JSON-able.
@@ -330,23 +358,38 @@ def _hash(content: bytes) -> str:
 def text_files(folder: Path) -> Iterator[Path]:
     """The `.jsonl` and `.txt` files below a folder by sorted path; none whose name or folder begins with a dot.
 
-    Holds the names of one folder a level, not those of all files. Links to folders are not followed.
+    Holds the names of one folder a level, not those of all files. Links to folders are not followed, and folders
+    that cannot be read are passed over.
     """
-    try:
-        with os.scandir(folder) as entries:
-            names = sorted((entry.name, _is_folder(entry)) for entry in entries if entry.name[:1] != ".")
-    except PermissionError:
-        return
-    for name, is_folder in names:
-        path = folder / name
-        if is_folder:
-            yield from text_files(path)
+    levels = [_entries(folder)]
+    while levels:  # no recursion, since folders may lie deeper than the interpreter's stack
+        path, is_folder = next(levels[-1], (None, False))
+        if path is None:
+            levels.pop()
+        elif is_folder:
+            levels.append(_entries(path))
         elif path.suffix in SUFFIXES and path.is_file():
             yield path
 
 
+def _entries(folder: Path) -> Iterator[tuple[Path, bool]]:
+    """What is in a folder, sorted, and whether it is a folder itself."""
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted((entry.name, _is_folder(entry)) for entry in entries if entry.name[:1] != ".")
+    except OSError:  # not ours to read, or a path too long for the system
+        return
+    for name, is_folder in names:
+        yield folder / name, is_folder
+
+
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir(follow_symlinks=False)
+
+
+def _printable(name: str) -> str:
+    """A name as reports and files of UTF-8 can hold it: names of files may be any bytes."""
+    return name.encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 
 def _check_length(line: Line) -> None:

@@ -88,7 +88,8 @@ def _path(path: Path, reader: Reader, follow: bool) -> Iterator[Document]:
             "give it one of these endings, or pipe it to standard input and name '-'"
         )
     try:
-        path.open("rb").close()
+        if path.is_file():  # to open and close a named pipe would end its writer
+            path.open("rb").close()
     except OSError as error:
         raise ValueError(f"{str(path)!r} cannot be read: {error.strerror}") from None
     return reader.file(path, follow=follow)

@@ -78,14 +78,16 @@ class Guard:
         *,
         observed: NDArray[np.float64] | None = None,
         last_good: LastGood | None = None,
+        loss_withheld: bool = False,
     ) -> tuple[Decision, str | None]:
         """The decision to act on, and why it is not the one given (`None`: it is).
 
         `observed` is what the decision was made from (`PolicyController.observed`); without it the layer `range`
         is not asked. `last_good` may be asked for its loss and told to restore; without it there is no rollback.
+        With `loss_withheld` the loop measures no loss, or keeps it to itself: that it is missing is no trouble.
         Takes about 10 µs, and 20 with `observed`, where nothing is wrong.
         """
-        trouble = self._trouble(signals, last_good)
+        trouble = self._trouble(signals, last_good, loss_withheld)
         self.healthy = trouble is None
         untrusted = None if observed is None else self._range.check(observed, signals)
         if trouble is not None:
@@ -103,17 +105,25 @@ class Guard:
             return self._fall_back(decision, "invalid", "decision not finite")
         return self._within_bounds(decision)
 
-    def _trouble(self, signals: Signals, last_good: LastGood | None) -> _Trouble | None:
+    def _trouble(self, signals: Signals, last_good: LastGood | None, loss_withheld: bool) -> _Trouble | None:
         """What is wrong with the round; a healthy one is remembered."""
         risen = signals.nonfinite > self._nonfinite
         self._nonfinite = signals.nonfinite
         loss = signals.loss_nats
+        if loss is None and loss_withheld:
+            return self._without_loss(risen)
         if loss is None and not risen:
             return _Trouble("loss_missing", "loss missing")
         if loss is None or not math.isfinite(loss):
             return self._not_finite(last_good)
         if self._level.check(loss) == "high" and (trouble := self._high(loss, last_good)) is not None:
             return trouble
+        if risen:
+            return _Trouble("nonfinite", "a training step was not finite")
+        self._rate.healthy(self._last.lr)
+        return None
+
+    def _without_loss(self, risen: bool) -> _Trouble | None:
         if risen:
             return _Trouble("nonfinite", "a training step was not finite")
         self._rate.healthy(self._last.lr)
