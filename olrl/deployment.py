@@ -55,7 +55,7 @@ class Deployment:
     ) -> None:
         self.loop = loop
         self.ended = ""
-        self.torn = False  # interrupted within a round: its parts do not fit together any more
+        self.torn = False  # not as between two rounds any more: nothing to go on from
         self.budgets = budgets or Budgets()
         settings = guard.settings
         self.snapshots = Snapshots(size=settings.snapshots, every=settings.snapshot_every)
@@ -73,6 +73,7 @@ class Deployment:
         yield from self._rounds()
         if len(self.snapshots) and not _is_finite(self.loop.learner):
             self.snapshots.restore(self.loop.learner)
+            self.torn = True
             self.ended += "; the weights that its last round broke were put back"
 
     def _rounds(self) -> Iterator[Outcome]:

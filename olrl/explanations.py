@@ -1,6 +1,7 @@
 """Why a run's decisions were taken, as they are written to its folder: more rarely the longer it runs."""
 
 import json
+import os
 from pathlib import Path
 from typing import IO, Any, Protocol, runtime_checkable
 
@@ -23,7 +24,7 @@ class ExplanationLog:
 
     A run of a million rounds has some twenty thousand lines. A controller that cannot explain itself writes none,
     and no file. A run that is gone on with explains its rounds anew from its checkpoint on; those that are in the
-    file already are not written again.
+    file already are not written again. `sync` tells how far the file belongs to a checkpoint.
     """
 
     def __init__(self, path: Path, controller: object) -> None:
@@ -47,6 +48,12 @@ class ExplanationLog:
                 self._file = self._path.open("a", encoding="utf-8", buffering=1)
             self._file.write(json.dumps(row, allow_nan=False) + "\n")
         return explanation
+
+    def sync(self) -> int:
+        """Let all lines survive a loss of power; the size of the file in bytes, 0 where there is none."""
+        if self._file is not None:
+            os.fsync(self._file.fileno())
+        return self._path.stat().st_size if self._path.exists() else 0
 
     def close(self) -> None:
         """Close the file."""

@@ -131,6 +131,7 @@ def run(
             ),
             decisions=stack.enter_context(closing(JsonLines(folder.decisions, resume=bool(state)))),
             stream=stack.enter_context(closing(JsonLines(folder.stream, resume=bool(state)))),
+            explanations=stack.enter_context(closing(ExplanationLog(folder.explanations, controller))),
         )
         if state:
             _put_back(parts, state, folder)
@@ -139,8 +140,7 @@ def run(
         checkpoints = RunCheckpoints(
             folder, parts, every=config.checkpoint_every, before=state.get("seconds", 0.0)
         )
-        explanations = stack.enter_context(closing(ExplanationLog(folder.explanations, controller)))
-        _play(parts, checkpoints, explanations, on_round)
+        _play(parts, checkpoints, on_round)
         _write_ending(folder, parts.deployment.ended, dead_letter, seconds=checkpoints.seconds)
         overview = read_overview(folder)
         write_report(folder, overview)
@@ -336,13 +336,12 @@ def _signals_every(config: RunConfig) -> int:
 def _play(
     parts: RunParts,
     checkpoints: RunCheckpoints,
-    explanations: ExplanationLog,
     on_round: Callable[[RoundRecord], None] | None,
 ) -> None:
     for outcome in parts.deployment.rounds():
         parts.decisions.write(decision_row(outcome))
         parts.stream.write(_stream_row(outcome.record))
-        why = explanations.round(outcome.record.round)
+        why = parts.explanations.round(outcome.record.round)
         parts.tracker.round(
             outcome.record,
             guard=outcome.guard,

@@ -8,6 +8,7 @@ from typing import Any
 
 from olrl.checkpoint import Checkpoint, Checkpoints, cut_back
 from olrl.deployment import Deployment
+from olrl.explanations import ExplanationLog
 from olrl.run_folder import JsonLines, RunFolder
 from olrl.streams.chunker import Chunker
 from olrl.streams.dead_letter import DeadLetter
@@ -30,6 +31,7 @@ class RunParts:
     tracker: TensorBoardTracker
     decisions: JsonLines
     stream: JsonLines
+    explanations: ExplanationLog
 
     @property
     def rounds(self) -> int:
@@ -48,6 +50,7 @@ class RunParts:
             "tracker": self.tracker.state_dict(),
             "decisions_size": self.decisions.sync(),
             "stream_size": self.stream.sync(),
+            "explanations_size": self.explanations.sync(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -73,6 +76,7 @@ def go_back(folder: RunFolder, checkpoint: Checkpoint) -> None:
         raise ValueError(f"checkpoint {checkpoint.folder} names files outside of its run: it is damaged")
     cut_back(folder.decisions, state["decisions_size"])
     cut_back(folder.stream, state["stream_size"])
+    cut_back(folder.explanations, state["explanations_size"])
     cut_back(folder.dead_letter, state["dead_letter"]["size"])
     for name in event_sizes(folder.path):
         if name not in events:
@@ -89,7 +93,7 @@ def begin_anew(folder: RunFolder) -> None:
 
     What it kept of standard input stays too.
     """
-    for path in (folder.decisions, folder.stream, folder.dead_letter, folder.ending):
+    for path in (folder.decisions, folder.stream, folder.explanations, folder.dead_letter, folder.ending):
         path.unlink(missing_ok=True)
     for name in event_sizes(folder.path):
         (folder.path / name).unlink()
@@ -155,8 +159,8 @@ class RunCheckpoints:
     def ended(self) -> None:
         """The last round has ended.
 
-        No checkpoint is made of a run that was interrupted while it took in text: it goes on from the one before,
-        and makes the rounds since again.
+        No checkpoint is made of a run that was interrupted while it took in text, or whose weights were put back for
+        its end: it goes on from the one before, and makes the rounds since again.
         """
         if not (self._never or self._parts.deployment.torn or self.last == self._parts.rounds):
             self._save()

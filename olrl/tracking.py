@@ -245,6 +245,7 @@ class TensorBoardTracker:
             "cost": [self._spent, self._budget],
             "alarms": dict(self._alarms),
             "interventions": self._interventions,
+            "layers": dict(self._layers),
             "nonfinite": self._nonfinite,
             "histograms": self._histograms.state_dict(),
         }
@@ -253,7 +254,7 @@ class TensorBoardTracker:
         """Continue from `state_dict()` at this step; whoever does so has cut the files back to their sizes."""
         self._ema, self._ema_weight = state["ema"]
         self._spent, self._budget = state["cost"]
-        self._alarms = dict(state["alarms"])
+        self._alarms, self._layers = dict(state["alarms"]), dict(state["layers"])
         self._interventions, self._nonfinite = state["interventions"], state["nonfinite"]
         self._histograms.load_state_dict(state["histograms"])
         self._writer.restarted(step=step)

@@ -10,13 +10,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from olrl.checkpoint import Checkpoints
 from olrl.run_folder import read_json_lines
 
-_WALL_CLOCK = ("time/", "config")  # tags of stable-baselines3, and a text that says when a run began
+_WALL_CLOCK = ("time/", "config", "_hparams_/")  # tags of stable-baselines3, and what says when a run began
 _EVERY_POINT = {"scalars": 0, "tensors": 0, "images": 1}
 
 
 def run_differences(one: Path, other: Path) -> list[str]:
     """Of two folders of `olrl run`: logs, curves, model and the whole state at their end, bit by bit."""
-    found = [name for name in ("decisions.jsonl", "stream.jsonl") if not _same_file(one / name, other / name)]
+    lines = ("decisions.jsonl", "stream.jsonl", "explanations.jsonl")
+    found = [name for name in lines if not _same_file(one / name, other / name)]
     if _letters(one) != _letters(other):
         found.append("dead_letter.jsonl")
     if _ending(one) != _ending(other):
@@ -104,7 +105,7 @@ def _curves(folder: Path) -> dict[str, list[tuple[int, Any]]]:
         tags = events.Tags()
         found = {tag: [(one.step, one.value) for one in events.Scalars(tag)] for tag in tags["scalars"]}
         found |= {
-            tag: [(one.step, one.tensor_proto.string_val[0]) for one in events.Tensors(tag)]
+            tag: [(one.step, one.tensor_proto.SerializeToString()) for one in events.Tensors(tag)]
             for tag in tags["tensors"]
         }
         for tag, points in found.items():
