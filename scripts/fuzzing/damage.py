@@ -1,8 +1,10 @@
 """Ways to damage what others read: bytes, JSON trees, files."""
 
+import copy
 import json
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +13,13 @@ import numpy as np
 Path_ = tuple[Any, ...]
 
 # Values that a leaf of a JSON document is replaced by; each is made when it is needed.
+PLAIN: tuple[Any, ...] = (
+    *(None, True, False, 0, -1, 2**31, 2**53, 2**64, -(2**70), 10**400),
+    *(1e308, -1e308, 1e-320, 0.1, 1.0, 3.7, [], {}, "", "x", "\ud800"),
+    *("nan", "../../etc/passwd", "/dev/zero", "\0", "\x1b[2J", "ß" * 99),
+)
 VALUES: tuple[Callable[[], Any], ...] = (
-    *(
-        lambda value=value: value
-        for value in (None, True, False, 0, -1, 2**31, 2**53, 2**64, -(2**70), 10**400)
-    ),
-    *(
-        lambda value=value: value
-        for value in (1e308, -1e308, 1e-320, 0.1, 1.0, 3.7, [], {}, "", "x", "\ud800")
-    ),
-    *(
-        lambda value=value: value
-        for value in ("nan", "../../etc/passwd", "/dev/zero", "\0", "\x1b[2J", "ß" * 99)
-    ),
+    *(partial(copy.deepcopy, value) for value in PLAIN),
     lambda: "x" * 100_000,
     lambda: [0.0] * 100_000,
     lambda: [[1.0], [2.0, 3.0]],
