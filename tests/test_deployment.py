@@ -38,7 +38,7 @@ class Faulty(CausalLMLearner):
     def update(self, *given: Any) -> Any:
         report = super().update(*given)
         if self.round in self.breaks:
-            self._flat.values.data.fill_(math.nan)
+            self.flat.values.data.fill_(math.nan)
         self.round += 1
         return report
 

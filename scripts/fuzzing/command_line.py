@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -137,7 +138,7 @@ def _report(rng: np.random.Generator, folder: Path) -> str:
     """`olrl report` on a run whose files were tampered with."""
     run = folder / "run"
     run.mkdir()
-    decision = {
+    decision: dict[str, Any] = {
         **{
             "round": 0,
             "loss_bpb": 2.5,
@@ -150,11 +151,11 @@ def _report(rng: np.random.Generator, folder: Path) -> str:
         **{"spent": 60.0, "guard": None, "drift": []},
     }
     chunk = {"round": 0, "source": "a", "segment": 0, "n_bytes": 128}
-    config = {
+    config: dict[str, Any] = {
         **{"format": 1, "kind": "run", "base": {"lr": 1e-3, "batch_size": 8, "window": 8}},
         "run": {"stream": "a", "model": "nano", "controller": "policy", "budget": 64.0, "rounds": 4},
     }
-    files = {
+    files: dict[str, list[dict[str, Any]]] = {
         "config.json": [config],
         "decisions.jsonl": [{**decision, "round": k} for k in range(4)],
         "stream.jsonl": [{**chunk, "round": k} for k in range(4)],
