@@ -151,7 +151,7 @@ def _report(rng: np.random.Generator, folder: Path) -> str:
         **{"spent": 60.0, "guard": None, "drift": []},
     }
     chunk = {"round": 0, "source": "a", "segment": 0, "n_bytes": 128}
-    config = {
+    config: dict[str, Any] = {
         **{"format": 1, "kind": "run", "base": {"lr": 1e-3, "batch_size": 8, "window": 8}},
         "run": {"stream": "a", "model": "nano", "controller": "policy", "budget": 64.0, "rounds": 4},
     }
