@@ -156,8 +156,8 @@ class RunCheckpoints:
     def ended(self) -> None:
         """The last round has ended.
 
-        No checkpoint is made of a run that was interrupted while it took in text, or whose weights were put back for
-        its end: it goes on from the one before, and makes the rounds since again.
+        No checkpoint is made of a run that was interrupted while it took in text, or whose weights were put back
+        for its end: it goes on from the one before, and makes the rounds since again.
         """
         if not (self._never or self._parts.deployment.torn or self.last == self._parts.rounds):
             self._save()
