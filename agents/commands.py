@@ -1,4 +1,4 @@
-"""The commands of this room: `olrl train`, `olrl compare`, `olrl export`.
+"""The commands of this room: `olrl train`, `olrl compare`, `olrl search`, `olrl export`.
 
 Nothing heavy is imported before a command runs, so that help is quick.
 """
@@ -143,6 +143,117 @@ def compare(
     folder = out or Path("runs") / f"compare-{time.strftime('%Y%m%d-%H%M%S')}"
     with Bars(Console()) as bars:
         compare_and_tell(config, out=folder, resume=resume, bars=bars)
+
+
+def search(
+    stream: Annotated[
+        str,
+        typer.Option(
+            metavar="SOURCE", help="A .jsonl or .txt file, a folder of them, builtin:NAME or hf:NAME."
+        ),
+    ],
+    model: Annotated[
+        str, typer.Option(metavar="nano|pico|femto|DIR|HUB-ID", help="The model that learns.")
+    ] = "nano",
+    trials: Annotated[
+        int, typer.Option(metavar="N", help="Configurations tried, the base first; each is a run.")
+    ] = 32,
+    rounds: Annotated[int, typer.Option(metavar="N", help="Rounds of the stream at most.")] = 150,
+    prefix: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            show_default="all rounds, in hindsight",
+            help="Search on the first N rounds only, and play the others with what was found.",
+        ),
+    ] = None,
+    sampler: Annotated[
+        str, typer.Option(metavar="NAME", help="What proposes configurations: tpe, gp, random or genetic.")
+    ] = "tpe",
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="optuna|ray", help="optuna: one trial after the other; ray: one on each core, with ASHA."
+        ),
+    ] = "optuna",
+    prune: Annotated[
+        bool, typer.Option("--prune/--no-prune", help="Stop trials early that do badly.")
+    ] = True,
+    base_lr: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X", show_default="the model's own", help="Learning rate that is searched around."
+        ),
+    ] = None,
+    base_batch: Annotated[
+        int | None, typer.Option(metavar="N", show_default="the model's own", help="Batch size of the base.")
+    ] = None,
+    base_window: Annotated[
+        int | None, typer.Option(metavar="N", show_default="the model's own", help="Window of the base.")
+    ] = None,
+    base_weight_decay: Annotated[
+        float | None,
+        typer.Option(metavar="X", show_default="the model's own", help="Weight decay of the base."),
+    ] = None,
+    reach: Annotated[
+        float, typer.Option(metavar="X", help="Factor that a rate lies off the base's at most.")
+    ] = 64.0,
+    chunk: Annotated[int, typer.Option(metavar="C", help="Sequences that arrive a round.")] = 16,
+    seq_len: Annotated[
+        int | None,
+        typer.Option(metavar="L", show_default="the model's own, or 64", help="Predicted tokens a sequence."),
+    ] = None,
+    budget: Annotated[float, typer.Option(metavar="U", help="Cost units a round may spend.")] = 64.0,
+    device: Annotated[str, typer.Option(metavar="D", help="Where the model computes.")] = "cpu",
+    seed: Annotated[int, typer.Option(metavar="N", help="Decides all that is drawn.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", show_default="runs/search-TIME", help="The result folder.")
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on with the search in --out; more --trials than it had make it longer."
+        ),
+    ] = False,
+) -> None:
+    """Search the constant configuration with which a model learns a stream best.
+
+    Learning rate, batch size, window and weight decay, by prequential loss: what people do where no policy steers
+    the run. Prints the best as options of olrl run. Ctrl-C keeps the trials made so far.
+    """
+    from rich.console import Console
+
+    from olrl.learners.cost import CostModel
+
+    from .bars import Bars
+    from .search.command import search_and_tell
+    from .search.config import SearchConfig
+
+    config = SearchConfig(
+        stream=stream,
+        model=model,
+        trials=trials,
+        rounds=rounds,
+        prefix=prefix,
+        sampler=sampler,
+        engine=engine,
+        prune=prune,
+        base_lr=base_lr,
+        base_batch=base_batch,
+        base_window=base_window,
+        base_weight_decay=base_weight_decay,
+        reach=reach,
+        chunk=chunk,
+        seq_len=seq_len,
+        cost=CostModel(budget=budget),
+        device=device,
+        seed=seed,
+    )
+    if resume and out is None:
+        raise ValueError("--resume needs --out, the folder of the search to go on with")
+    folder = out or Path("runs") / f"search-{time.strftime('%Y%m%d-%H%M%S')}"
+    with Bars(Console()) as bars:
+        search_and_tell(config, out=folder, resume=resume, bars=bars)
 
 
 def export(

@@ -12,7 +12,7 @@ from olrl.models.load import SHIPPED
 
 PACKAGES = ("olrl", "numpy", "torch", "transformers", "tokenizers")
 # Beside these, what only some rivals need; `None` stands for one that is not installed.
-RIVAL_PACKAGES = ("schedulefree", "prodigyopt", "optuna", "cmaes")
+RIVAL_PACKAGES = ("schedulefree", "prodigyopt", "optuna", "cmaes", "ray", "scikit-learn")
 _CORE = Path(olrl.__file__).parent
 # What a run goes through; the rest of the core can change without changing a number.
 _ROOMS = ("streams", "models", "learners", "monitor", "control")

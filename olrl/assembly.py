@@ -8,6 +8,7 @@ import numpy as np
 from olrl.control.decision import Base
 from olrl.learners.cost import CostModel
 from olrl.learners.learner import Learner
+from olrl.learners.poisson import PoissonSampling
 from olrl.loop import OnlineLoop, Rounds
 from olrl.memory import Memory
 from olrl.monitor.detectors import DetectorBank
@@ -64,6 +65,13 @@ def assemble_rounds(chunks: Iterator[Chunk], *, base: Base, config: LoopConfig) 
     )
 
 
-def assemble_loop(chunks: Iterator[Chunk], learner: Learner, *, base: Base, config: LoopConfig) -> OnlineLoop:
+def assemble_loop(
+    chunks: Iterator[Chunk],
+    learner: Learner,
+    *,
+    base: Base,
+    config: LoopConfig,
+    sampling: PoissonSampling | None = None,
+) -> OnlineLoop:
     """The loop of a language-model learner on a stream of chunks."""
-    return OnlineLoop(assemble_rounds(chunks, base=base, config=config), learner)
+    return OnlineLoop(assemble_rounds(chunks, base=base, config=config), learner, sampling=sampling)

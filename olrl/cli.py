@@ -1,4 +1,4 @@
-"""The command line: `olrl run`, `inspect`, `report`, and what other rooms add to it.
+"""The command line: `olrl run`, `decide`, `inspect`, `report`, and what other rooms add to it.
 
 Nothing heavy is imported before a command runs, so that help is quick.
 """
@@ -6,23 +6,27 @@ Nothing heavy is imported before a command runs, so that help is quick.
 import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
+from io import BufferedReader
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from typer.core import TyperCommand
 
 from olrl import __version__
-from olrl.run_config import CONTROLLERS, RunConfig
+from olrl.control.decision import Base
+from olrl.run_config import CONTROLLERS, DEFAULT_POLICY, RunConfig, settings_in
 
 GROUP = "olrl.commands"
 DEBUG = "OLRL_DEBUG"
+LONGEST_SENTENCE = 2000  # characters; a message may quote what somebody else wrote
 EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
 
 # One line each, so that listing them imports nothing; others are listed by their package.
 ABOUT = {
     "train": "Train a controller, and freeze it into a policy.",
     "compare": "Run entrants side by side on the same tokens.",
+    "search": "Search the best constant configuration for a stream, as people do without a policy.",
     "export": "Make a policy folder of a training run.",
 }
 
@@ -47,7 +51,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(_olrl)
-    for command in (run, inspect, report):
+    for command in (run, decide, inspect, report):
         app.command()(command)
     for point in sorted(entry_points(group=GROUP), key=_place):
         app.command(point.name, cls=LazyCommand, help=_about(point))(_elsewhere)
@@ -73,15 +77,24 @@ def execute(args: list[str]) -> int:
 
 
 def _is_mistake(error: Exception) -> bool:
-    """Whether the caller can put it right: wrong options (typer's errors), wrong values, missing files."""
-    return isinstance(error, (ValueError, TypeError, OSError)) or hasattr(error, "format_message")
+    """Whether the caller can put it right: wrong options (typer's errors), wrong values, missing files, no room."""
+    return isinstance(error, (ValueError, TypeError, OSError, MemoryError)) or hasattr(
+        error, "format_message"
+    )
 
 
 def _sentence(error: Exception) -> str:
     told = error.format_message() if hasattr(error, "format_message") else str(error)
     if isinstance(error, OSError) and error.filename is not None:
         told = f"{error.filename}: {error.strerror}"
-    return " ".join(told.split()) or type(error).__name__
+    told = " ".join(_harmless(told).split()) or type(error).__name__
+    return told if len(told) <= LONGEST_SENTENCE else f"{told[:LONGEST_SENTENCE]}..."
+
+
+def _harmless(text: str) -> str:
+    """Without what a terminal would obey: text from a file that somebody else wrote is only shown."""
+    shown = (c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+    return "".join(shown)
 
 
 def _say(sentence: str, code: int) -> int:
@@ -113,13 +126,15 @@ def _olrl(
 
 
 def run(
+    context: typer.Context,
     stream: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="SOURCE",
+            show_default="needed, unless --resume",
             help="A .jsonl or .txt file, a folder of them, - (standard input), builtin:NAME or hf:NAME.",
         ),
-    ],
+    ] = None,
     model: Annotated[
         str, typer.Option(metavar="nano|mini|bpe|pico|femto|DIR|HUB-ID", help="The model that learns.")
     ] = RunConfig.model,
@@ -156,6 +171,22 @@ def run(
             help="Window, newest chunks drawn from (1, 2, 4, ... 64; 0 is the reservoir).",
         ),
     ] = None,
+    base_weight_decay: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            show_default="the model's own, or 0",
+            help="Weight decay: a step takes learning rate × X off each weight.",
+        ),
+    ] = None,
+    base_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            show_default="the model's own",
+            help="Start from what an olrl search has found; the other --base options change it.",
+        ),
+    ] = None,
     rounds: Annotated[
         int | None, typer.Option(metavar="N", show_default="to the stream's end", help="Rounds at most.")
     ] = None,
@@ -187,6 +218,12 @@ def run(
     follow: Annotated[
         bool, typer.Option("--follow", metavar="", help="Wait for more at the end of a growing file.")
     ] = False,
+    spool: Annotated[
+        bool,
+        typer.Option(
+            "--spool", help="Keep standard input in the folder, so that --resume can go on with it."
+        ),
+    ] = False,
     keep_rejected: Annotated[
         bool,
         typer.Option("--keep-rejected", help="Keep the text of rows that cannot be used in the dead letter."),
@@ -197,18 +234,87 @@ def run(
             "--shadow", help="The base stays in force; what the controller proposes is written down."
         ),
     ] = False,
+    dp_noise: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            show_default="no differential privacy",
+            help="Differential privacy with noise of X times the clip; only the rate is controlled then.",
+        ),
+    ] = None,
+    dp_epsilon: Annotated[
+        float | None,
+        typer.Option(
+            metavar="E", show_default="none", help="The same, with the noise that keeps to this epsilon."
+        ),
+    ] = None,
+    dp_clip: Annotated[
+        float | None, typer.Option(metavar="C", show_default="1", help="Bound on an example's gradient norm.")
+    ] = None,
+    dp_delta: Annotated[
+        float | None, typer.Option(metavar="D", show_default="1e-5", help="Delta of the guarantee.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", show_default="no limit", help="End when so many tokens went through the model."
+        ),
+    ] = None,
+    max_seconds: Annotated[
+        float | None,
+        typer.Option(
+            metavar="S", show_default="no limit", help="End after so many seconds, in a whole round."
+        ),
+    ] = None,
+    max_rollbacks: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", show_default="no limit", help="End when broken weights were put back more often."
+        ),
+    ] = None,
+    max_skips: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            show_default="no limit",
+            help="End when more rounds learned nothing: training withheld by the guard, or no finite step.",
+        ),
+    ] = None,
+    snapshots: Annotated[
+        int,
+        typer.Option(
+            metavar="K",
+            help="Good states kept in memory to roll back to, each as large as weights and optimizer.",
+        ),
+    ] = RunConfig.snapshots,
     out: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR", show_default="runs/DATE-TIME-...", help="A new or empty folder for the run."
         ),
     ] = None,
+    checkpoint_every: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            show_default="30 seconds, and 5 % of the time at most",
+            help="Rounds from one checkpoint to the next; 0 makes none.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the run in --out from its newest checkpoint; options may be left out.",
+        ),
+    ] = False,
 ) -> None:
     """Let a model learn online from a stream, under a controller.
 
-    Ctrl-C, or a file STOP in the run's folder, ends the run after its round and saves the model.
+    Ctrl-C, or a file STOP in the run's folder, ends the run after its round and saves the model. However it ended,
+    olrl run --resume --out DIR goes on as if it had not.
     """
-    config = RunConfig(**locals())
+    config = _run_config(context, {name: value for name, value in locals().items() if name != "context"})
     from olrl.run_command import run_and_tell
 
     code = run_and_tell(config)
@@ -216,10 +322,89 @@ def run(
         raise typer.Exit(code)
 
 
+def _run_config(context: typer.Context, options: dict[str, Any]) -> RunConfig:
+    """What is to be run; with --resume, what is not given is as it was."""
+    if options["resume"]:
+        if options["out"] is None:
+            raise ValueError("--resume needs --out, the folder of the run to go on with")
+        given = {name for name in options if _is_given(context, name)}
+        options = {**settings_in(options["out"]), **{name: options[name] for name in given}}
+    if options["stream"] is None:
+        raise ValueError("Missing option '--stream': what the model is to learn from")
+    return RunConfig(**options)
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
+
+
+def decide(
+    base_lr: Annotated[
+        float,
+        typer.Option(metavar="X", help="Learning rate control starts from, and moves a factor 64 around."),
+    ],
+    policy: Annotated[
+        str, typer.Option(metavar="default|DIR", help="The frozen policy that decides.")
+    ] = DEFAULT_POLICY,
+    base_batch: Annotated[
+        int, typer.Option(metavar="N", help="Batch size control starts from, sequences (1 to 64).")
+    ] = Base.batch_size,
+    base_window: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Window control starts from, newest chunks (1, 2, 4, ... 64; 0 is the reservoir).",
+        ),
+    ] = Base.window,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Go on from this file if it is there, and keep it up to date with each decision.",
+        ),
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", metavar="", help="End with exit code 2 at the first line that is no signals."
+        ),
+    ] = False,
+) -> None:
+    """Read signals as JSON lines, and answer each with a decision as a JSON line, at once.
+
+    In: {"loss_nats": 2.31, "grad_norm": 0.8}; what is not measured is left out. Out: {"lr", "batch_size",
+    "window", "update", "guard"}, or {"error"} for a line that is no signals, which changes nothing.
+    """
+    from olrl.control.policy import load_policy
+    from olrl.decide import Decider, answer_lines
+    from olrl.decide_state import StateFile
+
+    base = Base(lr=base_lr, batch_size=base_batch, window=base_window)
+    decider = Decider(policy=load_policy(policy), base=base)
+    save = (lambda: None) if state is None else StateFile(state, decider).save
+    try:
+        errors = answer_lines(
+            decider, cast(BufferedReader, sys.stdin.buffer), sys.stdout, before_answer=save, go_on=not strict
+        )
+    except BrokenPipeError:  # whoever read the answers has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
+    if errors and strict:
+        raise typer.Exit(EXIT_MISTAKE)
+
+
 def inspect(
     policy: Annotated[
         str, typer.Argument(metavar="DIR|NAME", help="A policy folder, a run that trained one, or default.")
     ],
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw what it does where the loss rises and steps overshoot (.png, .svg, .pdf).",
+        ),
+    ] = None,
 ) -> None:
     """Check a frozen policy and show its card."""
     from olrl.control.policy import load_policy
@@ -227,18 +412,35 @@ def inspect(
     inside = Path(policy) / "policy"
     frozen = load_policy(str(inside) if (inside / "policy.json").is_file() else policy)
     shape = " → ".join(str(size) for size in frozen.description()["network"]["sizes"])
-    print(frozen.card.rstrip())
+    print(_harmless(frozen.card.rstrip()))
     print(f"\nChecked: weights match their sha256; network {shape}; actions {frozen.coding.name}.")
+    if figure is not None:
+        from olrl.analysis.policy_figure import save_policy_figure
+
+        print(f"Figure: {save_policy_figure(frozen, figure)}")
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run, or of a comparison.")],
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Another run of the same text, say of the base: shows the regret."),
+    ] = None,
+    show_text: Annotated[
+        bool,
+        typer.Option("--show-text", help="Show the text of rejected rows, if the run kept it (HTML only)."),
+    ] = False,
 ) -> None:
-    """Write a run's report and figure anew from its other files."""
-    from olrl.analysis.report import write_report
-    from olrl.run_folder import RunFolder
+    """Write a report anew from a folder's other files: report.md with its figure, and report.html."""
+    from olrl.analysis.folder_report import write_folder_report
 
-    print(write_report(RunFolder.open(folder)))
+    try:
+        written, missing = write_folder_report(folder, against=against, show_text=show_text)
+    except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise ValueError(f"a file in {folder} is damaged ({type(error).__name__}: {error})") from error
+    print("\n".join(str(path) for path in written))
+    if missing is not None:
+        _say(missing, 0)
 
 
 app = build_app()

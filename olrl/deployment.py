@@ -2,20 +2,31 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from olrl.control.controller import Controller
 from olrl.control.decision import Decision
-from olrl.control.guard import Guard
+from olrl.control.guard import Budgets, Guard
 from olrl.interrupt import Interrupt
+from olrl.learners.learner import Learner
+from olrl.learners.snapshots import Snapshots
 from olrl.loop import OnlineLoop, RoundRecord
+from olrl.monitor.signals import Signals
+from olrl.streams.flood import GivenUp
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """A round's record, the guard's reason if it intervened, and a proposal that was not to be applied."""
+    """A round's record, what the guard did, and a proposal that was not to be applied.
+
+    `guard` is its reason if it intervened, `layer` the layer that did; `proposed` is there in shadow mode.
+    """
 
     record: RoundRecord
     guard: str | None = None
+    layer: str | None = None
     proposed: Decision | None = None
 
 
@@ -23,7 +34,10 @@ class Deployment:
     """Rounds of a loop under a controller behind a guard.
 
     With `in_force`, that decision is applied in every round and the controller's are proposals only (shadow
-    mode). `stop` is asked after each round. When `rounds()` is exhausted, `ended` says why.
+    mode): then the guard watches what is in force, and not whether the proposals can be trusted. `stop` is asked
+    after each round. With `loss_withheld` the guard neither misses the loss nor measures one to roll back by.
+    Without `budgets` nothing but the stream, `limit`, `stop` or an interrupt ends the rounds; when they do, `ended`
+    says why.
     """
 
     def __init__(
@@ -33,35 +47,97 @@ class Deployment:
         controller: Controller,
         guard: Guard,
         interrupt: Interrupt,
+        budgets: Budgets | None = None,
         in_force: Decision | None = None,
         limit: int | None = None,
         stop: Callable[[], bool] = lambda: False,
+        loss_withheld: bool = False,
     ) -> None:
         self.loop = loop
         self.ended = ""
+        self.torn = False  # not as between two rounds any more: nothing to go on from
+        self.budgets = budgets or Budgets()
+        settings = guard.settings
+        self.snapshots = Snapshots(size=settings.snapshots, every=settings.snapshot_every)
+        self._last_good = _LastGoodState(loop, self.snapshots)
         self._controller = controller
         self._guard = guard
         self._interrupt = interrupt
         self._in_force = in_force
         self._limit = limit
         self._stop = stop
+        self._loss_withheld = loss_withheld
 
     def rounds(self) -> Iterator[Outcome]:
-        """One outcome a round."""
+        """One outcome a round; weights that the last round broke are put back before the rounds are over."""
+        yield from self._rounds()
+        if len(self.snapshots) and not _is_finite(self.loop.learner):
+            self.snapshots.restore(self.loop.learner)
+            self.torn = True
+            self.ended += "; the weights that its last round broke were put back"
+
+    def _rounds(self) -> Iterator[Outcome]:
         while not self._is_over():
             try:
                 with self._interrupt.immediate():
                     signals = self.loop.observe()
             except KeyboardInterrupt:
+                self.torn = True
                 self.ended = "it was interrupted"
+                return
+            except GivenUp as given_up:
+                self.ended = f"its stream was given up: {given_up}"
                 return
             if signals is None:
                 self.ended = "the stream ended" if not self._stop() else "a file STOP was put into its folder"
                 return
-            proposed = self._controller.decide(signals)
-            decision, reason = self._guard.check(self._in_force or proposed, signals)
-            record = self.loop.apply(decision)
-            yield Outcome(record=record, guard=reason, proposed=proposed if self._in_force else None)
+            yield self._round(signals)
+
+    def _round(self, signals: Signals) -> Outcome:
+        proposed = self._controller.decide(signals)
+        asked = self._in_force or proposed
+        before = self._guard.rollbacks
+        decision, reason = self._guard.check(
+            asked,
+            signals,
+            observed=None if self._in_force else self._controller.observed(),
+            last_good=None if self._loss_withheld else self._last_good,
+            loss_withheld=self._loss_withheld,
+        )
+        if self._guard.healthy:
+            self.snapshots.good(self.loop.learner)
+        record = self.loop.apply(decision)
+        withheld = asked.update and not decision.update
+        fruitless = decision.update and not record.report.updates
+        self.budgets.spend(
+            tokens=record.tokens,
+            rollbacks=self._guard.rollbacks - before,
+            skips=int(withheld or fruitless),
+        )
+        return Outcome(
+            record=record,
+            guard=reason,
+            layer=self._guard.layer,
+            proposed=proposed if self._in_force else None,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Loop, controller, guard and what it can go back to between two rounds; everything but the stream."""
+        return {
+            "loop": self.loop.state_dict(),
+            "controller": self._controller.state_dict(),
+            "guard": self._guard.state_dict(),
+            "budgets": self.budgets.state_dict(),
+            "snapshots": self.snapshots.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict()`; the caller puts the stream to the same place."""
+        self.loop.load_state_dict(state["loop"])
+        self._controller.load_state_dict(state["controller"])
+        self._guard.load_state_dict(state["guard"])
+        self.budgets.load_state_dict(state["budgets"])
+        self.snapshots.load_state_dict(state["snapshots"])
 
     def _is_over(self) -> bool:
         if self._limit is not None and self.loop.rounds.round >= self._limit:
@@ -70,4 +146,31 @@ class Deployment:
             self.ended = "it was interrupted"
         elif self._stop():
             self.ended = "a file STOP was put into its folder"
+        else:
+            self.ended = self.budgets.over or ""
         return bool(self.ended)
+
+
+def _is_finite(learner: Learner) -> bool:
+    arrays = learner.state_dict().values()
+    return all(bool(np.isfinite(array).all()) for array in arrays if array.dtype.kind == "f")
+
+
+class _LastGoodState:
+    """What the guard asks of the weights: how the last good ones would do, and to put them back."""
+
+    def __init__(self, loop: OnlineLoop, snapshots: Snapshots) -> None:
+        self._loop, self._snapshots = loop, snapshots
+
+    def loss_nats(self) -> float | None:
+        good, learner = self._snapshots.newest, self._loop.learner
+        if good is None:
+            return None
+        now: dict[str, Any] = learner.state_dict()
+        learner.load_state_dict(good)
+        loss = self._loop.rescore()
+        learner.load_state_dict(now)
+        return loss
+
+    def restore(self) -> None:
+        self._snapshots.restore(self._loop.learner)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tensorboard.compat.proto.event_pb2 import Event, SourceMetadata
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog, SourceMetadata
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 _NUMBERS = itertools.count()  # tells apart files that one process begins in the same second
@@ -35,8 +35,10 @@ class EventFile:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        name = f"{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS)}"
-        self._file = (folder / f"events.out.tfevents.{name}").open("xb", buffering=0)
+        self.folder = folder
+        begun = f"{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS)}"
+        self.name = f"events.out.tfevents.{begun}"
+        self._file = (folder / self.name).open("xb")
         self._write(Event(file_version="brain.Event:2", source_metadata=SourceMetadata(writer="olrl")))
 
     def add(self, summary: Summary, *, step: int) -> None:
@@ -44,6 +46,15 @@ class EventFile:
         event = Event(step=step)
         event.summary.CopyFrom(summary)
         self._write(event)
+
+    def restarted(self, *, step: int) -> None:
+        """Say that a run goes on at this step: TensorBoard forgets what it has read of it and of later ones."""
+        self._write(Event(step=step, session_log=SessionLog(status=SessionLog.START)))
+
+    def sync(self) -> int:
+        """Let all events survive a loss of power; the size of the file."""
+        os.fsync(self._file.fileno())
+        return self._file.tell()
 
     def close(self) -> None:
         """Close the file."""
@@ -53,9 +64,8 @@ class EventFile:
         event.wall_time = time.time()
         data = event.SerializeToString()
         length = struct.pack("<Q", len(data))
-        self._file.write(
-            b"".join((length, _checksum_bytes(length), data, _checksum_bytes(data)))
-        )  # one call, so that a reader or a kill finds whole records
+        self._file.write(b"".join((length, _checksum_bytes(length), data, _checksum_bytes(data))))
+        self._file.flush()  # one call, so that a reader or a kill finds whole records
 
 
 def _checksum_bytes(data: bytes) -> bytes:

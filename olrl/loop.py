@@ -1,7 +1,7 @@
 """The online learning loop: observe, decide, apply."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from olrl.control.decision import Base, Decision
 from olrl.learners.cost import CostModel
 from olrl.learners.learner import Examples, Learner, UpdateReport
+from olrl.learners.poisson import PoissonSampling
 from olrl.memory import Memory
 from olrl.monitor.monitor import LoopMonitor
 from olrl.monitor.signals import Signals
@@ -22,7 +23,8 @@ class RoundRecord:
 
     `loss_nats` (per token) and `loss_bpb` (per byte) were measured before the decision; both are `None` when
     the loss was not finite. `n_bytes` is the chunk's length in bytes, `spent` the cost units of its updates,
-    `signal_examples` the examples passed through the model for signals alone. `source` and `segment` tell where
+    `signal_examples` the examples passed through the model for signals alone, `tokens` all that were predicted in
+    scoring, for signals and in training. `source` and `segment` tell where
     the chunk came from, for figures and tables.
     """
 
@@ -37,6 +39,7 @@ class RoundRecord:
     signal_examples: int
     source: str
     segment: int
+    tokens: int = 0
 
 
 class Rounds:
@@ -81,6 +84,16 @@ class Rounds:
         self._chunk, self._probed = chunk, 0 if probes is None else len(probes)
         return chunk.tokens if probes is None else np.concatenate([chunk.tokens, probes])
 
+    def new_examples(self) -> Examples:
+        """The examples of the chunk that was observed last, to be scored once more under other weights.
+
+        They are counted among those passed through the model for signals.
+        """
+        if self._chunk is None:
+            raise RuntimeError("there is no chunk to look at: a round starts with observe()")
+        self._probed += len(self._chunk.tokens)
+        return self._chunk.tokens
+
     def observed(self, losses: NDArray[np.float64]) -> Signals:
         """Take in the losses of these examples, and measure."""
         assert self._chunk is not None
@@ -106,6 +119,7 @@ class Rounds:
         assert chunk is not None
         assert signals is not None
         spent = self.cost.spent(decision.batch_size, report.updates + report.nonfinite)
+        examples = len(chunk.tokens) + self._probed + report.examples
         self.monitor.trained(decision, report, spent)
         record = RoundRecord(
             round=self.round,
@@ -119,6 +133,7 @@ class Rounds:
             signal_examples=self._probed,
             source=chunk.source,
             segment=chunk.segment,
+            tokens=examples * (chunk.tokens.shape[1] - 1),
         )
         self._chunk, self._signals, self._decision = None, None, decision
         self.round += 1
@@ -130,10 +145,13 @@ class Rounds:
         return self.memory.oldest(self._decision.window)[: self._probes]
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the stream, between two rounds or between `observed` and `training`."""
+        """Everything but the stream, between two rounds or between `observed` and `training`.
+
+        Between two rounds it is a tree of plain values and arrays, as checkpoints take it.
+        """
         return {
             "round": self.round,
-            "decision": self._decision,
+            "decision": asdict(self._decision),
             "seen": (self._chunk, self._signals, self._probed),
             "memory": self.memory.state_dict(),
             "monitor": self.monitor.state_dict(),
@@ -143,7 +161,7 @@ class Rounds:
         """Continue from `state_dict()`; the caller puts the stream to the same place."""
         self.memory.load_state_dict(state["memory"])
         self.monitor.load_state_dict(state["monitor"])
-        self.round, self._decision = state["round"], state["decision"]
+        self.round, self._decision = state["round"], Decision(**state["decision"])
         self._chunk, self._signals, self._probed = state["seen"]
 
 
@@ -152,12 +170,13 @@ class OnlineLoop:
 
     `observe()` scores the next chunk and returns its signals (`None` at the stream's end); `apply(decision)`
     remembers the chunk, takes all the updates the budget affords and returns the record. The two alternate:
-    calling them in another order raises RuntimeError.
+    calling them in another order raises RuntimeError. With `sampling` it draws the batches, from the whole window.
     """
 
-    def __init__(self, rounds: Rounds, learner: Learner) -> None:
+    def __init__(self, rounds: Rounds, learner: Learner, *, sampling: PoissonSampling | None = None) -> None:
         self.rounds = rounds
         self.learner = learner
+        self._sampling = sampling
 
     @property
     def monitor(self) -> LoopMonitor:
@@ -174,17 +193,26 @@ class OnlineLoop:
         examples = self.rounds.next_examples()
         return None if examples is None else self.rounds.observed(self.learner.score(examples))
 
+    def rescore(self) -> float | None:
+        """The loss of the learner as it is now on the chunk observed last, nats a token; None if not finite."""
+        losses = self.learner.score(self.rounds.new_examples())
+        loss = float(np.mean(losses))
+        return loss if np.isfinite(loss) else None
+
     def apply(self, decision: Decision) -> RoundRecord:
         """Train under `decision` until the budget is spent, and tell what happened."""
         drawn = self.rounds.training(decision)
         if drawn is None:
             return self.rounds.trained(decision, UpdateReport())
+        if self._sampling is not None:
+            batches = self._sampling.batches(self.rounds.memory.whole(decision.window))
+            return self.rounds.trained(decision, self.learner.update(batches, decision))
         size = decision.batch_size
         batches = (drawn[k : k + size] for k in range(0, len(drawn), size))
         return self.rounds.trained(decision, self.learner.update(batches, decision))
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the stream, between two rounds or between `observe` and `apply`."""
+        """Everything but the stream, between two rounds or between `observe` and `apply`; see `Rounds`."""
         return {"rounds": self.rounds.state_dict(), "learner": self.learner.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

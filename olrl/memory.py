@@ -104,6 +104,14 @@ class Memory:
         rows: NDArray[np.int64] = (self.chunks_seen - 1 - age) % MAX_WINDOW * self.chunk_size + within
         return rows
 
+    def whole(self, window: int) -> NDArray[Any]:
+        """All examples of a window from the oldest on, shape (n, *example_shape); of the reservoir all it holds."""
+        if window == 0:
+            return self._reservoir[: self.reservoir_size]
+        first = self.chunks_seen - min(window, len(self))
+        chunks: NDArray[Any] = self._ring[np.arange(first, self.chunks_seen) % MAX_WINDOW]
+        return chunks.reshape(-1, *chunks.shape[2:])
+
     def oldest(self, window: int) -> NDArray[Any]:
         """The oldest chunk of a window, shape (C, *example_shape); for the reservoir its first C examples."""
         if not self.chunks_seen:

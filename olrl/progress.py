@@ -50,7 +50,7 @@ class RunProgress:
             first = math.isnan(self._smoothed)
             self._smoothed = record.loss_bpb if first else 0.9 * self._smoothed + 0.1 * record.loss_bpb
         if self._console.is_terminal:
-            self._bar.update(self._task, advance=1, description=self._line(record))
+            self._bar.update(self._task, completed=record.round + 1, description=self._line(record))
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             self._console.print(self._line(record), highlight=False, soft_wrap=True)
@@ -59,8 +59,9 @@ class RunProgress:
         speed = self._done / max(time.monotonic() - self._start, 1e-9)
         decision = record.decision
         doing = f"lr {decision.lr:.2e}, batch {decision.batch_size}, window {decision.window or 'reservoir'}"
+        loss = "no loss" if math.isnan(self._smoothed) else f"{self._smoothed:.3f} bits per byte"
         return (
             f"round {record.round + 1}{f' of {self._rounds}' if self._rounds else ''}: "
-            f"{self._smoothed:.3f} bits per byte, {doing if decision.update else 'no training'}, "
+            f"{loss}, {doing if decision.update else 'no training'}, "
             f"{speed:.1f} rounds/s"
         )

@@ -3,10 +3,11 @@
 import hashlib
 import json
 import platform
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -19,22 +20,33 @@ from olrl.analysis.records import RunRecords
 from olrl.analysis.report import sentence, write_report
 from olrl.analysis.summary import Summary
 from olrl.assembly import LoopConfig, assemble_loop
+from olrl.checkpoint import Checkpoint, disk_errors, replace_synced, sync_folder, sync_tree
 from olrl.control.controller import Controller
 from olrl.control.decision import Base, Decision
-from olrl.control.guard import Guard
-from olrl.control.policy import FrozenPolicy, load_policy
+from olrl.control.guard import Budgets, Guard, GuardSettings
+from olrl.control.policy import load_policy
+from olrl.control.policy_controller import PolicyController
+from olrl.control.rate_only import RateOnly
 from olrl.control.registry import make_controller
 from olrl.deployment import Deployment, Outcome
+from olrl.explanations import ExplanationLog
+from olrl.folder_lock import FolderLock
 from olrl.interrupt import Interrupt
 from olrl.learners.causal_lm import CausalLMLearner
-from olrl.loop import RoundRecord
+from olrl.learners.poisson import PoissonSampling
+from olrl.learners.privacy import WITHHELD, Guarantee
+from olrl.learners.private_lm import PrivateLMLearner
+from olrl.loop import OnlineLoop, RoundRecord
 from olrl.models.load import LoadedModel, load_model
 from olrl.run_config import DEFAULT_POLICY, RunConfig
-from olrl.run_folder import JsonLines, RunFolder, default_path
+from olrl.run_folder import JsonLines, RunFolder, default_path, disk_mistakes
+from olrl.run_state import RunCheckpoints, RunParts, begin_anew, go_back, run_checkpoints
+from olrl.same_run import check_same, differences
 from olrl.streams.chunk import Chunk
 from olrl.streams.chunker import Chunker
 from olrl.streams.corpus import corpus_sha256
 from olrl.streams.dead_letter import DeadLetter
+from olrl.streams.source import Source
 from olrl.streams.sources import open_source
 from olrl.tracking import TensorBoardTracker
 
@@ -58,51 +70,85 @@ class RunResult:
     interrupted: int | None
 
 
-def run(config: RunConfig, *, on_round: Callable[[RoundRecord], None] | None = None) -> RunResult:
+def run(
+    config: RunConfig,
+    *,
+    on_round: Callable[[RoundRecord], None] | None = None,
+    say: Callable[[str], None] = lambda sentence: None,
+) -> RunResult:
     """Run to the stream's end, to the last of the rounds asked for, to a file `STOP` or to Ctrl-C.
 
     `on_round` is called after each round. Everything is left in a folder (see `olrl.run_folder`); the same
-    configuration on the same text gives the same `decisions.jsonl`, byte for byte, on one machine. Raises
-    ValueError in one sentence for whatever the caller can put right, and leaves no folder then.
+    configuration on the same text gives the same `decisions.jsonl`, byte for byte, on one machine, and so it does
+    when the run is ended by whatever means and gone on with (`resume`). `say` is told what a person should know of
+    that. Raises ValueError in one sentence for whatever the caller can put right, and leaves no new folder then.
     """
     loaded = _load_model(config)
     base = config.base(loaded.base, model=config.model)
     controller, policy = _controller(config, base)
+    guarantee = _guarantee(config, base)
     out = config.out or default_path("run", f"{config.controller} {config.stream}")
     _check_apart(out, config.stream)
-    folder = RunFolder.create(out)
-    started = time.monotonic()
-    with ExitStack() as stack:
+    with ExitStack() as stack, disk_mistakes(out, "run"):
+        folder = _claim(config, out, stack)
         interrupt = stack.enter_context(Interrupt())
+        description = _describe(config, base, loaded, policy, guarantee)
+        checkpoint = _go_on(folder, config, description, say) if config.resume else None
+        state: dict[str, Any] = {} if checkpoint is None else checkpoint.state
         dead_letter = stack.enter_context(DeadLetter(folder.dead_letter, keep_text=config.keep_rejected))
+        chunker = _chunker(config, loaded)
         try:
+            if not config.resume:
+                folder.write_config(description)
             with interrupt.immediate():
-                chunks = _chunks(config, loaded, dead_letter, stop=_Over(folder, interrupt))
+                source = _open_source(config, folder, dead_letter, interrupt, state)
+                chunks = chunker.chunks(source) if state else _at_least_one(chunker, source, dead_letter)
         except BaseException:
-            folder.discard()
+            if not (config.resume or folder.has_spooled):
+                folder.discard()
             raise
-        description = _describe(config, base, loaded, policy)
-        folder.write_config(description)
-        learner = CausalLMLearner(loaded.model)
-        deployment = Deployment(
-            assemble_loop(chunks, learner, base=base, config=_loop_config(config, loaded)),
-            controller=controller,
-            guard=Guard(base=base),
-            interrupt=interrupt,
-            in_force=base.decision() if config.shadow else None,
-            limit=config.rounds,
-            stop=lambda: folder.stop_requested,
+        parts = RunParts(
+            deployment=Deployment(
+                _loop(config, loaded, chunks, base, guarantee),
+                controller=controller if guarantee is None else RateOnly(controller),
+                guard=_guard(config, base, controller),
+                interrupt=interrupt,
+                budgets=Budgets(config.limits),
+                in_force=base.decision() if config.shadow else None,
+                limit=config.rounds,
+                stop=lambda: folder.stop_requested,
+                loss_withheld=guarantee is not None,
+            ),
+            source=source,
+            chunker=chunker,
+            dead_letter=dead_letter,
+            tracker=stack.enter_context(
+                TensorBoardTracker(
+                    folder.path,
+                    signals_every=_signals_every(config),
+                    withheld=frozenset() if guarantee is None else WITHHELD,
+                )
+            ),
+            decisions=stack.enter_context(closing(JsonLines(folder.decisions, resume=bool(state)))),
+            stream=stack.enter_context(closing(JsonLines(folder.stream, resume=bool(state)))),
+            explanations=stack.enter_context(closing(ExplanationLog(folder.explanations, controller))),
         )
-        tracker = stack.enter_context(TensorBoardTracker(folder.path, signals_every=_signals_every(config)))
-        tracker.config(description)
-        _play(deployment, folder, tracker, on_round)
-        _write_ending(folder, deployment.ended, dead_letter, seconds=time.monotonic() - started)
+        if state:
+            _put_back(parts, state, folder)
+        else:
+            parts.tracker.config(description)
+        checkpoints = RunCheckpoints(
+            folder, parts, every=config.checkpoint_every, before=state.get("seconds", 0.0)
+        )
+        _play(parts, checkpoints, on_round)
+        _write_ending(folder, parts.deployment.ended, dead_letter, seconds=checkpoints.seconds)
         overview = read_overview(folder)
         write_report(folder, overview)
-        tracker.finish(
+        parts.tracker.finish(
             step=overview.summary.rounds - 1,
             summary=sentence(overview.summary),
-            figure=folder.figure.read_bytes(),
+            figures={path.stem: path.read_bytes() for path in sorted(folder.figures.glob("*.png"))},
+            results=overview.summary.results(),
         )
         return RunResult(
             folder=folder,
@@ -133,21 +179,43 @@ def _loop_config(config: RunConfig, loaded: LoadedModel) -> LoopConfig:
     )
 
 
+def _guarantee(config: RunConfig, base: Base) -> Guarantee | None:
+    if config.privacy is None:
+        return None
+    return Guarantee.of(config.privacy, base=base, chunk=config.chunk, cost=config.cost)
+
+
+def _loop(
+    config: RunConfig,
+    loaded: LoadedModel,
+    chunks: Iterator[Chunk],
+    base: Base,
+    guarantee: Guarantee | None,
+) -> OnlineLoop:
+    """The loop; with a guarantee one that adds noise, draws its batches so, and withholds signals."""
+    loop = _loop_config(config, loaded)
+    if guarantee is None:
+        return assemble_loop(chunks, CausalLMLearner(loaded.model), base=base, config=loop)
+    learner = PrivateLMLearner(
+        loaded.model, noise=guarantee.noise, clip=guarantee.clip, expected=base.batch_size
+    )
+    sampling = PoissonSampling(rate=guarantee.sample_rate, updates=config.cost.updates(base.batch_size))
+    loop = replace(loop, masked=WITHHELD, probes=0)
+    return assemble_loop(chunks, learner, base=base, config=loop, sampling=sampling)
+
+
 def _controller(config: RunConfig, base: Base) -> tuple[Controller, dict[str, Any] | None]:
     """The controller asked for, and what is known of its policy if it has one."""
     if config.controller != "policy":
         return make_controller(config.controller, base=base), None
     name = config.policy or DEFAULT_POLICY
     policy = load_policy(name)
-    return policy.controller(base=base), {"name": name, "sha256": _policy_sha256(policy)}
+    return policy.controller(base=base), {"name": name, "sha256": policy.sha256()}
 
 
-def _policy_sha256(policy: FrozenPolicy) -> str:
-    """Identity of all that the policy's decisions depend on, wherever it was loaded from."""
-    digest = hashlib.sha256(json.dumps(policy.description(), sort_keys=True).encode())
-    for weight, bias in policy.layers:
-        digest.update(weight.tobytes() + bias.tobytes())
-    return digest.hexdigest()
+def _guard(config: RunConfig, base: Base, controller: Controller) -> Guard:
+    training_range = controller.policy.training_range if isinstance(controller, PolicyController) else None
+    return Guard(base=base, settings=GuardSettings(snapshots=config.snapshots), training_range=training_range)
 
 
 def _check_apart(out: Path, stream: str) -> None:
@@ -157,23 +225,87 @@ def _check_apart(out: Path, stream: str) -> None:
         raise ValueError(f"the run would write into its own stream {stream}: give an --out outside of it")
 
 
-def _chunks(
-    config: RunConfig, loaded: LoadedModel, dead_letter: DeadLetter, *, stop: Callable[[], bool]
-) -> Iterator[Chunk]:
-    """The stream's chunks, of which there is at least one."""
-    documents = open_source(
-        config.stream, dead_letter=dead_letter, follow=config.follow, seed=config.seed, stop=stop
+def _claim(config: RunConfig, out: Path, stack: ExitStack) -> RunFolder:
+    """The run's folder, held against other runs; a new one, or with `resume` the one to go on in."""
+    if config.resume:
+        folder = RunFolder.open(out)
+    elif not out.is_dir():
+        folder = RunFolder.create(out)
+    stack.enter_context(FolderLock(out))  # before a look inside, since another run may just be filling it
+    return folder if config.resume else RunFolder.create(out)
+
+
+def _go_on(
+    folder: RunFolder, config: RunConfig, description: dict[str, Any], say: Callable[[str], None]
+) -> Checkpoint | None:
+    """Put a run's folder back to its newest checkpoint, and return that; None if it never came to one."""
+    begun = folder.read_config()
+    check_same(begun, description, out=folder.path)
+    checkpoint = run_checkpoints(folder).newest(say)
+    if checkpoint is None:
+        if begun["run"]["checkpoint_every"] == 0:
+            raise ValueError(
+                f"the run in {folder.path} was to make no checkpoints: it cannot be gone on with"
+            )
+        say("the run was ended before its first checkpoint: it begins anew")
+        begin_anew(folder)
+        return None
+    try:
+        go_back(folder, checkpoint)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise _damaged(folder, error) from error
+    say(f"resumed after {checkpoint.state['rounds']:,} rounds")
+    for difference in differences(begun, description):
+        say(f"{difference}: from here on the numbers may not be those of an uninterrupted run to the bit")
+    return checkpoint
+
+
+def _put_back(parts: RunParts, state: dict[str, Any], folder: RunFolder) -> None:
+    try:
+        parts.load_state_dict(state)
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError) as error:
+        raise _damaged(folder, error) from error
+
+
+def _damaged(folder: RunFolder, error: Exception) -> ValueError:
+    return ValueError(
+        f"the newest checkpoint of the run in {folder.path} is damaged, or of another model "
+        f"({type(error).__name__}: {str(error)[:200]}): begin a new run"
     )
+
+
+def _open_source(
+    config: RunConfig, folder: RunFolder, dead_letter: DeadLetter, interrupt: Interrupt, state: dict[str, Any]
+) -> Source:
+    if state:
+        dead_letter.load_state_dict(state["dead_letter"])
+    return open_source(
+        config.stream,
+        dead_letter=dead_letter,
+        follow=config.follow,
+        seed=config.seed,
+        stop=_Over(folder, interrupt),
+        spool=folder.spool if config.spool else None,
+        state=state.get("source"),
+    )
+
+
+def _chunker(config: RunConfig, loaded: LoadedModel) -> Chunker:
     seq_len = config.seq_len or loaded.seq_len
-    chunker = Chunker(loaded.tokenizer, n_sequences=config.chunk, seq_len=seq_len)
-    chunks = chunker.chunks(documents)
+    return Chunker(loaded.tokenizer, n_sequences=config.chunk, seq_len=seq_len)
+
+
+def _at_least_one(chunker: Chunker, source: Source, dead_letter: DeadLetter) -> Iterator[Chunk]:
+    """The stream's chunks; ValueError if there is none."""
+    chunks = chunker.chunks(source)
     first = next(chunks, None)
     if first is None:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(dead_letter.counts.items()))
         rejected = f" ({dead_letter.total} rows could not be used: {reasons})" if reasons else ""
+        sequences, seq_len = chunker.shape
         raise ValueError(
             f"the stream ended after {chunker.leftover_tokens} tokens{rejected}, and a chunk takes "
-            f"{config.chunk} sequences of {seq_len}, {config.chunk * seq_len} tokens: "
+            f"{sequences} sequences of {seq_len}, {sequences * seq_len} tokens: "
             f"give more text, or a smaller --chunk or --seq-len"
         )
     return chain([first], chunks)
@@ -202,18 +334,25 @@ def _signals_every(config: RunConfig) -> int:
 
 
 def _play(
-    deployment: Deployment,
-    folder: RunFolder,
-    tracker: TensorBoardTracker,
+    parts: RunParts,
+    checkpoints: RunCheckpoints,
     on_round: Callable[[RoundRecord], None] | None,
 ) -> None:
-    with closing(JsonLines(folder.decisions)) as decisions, closing(JsonLines(folder.stream)) as stream:
-        for outcome in deployment.rounds():
-            decisions.write(decision_row(outcome))
-            stream.write(_stream_row(outcome.record))
-            tracker.round(outcome.record, guard=outcome.guard, proposed=outcome.proposed)
-            if on_round is not None:
-                on_round(outcome.record)
+    for outcome in parts.deployment.rounds():
+        parts.decisions.write(decision_row(outcome))
+        parts.stream.write(_stream_row(outcome.record))
+        why = parts.explanations.round(outcome.record.round)
+        parts.tracker.round(
+            outcome.record,
+            guard=outcome.guard,
+            layer=outcome.layer,
+            proposed=outcome.proposed,
+            explanation=why,
+        )
+        if on_round is not None:
+            on_round(outcome.record)
+        checkpoints.round_done()
+    checkpoints.ended()
 
 
 def decision_row(outcome: Outcome) -> dict[str, Any]:
@@ -242,21 +381,33 @@ def _stream_row(record: RoundRecord) -> dict[str, Any]:
 def _write_ending(folder: RunFolder, ended: str, dead_letter: DeadLetter, *, seconds: float) -> None:
     rejected = dict(sorted(dead_letter.counts.items()))
     row = {"ended": ended, "seconds": round(seconds, 1), "dead_letters": rejected}
-    folder.ending.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    replace_synced(folder.ending, (json.dumps(row) + "\n").encode())
 
 
 def _save_model(loaded: LoadedModel, folder: RunFolder) -> bool:
     """Save the adapted model, unless its weights are not finite: those would be of no use to anybody."""
     if not all(bool(torch.isfinite(weights).all()) for weights in loaded.model.parameters()):
         return False
-    unfinished = folder.model.with_name("model.unfinished")
-    loaded.save(unfinished)
+    unfinished, before = (folder.model.with_name(f"model.{state}") for state in ("unfinished", "before"))
+    for leftover in (unfinished, before):
+        shutil.rmtree(leftover, ignore_errors=True)
+    with disk_errors(folder.model):
+        loaded.save(unfinished)
+    sync_tree(unfinished)
+    if folder.model.exists():  # the run had come to an end and was gone on with
+        folder.model.rename(before)
     unfinished.rename(folder.model)
+    sync_folder(folder.path)
+    shutil.rmtree(before, ignore_errors=True)
     return True
 
 
 def _describe(
-    config: RunConfig, base: Base, loaded: LoadedModel, policy: dict[str, Any] | None
+    config: RunConfig,
+    base: Base,
+    loaded: LoadedModel,
+    policy: dict[str, Any] | None,
+    guarantee: Guarantee | None,
 ) -> dict[str, Any]:
     """All that decides the result; written before the first round."""
     loop = _loop_config(config, loaded)
@@ -273,6 +424,7 @@ def _describe(
         "loop": {"seq_len": loop.seq_len, "probes": loop.probes, "update_cost": loop.cost.update_cost},
         "model": {**sizes, "weights_sha256": _weights_sha256(loaded.model)},
         "policy": policy,
+        "privacy": None if guarantee is None else guarantee.to_json(),
         "corpus_sha256": corpus_sha256() if config.stream.startswith("builtin:") else None,
         "threads": torch.get_num_threads(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},

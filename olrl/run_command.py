@@ -1,8 +1,12 @@
 """`olrl run` as a person sees it: progress while it runs, and a summary at its end."""
 
+from typing import Any
+
 from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 
+from olrl.analysis.privacy import WITHHELD
+from olrl.analysis.summary import Summary
 from olrl.progress import RunProgress
 from olrl.run import RunResult, run
 from olrl.run_config import RunConfig
@@ -14,10 +18,15 @@ def run_and_tell(config: RunConfig) -> int:
     0, or 128 + the number of the signal that ended the run (130 for Ctrl-C): all was saved then too.
     """
     disable_progress_bar()  # type: ignore[no-untyped-call] # transformers' own, for loading and saving
-    with RunProgress(Console(stderr=True), rounds=config.rounds) as progress:
-        result = run(config, on_round=progress.round)
+    console = Console(stderr=True)
+    with RunProgress(console, rounds=config.rounds) as progress:
+        result = run(config, on_round=progress.round, say=lambda told: _say(console, told))
     print("\n".join(summary_lines(result)))
     return 0 if result.interrupted is None else 128 + int(result.interrupted)
+
+
+def _say(console: Console, told: str) -> None:
+    console.print(told, highlight=False, soft_wrap=True, markup=False)
 
 
 def summary_lines(result: RunResult) -> list[str]:
@@ -26,8 +35,7 @@ def summary_lines(result: RunResult) -> list[str]:
     lost = f", {summary.nonfinite} of them not finite and charged 8" if summary.nonfinite else ""
     lines = [
         f"The run is over: {records.ended}.",
-        f"  loss       {summary.loss_bpb:.4f} bits per byte, prequential, over {summary.rounds} rounds{lost}",
-        f"             {summary.first_bpb:.4f} in the first tenth, {summary.last_bpb:.4f} in the last",
+        *(_privacy(records.config["privacy"]) if summary.private else _loss(summary, lost)),
         f"  cost       {summary.spent:.0f} of {summary.budget:.0f} units ({summary.spent_share:.0%}), "
         f"{summary.updates} updates, {summary.skipped} rounds without training",
         f"  drift      {_counted(summary.alarms, none='no alarm')}",
@@ -38,6 +46,20 @@ def summary_lines(result: RunResult) -> list[str]:
     ]
     saved = str(folder.model) if result.model_saved else "not saved: its weights are not finite"
     return [*lines, f"  model      {saved}", f"  curves     tensorboard --logdir {folder.path}"]
+
+
+def _loss(summary: Summary, lost: str) -> list[str]:
+    return [
+        f"  loss       {summary.loss_bpb:.4f} bits per byte, prequential, over {summary.rounds} rounds{lost}",
+        f"             {summary.first_bpb:.4f} in the first tenth, {summary.last_bpb:.4f} in the last",
+    ]
+
+
+def _privacy(given: dict[str, Any]) -> list[str]:
+    return [
+        f"  privacy    epsilon {given['epsilon']:.4g}, delta {given['delta']:g} for one training example",
+        f"  loss       {WITHHELD}",
+    ]
 
 
 def _counted(counts: dict[str, int], *, none: str) -> str:

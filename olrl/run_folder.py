@@ -1,15 +1,22 @@
 """The folder a run writes: what lies where, who may read it, and how a person ends the run."""
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from errno import EDQUOT, EFBIG, ENOSPC, EROFS
 from pathlib import Path
 from typing import IO, Any
 
+from olrl.checkpoint import replace_synced
+
 FORMAT = 1
 CONFIG = "config.json"
+BASE = "base.json"  # a configuration that a search has found: olrl run --base-from reads it
+MAX_LINE_BYTES = 4 << 20  # of a row, and of a configuration: a thousand times what they take
 
 
 @dataclass(frozen=True)
@@ -31,11 +38,16 @@ class RunFolder:
         """A new folder with its parents; ValueError when something is there already."""
         if path.exists() and not path.is_dir():
             raise ValueError(f"--out {path} is a file: give the name of a new or empty folder")
-        if path.is_dir() and any(path.iterdir()):
+        if path.is_dir() and any(each.name != f".{CONFIG}.unfinished" for each in path.iterdir()):
             what = "already holds a run" if (path / CONFIG).is_file() else "holds other files"
             raise ValueError(f"--out {path} {what} and is not overwritten: give a new or empty folder")
-        path.mkdir(parents=True, exist_ok=True)
-        path.chmod(0o700)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            path.chmod(0o700)
+        except OSError as error:
+            raise ValueError(
+                f"--out {path} cannot be written ({error.strerror}): give a folder where it can"
+            ) from error
         return cls(path)
 
     @classmethod
@@ -58,9 +70,29 @@ class RunFolder:
         return self.path / "stream.jsonl"
 
     @property
+    def explanations(self) -> Path:
+        """A line for each decision that is explained: the features that moved each knob most."""
+        return self.path / "explanations.jsonl"
+
+    @property
     def dead_letter(self) -> Path:
         """A line for each row of the stream that could not be used."""
         return self.path / "dead_letter.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of checkpoints: all that going on needs. They hold text, as what the model is trained on."""
+        return self.path / "checkpoints"
+
+    @property
+    def spool(self) -> Path:
+        """What came from standard input, as it came, where the run keeps it."""
+        return self.path / "spool"
+
+    @property
+    def has_spooled(self) -> bool:
+        """Whether text came from standard input that is nowhere else any more."""
+        return self.spool.exists() and self.spool.stat().st_size > 0
 
     @property
     def ending(self) -> Path:
@@ -88,9 +120,24 @@ class RunFolder:
         return self.path / "report.md"
 
     @property
+    def page(self) -> Path:
+        """The report as one HTML file."""
+        return self.path / "report.html"
+
+    @property
+    def results(self) -> Path:
+        """Of a comparison: every run of it, and what they come to."""
+        return self.path / "results.json"
+
+    @property
+    def stop(self) -> Path:
+        """What a person puts here to end the run."""
+        return self.path / "STOP"
+
+    @property
     def stop_requested(self) -> bool:
         """Whether a person has put a file `STOP` here."""
-        return (self.path / "STOP").exists()
+        return self.stop.exists()
 
     def discard(self) -> None:
         """Remove the folder and all in it: nothing came of the run."""
@@ -99,13 +146,15 @@ class RunFolder:
     def write_config(self, config: dict[str, Any]) -> None:
         """Write `config.json`: everything that decides the result."""
         text = json.dumps({"format": FORMAT, **config}, indent=2, allow_nan=False, ensure_ascii=False)
-        (self.path / CONFIG).write_text(text + "\n", encoding="utf-8")
+        # A lone surrogate (in the name of a file) becomes \udcff, which is how JSON spells it too.
+        replace_synced(self.path / CONFIG, (text + "\n").encode(errors="backslashreplace"))
 
     def read_config(self) -> dict[str, Any]:
         """Read `config.json`; ValueError when it is damaged or of another format."""
         try:
-            config = json.loads((self.path / CONFIG).read_text(encoding="utf-8"))
-        except ValueError as error:
+            with (self.path / CONFIG).open("rb") as file:
+                config = json.loads(file.read(MAX_LINE_BYTES).decode("utf-8"))
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{self.path / CONFIG} is damaged: {error}") from error
         if not isinstance(config, dict) or config.get("format") != FORMAT:
             found = config.get("format") if isinstance(config, dict) else None
@@ -113,18 +162,41 @@ class RunFolder:
         return config
 
 
+@contextmanager
+def disk_mistakes(out: Path, command: str) -> Iterator[None]:
+    """Within, a disk that is full or cannot be written is a mistake of the caller's (ValueError, one sentence)."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (ENOSPC, EDQUOT, EROFS, EFBIG):
+            raise
+        told = f"{out} cannot be written ({os.strerror(error.errno).lower()})"
+        if not list((out / "checkpoints").glob("[0-9]*")):
+            raise ValueError(f"{told}: give an --out where it can") from error
+        raise ValueError(
+            f"{told}; its checkpoints are kept: make room, and go on with olrl {command} --resume --out {out}"
+        ) from error
+
+
 class JsonLines:
     """Rows appended to a file, each on disk as soon as its round ends, so that a killed run keeps them.
 
-    A number that is not finite is refused (ValueError): it has no form in JSON.
+    Made anew, or with `resume` gone on with. A number that is not finite is refused (ValueError): it has no form in
+    JSON.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._file: IO[str] = path.open("x", encoding="utf-8", buffering=1)
+    def __init__(self, path: Path, *, resume: bool = False) -> None:
+        self._file: IO[bytes] = path.open("ab" if resume else "xb")
 
     def write(self, row: dict[str, Any]) -> None:
         """Append one row."""
-        self._file.write(json.dumps(row, allow_nan=False, ensure_ascii=False) + "\n")
+        self._file.write((json.dumps(row, allow_nan=False, ensure_ascii=False) + "\n").encode())
+        self._file.flush()
+
+    def sync(self) -> int:
+        """Let all rows survive a loss of power; the size of the file in bytes."""
+        os.fsync(self._file.fileno())
+        return self._file.tell()
 
     def close(self) -> None:
         """Close the file; writing afterwards raises ValueError."""
@@ -142,12 +214,12 @@ def iterate_json_lines(path: Path) -> Iterator[dict[str, Any]]:
     Raises ValueError for any other line that is no JSON object.
     """
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(_bounded(file, path), start=1):
             if not line.strip():
                 continue
             try:
                 row = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 if not line.endswith(b"\n"):
                     return
                 raise ValueError(f"{path} line {number} is damaged: {error}") from error
@@ -160,15 +232,23 @@ def count_json_lines(path: Path) -> int:
     """How many rows `iterate_json_lines` gives if no line is damaged, counted without looking into them."""
     count, line = 0, b""
     with path.open("rb") as file:
-        for line in file:  # the last one is looked at below
+        for line in _bounded(file, path):  # the last one is looked at below
             count += bool(line.strip())
     return count - (bool(line.strip()) and not line.endswith(b"\n") and not _is_json(line))
+
+
+def _bounded(file: IO[bytes], path: Path) -> Iterator[bytes]:
+    """Lines of a file; ValueError where one has no end, as in a file of zeros."""
+    while line := file.readline(MAX_LINE_BYTES):
+        if len(line) == MAX_LINE_BYTES:
+            raise ValueError(f"{path} is damaged: it has a line of more than {MAX_LINE_BYTES >> 20} MiB")
+        yield line
 
 
 def _is_json(line: bytes) -> bool:
     try:
         json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 

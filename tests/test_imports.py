@@ -47,7 +47,9 @@ def test_a_policy_is_loaded_and_decides_without_torch() -> None:
     assert loaded_after(code, HEAVY) == []
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["inspect", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["decide", "--help"], ["inspect", "--help"]]
+)
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
         f"from olrl.cli import main\nsys.argv = ['olrl', *{arguments!r}]\n"

@@ -159,16 +159,56 @@ def test_a_stream_too_short_for_a_chunk_is_told_in_numbers_and_leaves_no_folder(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_model_that_breaks_is_charged_and_the_run_goes_on(tmp_path: Path, stream: Path) -> None:
+def test_a_base_rate_that_breaks_the_model_is_rolled_back_until_it_does_not(
+    tmp_path: Path, stream: Path
+) -> None:
     result = run(quick(stream, base_lr=3e38, out=tmp_path / "run"))
     rows = decisions(result)
     assert rows[0]["loss_bpb"] is not None
+    assert [row["loss_bpb"] for row in rows].count(None) > 1  # charged, and the run went on
+    assert "weights rolled back" in next(row["guard"] for row in rows if row["loss_bpb"] is None)
+    assert len(rows) > 10
+    assert result.model_saved  # what was good last
+
+
+def test_without_snapshots_a_model_that_breaks_is_charged_and_the_run_goes_on(
+    tmp_path: Path, stream: Path
+) -> None:
+    result = run(quick(stream, base_lr=3e38, snapshots=0, out=tmp_path / "run"))
+    rows = decisions(result)
     assert rows[-1]["loss_bpb"] is None
     assert rows[-1]["guard"] is not None
     assert len(rows) > 10
     assert result.summary.last_bpb == 8.0
     assert not result.model_saved
     assert not result.folder.model.exists()
+
+
+@pytest.mark.parametrize(
+    ("limits", "ended"),
+    [
+        ({"max_tokens": 2000}, "its budget of 2,000 tokens is spent"),
+        ({"max_seconds": 1e-3}, "seconds is spent"),
+        ({"max_rollbacks": 1, "base_lr": 3e38}, "the 1 rollbacks that it may take did not suffice"),
+        ({"max_skips": 2, "base_lr": 3e38, "snapshots": 0}, "the 2 skips that it may take did not suffice"),
+    ],
+)
+def test_a_budget_that_is_spent_ends_the_run_cleanly_and_says_so(
+    limits: dict[str, Any], ended: str, tmp_path: Path, stream: Path
+) -> None:
+    result = run(quick(stream, out=tmp_path / "run", **limits))
+    assert ended in str(result.records.ended)
+    assert ended in result.folder.report.read_text()
+    assert 1 <= len(decisions(result)) < 15
+    assert result.model_saved == ("snapshots" not in limits)
+
+
+def test_shadow_is_rolled_back_and_its_budgets_end_it_too(tmp_path: Path, stream: Path) -> None:
+    policy = str(untrained_policy(tmp_path / "policy"))
+    given = {"controller": "policy", "policy": policy, "shadow": True, "base_lr": 3e38, "max_rollbacks": 2}
+    result = run(quick(stream, out=tmp_path / "run", **given))
+    assert "rollbacks" in str(result.records.ended)
+    assert all("proposed" in row for row in decisions(result))
 
 
 def test_what_lies_in_the_folder_is_never_overwritten(tmp_path: Path, stream: Path) -> None:

@@ -1,15 +1,20 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import plugin_data_pb2
 
 from olrl.analysis.style import panels, save
 from olrl.control.decision import Decision
+from olrl.control.explain import Explanation
+from olrl.event_plugins import LAYOUT, RESULTS
 from olrl.learners.learner import UpdateReport
 from olrl.loop import RoundRecord
+from olrl.monitor.feature_spec import FEATURE_NAMES
 from olrl.monitor.signals import Signals
-from olrl.tracking import TensorBoardTracker
+from olrl.tracking import DecisionHistograms, TensorBoardTracker
 
 METRICS = Path(__file__).parents[1] / "docs" / "metrics.md"
 
@@ -36,26 +41,43 @@ def record(number: int, *, loss_bpb: float | None = 2.0, alarms: tuple[str, ...]
 def read(folder: Path) -> EventAccumulator:
     """The events as TensorBoard shows them: it keeps 1,000 points a tag."""
     return EventAccumulator(
-        str(folder), size_guidance={"scalars": 1000, "tensors": 10, "images": 10}
+        str(folder), size_guidance={"scalars": 1000, "tensors": 10, "images": 10, "histograms": 50}
     ).Reload()
 
 
 def documented_keys() -> list[str]:
     """Keys of docs/metrics.md as patterns."""
     keys = re.findall(r"^\| `([^`]+)` \|", METRICS.read_text(), flags=re.MULTILINE)
-    return [re.escape(key).replace("<detector>", "[a-z-]+") for key in keys]
+    patterns = {"<detector>": "[a-z-]+", "<layer>": "[a-z_]+", "<signal>": "[a-z_]+"}
+    escaped = [re.escape(key) for key in keys]
+    for name, pattern in patterns.items():
+        escaped = [key.replace(name, pattern) for key in escaped]
+    return escaped
 
 
 def test_every_key_that_is_written_is_documented(tmp_path: Path) -> None:
     figure, _ = panels((1.0,))
     with TensorBoardTracker(tmp_path) as tracker:
-        tracker.config({"run": {"stream": "mail.jsonl"}})
-        tracker.round(record(0, alarms=("adwin",)), guard="loss high", proposed=record(0).decision)
+        tracker.config({"run": {"stream": "mail.jsonl"}, "base": {"lr": 1e-3}})
+        tracker.round(
+            record(0, alarms=("adwin",)), guard="loss high", layer="loss_high", proposed=record(0).decision
+        )
         tracker.round(record(1, loss_bpb=None))
-        tracker.finish(step=1, summary="fine", figure=save(figure, tmp_path / "a.png").read_bytes())
+        explained = Explanation(values=np.ones((4, len(FEATURE_NAMES))))
+        for k in range(2, 30):
+            tracker.round(record(k), explanation=explained)
+        png = save(figure, tmp_path / "a.png").read_bytes()
+        results = dict.fromkeys(RESULTS, 1.0)
+        tracker.finish(
+            step=1, summary="fine", figures={"loss_and_decisions": png, "explanations": png}, results=results
+        )
     events = read(tmp_path)
-    written = {*events.Tags()["scalars"], *events.Tags()["images"], *events.Tags()["tensors"]}
-    assert len(written) > 20
+    tags = events.Tags()
+    written = {key for kind in ("scalars", "images", "tensors", "histograms") for key in tags[kind]}
+    plugins = {key for key in written if key.startswith("_hparams_/") or key == "custom_scalars__config__"}
+    assert len(plugins) == 4
+    written -= plugins
+    assert len(written) > 60
     patterns = documented_keys()
     assert [key for key in sorted(written) if not any(re.fullmatch(p, key) for p in patterns)] == []
 
@@ -75,6 +97,17 @@ def test_ten_alarms_in_twenty_thousand_rounds_stay_visible(tmp_path: Path) -> No
     assert [point.step for point in events.Scalars("drift/alarm/adwin")] == alarmed
     assert events.Scalars("drift/total")[-1].value == 10
     assert len(events.Scalars("loss/bpb")) <= 1000  # the limit this test is about
+
+
+def test_each_layer_of_the_guard_is_counted_by_itself(tmp_path: Path) -> None:
+    layers = ["slew", None, "rollback", "slew"]
+    with TensorBoardTracker(tmp_path) as tracker:
+        for k, layer in enumerate(layers):
+            tracker.round(record(k), guard=layer and f"because of {layer}", layer=layer)
+    events = read(tmp_path)
+    totals = {name: events.Scalars(f"guard/total/{name}")[-1].value for name in ("slew", "rollback")}
+    assert totals == {"slew": 2, "rollback": 1}
+    assert events.Scalars("guard/interventions_total")[-1].value == 3
 
 
 def test_costs_add_up(tmp_path: Path) -> None:
@@ -106,3 +139,54 @@ def test_signals_are_written_as_often_as_asked(tmp_path: Path) -> None:
         for k in range(7):
             tracker.round(record(k))
     assert [point.step for point in read(tmp_path).Scalars("signals/grad_cos")] == [0, 3, 6]
+
+
+def test_every_chart_shows_something_that_is_written() -> None:
+    """A pattern that matches no documented key would be an empty chart."""
+    keys = re.findall(r"^\| `([^`]+)`", METRICS.read_text(), flags=re.MULTILINE)
+    keys += re.findall(r"`(loss/[a-z_]+|cost/[a-z_]+)`", METRICS.read_text())
+    keys += [key.replace("<signal>", "grad_cos") for key in keys if "<signal>" in key]
+    for charts in LAYOUT.values():
+        for _, patterns in charts:
+            for pattern in patterns:
+                assert [key for key in keys if re.fullmatch(pattern, key)], pattern
+
+
+def test_settings_and_results_belong_to_the_run_itself(tmp_path: Path) -> None:
+    """Written by add_hparams they would be a run of their own, without curves."""
+    with TensorBoardTracker(tmp_path) as tracker:
+        tracker.config(
+            {"run": {"controller": "base", "rounds": 3, "follow": False, "policy": None}, "base": {"lr": 1.0}}
+        )
+        tracker.finish(step=3, summary="", figures={}, results={"result/loss_bpb": 2.5})
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+    events = read(tmp_path)
+    content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    started = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info.hparams
+    assert (started["controller"].string_value, started["rounds"].number_value) == ("base", 3.0)
+    assert (started["follow"].bool_value, "policy" in started, started["base.lr"].number_value) == (
+        False,
+        False,
+        1.0,
+    )
+    assert events.Scalars("result/loss_bpb")[0].value == 2.5
+
+
+def test_a_histogram_counts_the_decisions_since_the_last_one(tmp_path: Path) -> None:
+    with TensorBoardTracker(tmp_path) as tracker:
+        tracker.config({"base": {"lr": 1e-3}})
+        for k in range(60):
+            tracker.round(record(k))  # twice the base's rate, batches of 4, the reservoir
+    first, second = read(tmp_path).Histograms("decisions/lr_notches")
+    assert (first.step, second.step) == (24, 49)
+    for histogram, value in (("lr_notches", 1), ("batch_size_log2", 2), ("window_place", 7)):
+        point = read(tmp_path).Histograms(f"decisions/{histogram}")[0].histogram_value
+        assert (point.num, point.sum, point.min, point.max) == (25, 25 * value, value - 0.5, value + 0.5)
+
+
+def test_histograms_of_a_long_run_are_few(tmp_path: Path) -> None:
+    counted, histograms = 0, DecisionHistograms(1e-3)
+    for _ in range(200_000):
+        histograms.add(Decision(lr=1e-3, batch_size=4, window=0))
+        counted += bool(histograms.take())
+    assert counted < 300

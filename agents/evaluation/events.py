@@ -1,6 +1,7 @@
 """A comparison in TensorBoard: one run per entrant and stream, so that their losses lie over each other."""
 
 from pathlib import Path
+from typing import Any
 
 from olrl.control.decision import WINDOWS, Base
 from olrl.tracking import EventWriter
@@ -20,8 +21,36 @@ def write_events(outcome: Outcome, folder: Path) -> None:
     }
     for job, trace in outcome.runs:
         writer = EventWriter(folder / _plain(job.stream.name) / _name(job, outcome))
+        writer.layout()
+        writer.settings(_settings(job))
         _write(writer, trace, reference=references.get((job.stream.name, job.seed)))
+        writer.results(_results(job, trace), step=max(len(trace.loss_bpb) - 1, 0))
         writer.close()
+
+
+def _settings(job: Job) -> dict[str, Any]:
+    """What runs of a comparison differ in."""
+    return {
+        "controller": job.entrant,
+        "policy": job.policy if ENTRANTS[job.entrant].policy is not None else "none",
+        "stream": job.stream.name,
+        "drift_kind": job.stream.kind,
+        "model": job.model,
+        "base.lr": job.base.lr,
+        "base_lr_mult": job.base_lr_mult,
+        "seed": job.seed,
+        "price": job.price,
+    }
+
+
+def _results(job: Job, trace: Trace) -> dict[str, float]:
+    return {
+        "result/loss_bpb": trace.mean_loss_bpb,
+        "result/spent": trace.total_spent,
+        "result/saved_share": 1.0 - trace.total_spent / (job.cost.budget * max(len(trace.loss_bpb), 1)),
+        "result/alarm_rounds": float(sum(1 for alarms in trace.alarms if alarms)),
+        "result/guard_rounds": float(sum(1 for reason in trace.guard if reason is not None)),
+    }
 
 
 def _plain(stream: str) -> str:

@@ -8,7 +8,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_complet
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from olrl.assembly import LoopConfig, cut_chunks
 from olrl.control.decision import Base
@@ -20,6 +20,9 @@ from olrl.streams.suite import SuiteConfig
 from ..warm_processes import end_with_parent, warm_context
 from .forgetting import HeldOut, held_out_for
 from .play import LearnerPool, Trace
+
+if TYPE_CHECKING:
+    from ..rivals.entrant import Task
 
 CACHE_FORMAT = 4  # goes up when a run's numbers change for another reason than its settings
 TRAINING_SEED = 7  # of the streams that rivals are tuned on; never reported on
@@ -107,11 +110,20 @@ def run_job(job: Job) -> Trace:
     """Make one run, in this process."""
     import torch
 
-    from ..rivals.entrant import Conditions, Task
     from ..rivals.registry import ENTRANTS
-    from ..rivals.tuned import tuned_settings
 
     torch.set_num_threads(1)  # runs are parallel over processes
+    return ENTRANTS[job.entrant].play(task_of(job))
+
+
+def task_of(job: Job, *, judged: bool = True) -> "Task":
+    """What a job gives its entrant; model and streams that this process has met are kept.
+
+    With `judged=False` nothing is measured of what the learner forgets: for trials, of which the loss alone counts.
+    """
+    from ..rivals.entrant import Conditions, Task
+    from ..rivals.tuned import tuned_settings
+
     config = LoopConfig(chunk=job.chunk, seq_len=job.seq_len, cost=job.cost, price=job.price, seed=job.seed)
     what = (job.stream, job.model, job.device, config, job.rounds)
     chunks = _chunks(*what)
@@ -124,14 +136,13 @@ def run_job(job: Job) -> Trace:
         settings=tuned_settings(job.entrant) if job.settings is None else dict(job.settings),
     )
     training = _Training(model=job.model, device=job.device, config=config, rounds=job.rounds)
-    task = Task(
+    return Task(
         given=given,
         chunks=chunks,
         learners=_pool(job.model, job.device),
         training=training,
-        held_out=_held_out(*what),
+        held_out=_held_out(*what) if judged else {},
     )
-    return ENTRANTS[job.entrant].play(task)
 
 
 @dataclass(frozen=True, kw_only=True)

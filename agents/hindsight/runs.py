@@ -56,8 +56,11 @@ class StreamRuns:
 
     def save(self, path: Path) -> None:
         """Write, whole or not at all."""
-        scratch = path.with_name(f".{path.stem}-{os.getpid()}.npz")  # others may write the same
-        np.savez(scratch, **{field.name: getattr(self, field.name) for field in fields(self)})
+        scratch = path.with_name(f".{path.name}.{os.getpid()}")  # not what is looked for as runs
+        with scratch.open("wb") as file:
+            np.savez(file, **{field.name: getattr(self, field.name) for field in fields(self)})
+            file.flush()
+            os.fsync(file.fileno())
         scratch.replace(path)
 
     @classmethod

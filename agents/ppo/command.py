@@ -1,7 +1,8 @@
 """`olrl train` and `olrl export`: the run folder around a training run."""
 
 import json
-from dataclasses import asdict
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,21 @@ from typing import Any
 import typer
 
 from olrl.cli import EXIT_INTERRUPTED
-from olrl.run_folder import RunFolder
+from olrl.control.policy import load_policy
+from olrl.folder_lock import FolderLock
+from olrl.run_folder import RunFolder, disk_mistakes
 
 from ..bars import Bars
+from ..training_range import RangeConfig, measure_range
 from .checkpoint import newest_checkpoint
 from .export import PACKAGES
 from .progress import Progress
+from .recipe import Recipe
 from .recipe import recipe as recipe_of
 from .report import write_report
 from .train import best_policy, policy_of_checkpoint, train
+
+RANGE_STREAMS = {"standard": 4, "full": 10}  # of each model, on which the range of training is measured
 
 
 def train_and_tell(profile: str, *, seed: int, out: Path, resume: bool, bars: Bars) -> Progress:
@@ -30,10 +37,19 @@ def train_and_tell(profile: str, *, seed: int, out: Path, resume: bool, bars: Ba
         "recipe": asdict(recipe),
         "versions": {name: version(name) for name in PACKAGES},
     }
-    if resume:
-        _check_same(RunFolder.open(out).read_config(), settings, out)
-    else:
-        RunFolder.create(out).write_config(settings)
+    with ExitStack() as stack, disk_mistakes(out, "train"):
+        if not out.is_dir():
+            RunFolder.open(out) if resume else RunFolder.create(out)
+        stack.enter_context(FolderLock(out))
+        if resume:
+            _check_same(RunFolder.open(out).read_config(), settings, out)
+        else:
+            RunFolder.create(out).write_config(settings)
+        return _train_and_tell(recipe, seed=seed, out=out, resume=resume, bars=bars)
+
+
+def _train_and_tell(recipe: Recipe, *, seed: int, out: Path, resume: bool, bars: Bars) -> Progress:
+    profile = recipe.name
     bars.say(
         f"Training profile {profile} ({recipe.minutes} on two cores) into {out}; Ctrl-C and --resume go on later"
     )
@@ -46,9 +62,25 @@ def train_and_tell(profile: str, *, seed: int, out: Path, resume: bool, bars: Ba
     except KeyboardInterrupt:
         bars.say(f"Stopped; go on with: olrl train --profile {profile} --seed {seed} --out {out} --resume")
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    write_report(out / "report.md", recipe, progress, seed=seed)
+    add_range(out / "policy", recipe, streams=RANGE_STREAMS.get(profile, 0), bars=bars)
+    write_report(out / "report.md", recipe, progress, seed=seed)  # last: with it the run is complete
     bars.say(f"Policy in {out / 'policy'}, report in {out / 'report.md'}; curves: tensorboard --logdir {out}")
     return progress
+
+
+def add_range(folder: Path, recipe: Recipe, *, streams: int, bars: Bars) -> None:
+    """Let a policy play training streams of the models it was trained on, and put the range it sees into its file.
+
+    Does nothing for a policy that has a range already (a run gone on with), that saw no language model, or with no
+    streams.
+    """
+    policy = load_policy(folder)
+    models = tuple(dict.fromkeys(stage.env["model"] for stage in recipe.stages if stage.kind != "surrogate"))
+    if policy.training_range is not None or not models or not streams:
+        return
+    bars.say("Measuring the range of the policy's training, for the guard")
+    config = RangeConfig(models=models, streams=streams)
+    replace(policy, training_range=measure_range(policy, config)).save(folder)
 
 
 def _check_same(given: dict[str, Any], settings: dict[str, Any], out: Path) -> None:
@@ -72,8 +104,13 @@ def export_checkpoint(run: Path, out: Path) -> Path:
     checkpoint = newest_checkpoint(run / "checkpoints")
     if checkpoint is None:
         raise ValueError(f"{run} holds no checkpoint yet: let olrl train run to the end of its first leg")
+    given = config.get("recipe")
+    if not isinstance(given, dict) or not isinstance(config.get("profile"), str):
+        raise ValueError(f"{run}/config.json names no profile and recipe: it is damaged")
+    if type(config.get("seed")) is not int or config["seed"] < 0:
+        raise ValueError(f"{run}/config.json names no seed: it is damaged")
     recipe = recipe_of(config["profile"])
-    _check_same_policy(config["recipe"], json.loads(json.dumps(asdict(recipe))), run)
+    _check_same_policy(given, json.loads(json.dumps(asdict(recipe))), run)
     last = policy_of_checkpoint(recipe, checkpoint, seed=config["seed"])
     best_policy(run, last, Progress.from_dict(checkpoint.progress)).save(out)
     return out

@@ -190,7 +190,7 @@ PROFILES: dict[str, Recipe] = {
             name="full",
             coding="leaps",
             hidden=(64, 64),
-            minutes="about 25 minutes",
+            minutes="about 30 minutes, 12 for a second seed",
             stages=(
                 _hindsight("pico", legs=3, streams=12),
                 _hindsight("nano", legs=2, streams=10),

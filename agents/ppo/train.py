@@ -1,16 +1,15 @@
 """The training run: its stages one after the other, validation around each, and the frozen policy at the end."""
 
-import shutil
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 from stable_baselines3 import PPO
-from stable_baselines3.common.logger import configure
+from stable_baselines3.common.logger import HParam, TensorBoardOutputFormat, configure
 from stable_baselines3.common.utils import FloatSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -23,7 +22,7 @@ from ..hindsight.runs import StreamRuns
 from ..hindsight.stage import RunTask, frozen_settings, make_runs, quantiles_of
 from ..hindsight.targets import choice_costs
 from .callbacks import StageCallback
-from .checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, save_checkpoint
+from .checkpoint import TrainingCheckpoint, go_back, load_checkpoint, newest_checkpoint, save_checkpoint
 from .environments import build_environments
 from .export import freeze, observation_quantiles
 from .lean import STAY_BIAS, STAYING, UPDATE_BIAS
@@ -33,7 +32,8 @@ from .report import policy_card
 from .validation import Validation, validate
 
 CHECKPOINTS = "checkpoints"
-BEST = "checkpoints/best"
+BEST = "best"
+CURVES = "tensorboard"
 HINDSIGHT = "hindsight"
 
 
@@ -66,7 +66,11 @@ def train(
     generator, which is seeded anew for each leg.
     """
     torch.set_num_threads(1)  # the networks are too small for more, and the environments want the other cores
-    checkpoint = newest_checkpoint(out / CHECKPOINTS) if resume else None
+    checkpoint = newest_checkpoint(out / CHECKPOINTS, report.say) if resume else None
+    if resume:
+        if is_complete(out):
+            raise ValueError(f"the run in {out} is complete: its policy is in {out / 'policy'}")
+        go_back(out / CHECKPOINTS, checkpoint, curves=out / CURVES)
     progress = Progress()
     model: PPO | None = None
     for number, stage in enumerate(recipe.stages):
@@ -77,18 +81,20 @@ def train(
         env = build_environments(stage, recipe)
         try:
             model = _build(recipe, stage, env, weights_of=model)
-            model.set_logger(configure(str(out / "tensorboard" / stage.name), ["tensorboard"]))
+            model.set_logger(configure(str(out / CURVES / stage.name), ["tensorboard"]))
             if checkpoint is not None:
                 load_checkpoint(checkpoint, model, optimizer=progress.leg > 0)
                 report.say(f"resumed in stage {stage.name} after {progress.leg} of {stage.legs} legs")
                 checkpoint = None
+            else:
+                model.logger.record(
+                    "hparams", _hparams(recipe, stage, seed)
+                )  # written with the first rollout
             run = _StageRun(recipe, number, stage, model, progress, seed=seed, out=out, report=report)
             run.play(after_leg)
         finally:
             env.close()
     if model is None:  # every leg was done before
-        if (out / "policy").exists():
-            raise ValueError(f"the run in {out} is complete: its policy is in {out / 'policy'}")
         assert checkpoint is not None
         policy = policy_of_checkpoint(recipe, checkpoint, seed=seed)
     else:
@@ -97,12 +103,29 @@ def train(
     return progress
 
 
+def _hparams(recipe: Recipe, stage: StageConfig, seed: int) -> HParam:
+    """What stages of different runs are compared by in TensorBoard, and what they are judged by."""
+    plain = {name: value for name, value in asdict(stage.ppo).items() if isinstance(value, int | float)}
+    settings = {"profile": recipe.name, "stage": stage.name, "steps": stage.steps, "seed": seed, **plain}
+    return HParam(settings, {"rollout/ep_rew_mean": 0.0, "train/explained_variance": 0.0})
+
+
 def best_policy(out: Path, last: FrozenPolicy, progress: Progress) -> FrozenPolicy:
     """The policy of the leg that did best in validation, with the card of the whole run."""
-    if progress.best is None or not (out / BEST).is_dir():
+    if progress.best is None:
         return last
     kept = {**last.training, "kept": {"stage": progress.best.stage, "leg": progress.best.leg}}
-    return replace(FrozenPolicy.load(out / BEST), training=kept, card=last.card)
+    return replace(FrozenPolicy.load(best_folder(out, progress.best)), training=kept, card=last.card)
+
+
+def best_folder(out: Path, best: Best) -> Path:
+    """Where the policy of a leg that was the best so far is; earlier bests stay, as older checkpoints name them."""
+    return out / BEST / f"{best.stage}-{best.leg}"
+
+
+def is_complete(out: Path) -> bool:
+    """Whether a training run has come to its end, and all that it leaves is there."""
+    return (out / "policy" / "policy.json").is_file() and (out / "report.md").is_file()
 
 
 class _StageRun:
@@ -163,17 +186,24 @@ class _StageRun:
         progress.latest = found
         name = f"{self.stage.name}, leg {progress.leg} of {self.stage.legs}"
         self.report.say(f"after stage {name}: {found.line()}")
+        self.model.logger.record("validation/score", found.score)
+        self.model.logger.dump(self.model.num_timesteps)
         if progress.best is None or found.score < progress.best.validation.score:
             progress.best = Best(stage=self.stage.name, leg=progress.leg, validation=found)
-            scratch = self.out / f"{BEST}.new"
-            policy.save(scratch)
-            shutil.rmtree(self.out / BEST, ignore_errors=True)
-            scratch.rename(self.out / BEST)
+            policy.save(best_folder(self.out, progress.best))
         self.report.part(f"stage {self.stage.name}", self.stage.leg_steps * self.stage.legs)
         self.report.step(progress.leg * self.stage.leg_steps)
 
     def _save(self) -> None:
-        save_checkpoint(self.out / CHECKPOINTS, self.model, progress=self.progress.to_dict())
+        for writer in self.model.logger.output_formats:
+            if isinstance(writer, TensorBoardOutputFormat):
+                writer.writer.flush()
+        save_checkpoint(
+            self.out / CHECKPOINTS,
+            self.model,
+            progress=self.progress.to_dict(),
+            curves=self.out / CURVES,
+        )
 
     def _train_leg(self, leg: int) -> None:
         model, stage = self.model, self.stage
@@ -214,7 +244,7 @@ class _StageRun:
         per_stream = config.rounds * config.policy_lanes
         runs = make_runs(tasks, lambda done: self.report.step(done * per_stream))
         for earlier in self.recipe.stages[: self.number]:
-            paths = sorted((self.out / HINDSIGHT / earlier.name).glob("*.npz"))
+            paths = sorted((self.out / HINDSIGHT / earlier.name).glob("[0-9]*.npz"))
             runs += [StreamRuns.load(path) for path in paths]
         examples = Examples()
         for one in runs:
@@ -275,7 +305,7 @@ def frozen(recipe: Recipe, model: PPO, progress: Progress, *, seed: int) -> Froz
     )
 
 
-def policy_of_checkpoint(recipe: Recipe, checkpoint: Checkpoint, *, seed: int) -> FrozenPolicy:
+def policy_of_checkpoint(recipe: Recipe, checkpoint: TrainingCheckpoint, *, seed: int) -> FrozenPolicy:
     """The frozen policy of a checkpoint; no environment runs."""
     stage = StageConfig(name="export", kind="surrogate", steps=1, n_envs=1)
     env = build_environments(stage, recipe)

@@ -16,7 +16,7 @@ from olrl.streams.chunk import Chunk
 
 from ..evaluation.forgetting import HeldOut
 from ..evaluation.play import LearnerPool, Rollout, Trace, play
-from .search import Search, TPESearch
+from .search import OptunaSearch, Search
 from .space import Space
 
 PRIVILEGES = {
@@ -102,6 +102,7 @@ class Entrant(ABC):
     trials: int = 64
     start: Mapping[str, Any] = field(default_factory=dict)
     requires: tuple[str, ...] = ()
+    extra: str = "rivals"
 
     def __post_init__(self) -> None:
         for privilege in self.privileges:
@@ -122,12 +123,12 @@ class Entrant(ABC):
 
     def search(self, *, seed: int) -> Search | None:
         """How its settings are searched; `None` where it has none."""
-        return TPESearch(self.space, seed=seed) if self.space else None
+        return OptunaSearch(self.space, seed=seed) if self.space else None
 
     def check(self) -> None:
         """ValueError if a package that it needs is not installed."""
         for package in self.requires:
             if find_spec(package) is None:
                 raise ValueError(
-                    f"{self.name!r} needs the package {package}: install it with pip install 'olrl[rivals]'"
+                    f"{self.name!r} needs the package {package}: install it with pip install 'olrl[{self.extra}]'"
                 )

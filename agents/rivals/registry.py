@@ -15,10 +15,12 @@ from .inv_sqrt import INV_SQRT
 from .lookahead import LOOKAHEAD
 from .never import NEVER
 from .one_knob import BATCH_ONLY, LR_ONLY, WINDOW_ONLY
+from .pb2 import PB2_RIVAL
 from .plateau import PLATEAU
 from .policy import DEFAULT, POLICY
 from .prodigy import PRODIGY
 from .random_actions import RANDOM
+from .re_search import RE_SEARCH
 from .replay import REPLAY
 from .schedule_free import SCHEDULE_FREE
 from .search_hindsight import SEARCH_HINDSIGHT
@@ -49,6 +51,8 @@ ENTRANTS: dict[str, Entrant] = {
         GNS_BATCH,
         BANDIT,
         LOOKAHEAD,
+        PB2_RIVAL,
+        RE_SEARCH,
         EVOLVED,
         DQN_RIVAL,
         SKIP_PERIODIC,

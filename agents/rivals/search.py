@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .samplers import sampler_of, unit_cube
 from .space import Space, settings_at
 
 
@@ -22,11 +23,11 @@ class Search(ABC):
         """The loss of the settings asked for last; one that is not finite is the worst there is."""
 
 
-class TPESearch(Search):
-    """Tree-structured Parzen estimators (Bergstra et al., 2011), Optuna's, on places in the unit cube.
+class OptunaSearch(Search):
+    """What one of Optuna's samplers proposes (`samplers.py`), on places in the unit cube.
 
     >>> from .space import LogUniform
-    >>> search = TPESearch({"lr": LogUniform(low=1e-4, high=1e-1)}, seed=0)
+    >>> search = OptunaSearch({"lr": LogUniform(low=1e-4, high=1e-1)}, seed=0)
     >>> for _ in range(30):
     ...     lr = search.ask()["lr"]
     ...     search.tell(abs(math.log10(lr) + 2))
@@ -34,15 +35,12 @@ class TPESearch(Search):
     True
     """
 
-    def __init__(self, space: Space, *, seed: int) -> None:
+    def __init__(self, space: Space, *, seed: int, sampler: str = "tpe", startup: int = 10) -> None:
         import optuna
 
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = space
-        self._study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
-        self._cube: dict[str, Any] = {
-            name: optuna.distributions.FloatDistribution(0.0, 1.0) for name in space
-        }
+        self._study = optuna.create_study(sampler=sampler_of(sampler, seed=seed, startup=startup))
+        self._cube = unit_cube(tuple(space))
         self._trial: optuna.Trial | None = None
 
     def ask(self) -> dict[str, Any]:

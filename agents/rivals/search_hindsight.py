@@ -9,7 +9,7 @@ from olrl.control.decision import BATCH_SIZES, WINDOWS, Base
 from ..evaluation.play import Trace
 from .entrant import Conditions, Entrant, Task
 from .held import Held
-from .search import TPESearch
+from .search import OptunaSearch
 from .space import Choice, LogUniform, Space
 
 
@@ -43,7 +43,7 @@ class SearchHindsight(Entrant):
         """All trials, and the trace of the best."""
         settings = SearchHindsightSettings(**task.given.settings)
         origin = task.given.origin
-        search = TPESearch(_space(origin, settings), seed=task.given.config.seed)
+        search = OptunaSearch(_space(origin, settings), seed=task.given.config.seed)
         traces = [task.play(Held(base=origin))]
         for _ in range(settings.trials - 1):
             traces.append(task.play(Held(base=replace(origin, **search.ask()))))

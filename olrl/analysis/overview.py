@@ -15,6 +15,7 @@ from olrl.analysis.records import (
     read_blocks,
     smoothing,
 )
+from olrl.analysis.running import check_reference, running
 from olrl.analysis.summary import Summariser, Summary
 from olrl.run_folder import RunFolder
 
@@ -29,18 +30,37 @@ class Overview:
     """What a report says and shows of a run; takes no more room for a longer one.
 
     `kept` holds all rounds of a run of up to 4,096, and of a longer one those that a figure of it needs (see
-    `Thinner`). `events` are the first 50 drift alarms and interventions of the guard, of `n_events`.
+    `Thinner`). `events` are the first 50 drift alarms and interventions of the guard, of `n_events`. `reference`
+    and its name are of a second run of the same chunks, over as many rounds, where there is one.
     """
 
     kept: RunRecords
     summary: Summary
     events: tuple[Event, ...]
     n_events: int
+    reference: Summary | None = None
+    reference_name: str = ""
+
+    @property
+    def regret_bpb(self) -> float | None:
+        """Prequential loss minus that of the reference, bits per byte; None without one."""
+        return None if self.reference is None else self.summary.loss_bpb - self.reference.loss_bpb
 
 
-def read_overview(folder: RunFolder) -> Overview:
-    """A run's overview from its folder, read as a stream; raises as `read_run` does."""
-    return overview(read_blocks(folder), rounds=count_rounds(folder))
+def read_overview(folder: RunFolder, *, against: RunFolder | None = None) -> Overview:
+    """A run's overview from its folder, read as a stream; raises as `read_run` does.
+
+    `against` is the folder of another run of the same chunks, say of the base: ValueError, in one sentence, where
+    it is not, or is shorter.
+    """
+    rounds = count_rounds(folder)
+    if against is None:
+        return overview(running(read_blocks(folder), rounds=rounds), rounds=rounds)
+    check_reference(against, rounds=rounds)
+    theirs, summariser = read_blocks(against), Summariser(rounds=rounds)
+    seen = overview(running(read_blocks(folder), theirs, rounds=rounds, also=summariser.add), rounds=rounds)
+    name = f"{against.read_config()['run']['controller']} ({against.path.resolve().name})"
+    return replace(seen, reference=summariser.summary(), reference_name=name)
 
 
 def overview(blocks: Iterable[RunRecords], *, rounds: int) -> Overview:

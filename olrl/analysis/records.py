@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from olrl.analysis.check_rows import check_arrived, check_decision
 from olrl.control.decision import WINDOWS
 from olrl.run_folder import RunFolder, count_json_lines, iterate_json_lines, read_json_lines
 
@@ -28,7 +29,8 @@ class RunRecords:
     reservoir), `window_index` its place on the ladder. `guard` and `drift` hold, for the rows that have
     any, the guard's reason and the detectors that fired. `proposed` holds the decisions proposed in shadow,
     else nothing. `ended` says why the run is over, None while it is not (or was killed). `smoothed_bpb` is
-    there where rows were left out, since it depends on all of them.
+    there where rows were left out, since it depends on all of them. The last three are what `running` adds:
+    depending on all rounds so far, and on those of a second run.
     """
 
     config: dict[str, Any]
@@ -49,6 +51,9 @@ class RunRecords:
     dead_letters: dict[str, int] = field(default_factory=dict)
     ended: str | None = None
     smoothed_bpb: Floats | None = None
+    saved_share: Floats | None = None
+    reference_bpb: Floats | None = None
+    regret_bpb: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.round)
@@ -139,6 +144,10 @@ def _check_lengths(folder: RunFolder) -> None:
 
 
 def _columns(rows: list[Row], arrived: list[Row]) -> dict[str, Any]:
+    for row in rows:
+        check_decision(row)
+    for row in arrived:
+        check_arrived(row)
     return {
         "round": np.array([r["round"] for r in rows], dtype=np.int64),
         "loss_bpb": np.array(

@@ -1,14 +1,19 @@
-"""The report of a run: one page of Markdown made from its folder."""
+"""The report of a run: what it says, and one page of Markdown made from its folder."""
 
 import shlex
 from pathlib import Path
 from typing import Any
 
+from olrl.analysis.explanation_figure import save_reasons
 from olrl.analysis.figures import save_run_figure
 from olrl.analysis.overview import Overview, read_overview
+from olrl.analysis.privacy import WITHHELD, privacy_paragraphs
 from olrl.analysis.records import RunRecords
 from olrl.analysis.summary import Summary
 from olrl.run_folder import RunFolder
+
+ALL_USED = "None: every row of the stream was used."
+Row = tuple[Any, ...]
 
 
 def write_report(folder: RunFolder, overview: Overview | None = None) -> Path:
@@ -18,32 +23,32 @@ def write_report(folder: RunFolder, overview: Overview | None = None) -> Path:
     """
     seen = overview or read_overview(folder)
     save_run_figure(seen.kept, folder.figure)
-    folder.report.write_text(report(seen), encoding="utf-8")
+    explained = save_reasons(folder, alarms=[int(seen.kept.round[k]) for k in seen.kept.drift])
+    folder.report.write_text(report(seen, explained=explained is not None), encoding="utf-8")
     return folder.report
 
 
-def report(overview: Overview) -> str:
+def report(overview: Overview, *, explained: bool = False) -> str:
     """The report as Markdown; holds names of sources and reasons, never text of the stream."""
     run, summary = overview.kept, overview.summary
     parts = [
-        f"# {_subject(run)}",
-        f"{sentence(summary)} {_ending(run)}",
+        f"# {subject(run)}",
+        f"{sentence(summary)}{against(overview)} {ending(run)}",
         "![Loss and decisions of each round](figures/loss_and_decisions.png)",
         "## Results",
-        _results(summary),
+        _table(("", "value"), results(overview)),
+        *privacy_paragraphs(run.config),
         "## By source",
-        _table(
-            ("source of most of the chunk", "rounds", "bits per byte"),
-            [(s.source or "(unnamed)", s.rounds, f"{s.loss_bpb:.4f}") for s in summary.sources],
-        ),
+        _table(*sources(overview)),
         "## Decisions",
-        _decisions(summary),
+        _table(*decisions(summary)),
+        *(["![What moved the decisions](figures/explanations.png)"] if explained else []),
         "## Drift alarms and guard",
         _events(overview),
         "## Rows that could not be used",
-        _counts(summary.dead_letters, none="None: every row of the stream was used."),
+        _counts(summary.dead_letters, none=ALL_USED),
         "## Configuration",
-        _table(("setting", "value"), _settings(run.config)),
+        _table(("setting", "value"), settings(run.config)),
         "## To run it again",
         f"```sh\n{command(run.config)}\n```",
     ]
@@ -52,16 +57,34 @@ def report(overview: Overview) -> str:
 
 def sentence(summary: Summary) -> str:
     """What came of a run, in one sentence."""
+    loss = (
+        f"**{summary.loss_bpb:.4f} bits per byte** (first tenth {summary.first_bpb:.4f}, last tenth "
+        f"{summary.last_bpb:.4f})"
+    )
     return (
         f"Over {summary.rounds:,} rounds ({summary.n_bytes:,} bytes) the prequential loss was "
-        f"**{summary.loss_bpb:.4f} bits per byte** (first tenth {summary.first_bpb:.4f}, last tenth "
-        f"{summary.last_bpb:.4f}), with {summary.updates:,} updates that cost {summary.spent:,.0f} of "
-        f"{summary.budget:,.0f} units ({summary.spent_share:.0%} of the budget); drift alarms were raised in "
-        f"{summary.alarm_rounds} rounds and the guard intervened in {summary.guard_rounds}."
+        f"{WITHHELD if summary.private else loss}, with {summary.updates:,} updates that cost "
+        f"{summary.spent:,.0f} of {summary.budget:,.0f} units ({summary.spent_share:.0%} of the budget); "
+        f"drift alarms were raised in {summary.alarm_rounds} rounds and the guard intervened in "
+        f"{summary.guard_rounds}."
     )
 
 
-def _ending(run: RunRecords) -> str:
+def against(overview: Overview) -> str:
+    """How it did against the reference, as the end of a sentence's neighbour; nothing where there is none."""
+    if overview.reference is None or overview.regret_bpb is None:
+        return ""
+    worse = "more" if overview.regret_bpb > 0 else "less"
+    mine, theirs, regret = overview.summary, overview.reference, abs(overview.regret_bpb)
+    return (
+        f" Against {overview.reference_name}, on the same chunks, it paid {regret:.4f} bits per byte "
+        f"{worse} ({regret / theirs.loss_bpb:.1%} of {theirs.loss_bpb:.4f}) and spent {mine.spent:,.0f} units "
+        f"where that one spent {theirs.spent:,.0f}."
+    )
+
+
+def ending(run: RunRecords) -> str:
+    """Why it is over, as a sentence."""
     return f"It ended because {run.ended}." if run.ended else "It has not come to its end."
 
 
@@ -69,7 +92,7 @@ def command(config: dict[str, Any]) -> str:
     """The command line that does a run again, apart from its folder."""
     words = ["olrl", "run"]
     for name, value in config["run"].items():
-        if name == "out" or value is None or value is False:
+        if name in ("out", "checkpoint_every") or value is None or value is False:
             continue
         words.append(f"--{name.replace('_', '-')}")
         if value is not True:
@@ -77,32 +100,67 @@ def command(config: dict[str, Any]) -> str:
     return shlex.join(words)
 
 
-def _subject(run: RunRecords) -> str:
+def subject(run: RunRecords) -> str:
+    """What steered what on what."""
     asked = run.config["run"]
     shadow = " in shadow" if asked.get("shadow") else ""
     return f"{asked['controller']}{shadow} on {Path(asked['stream']).name}, model {Path(asked['model']).name}"
 
 
-def _results(summary: Summary) -> str:
-    rows: list[tuple[str, object]] = [
-        ("prequential loss, bits per byte (weighted by bytes, from round 1 on)", f"{summary.loss_bpb:.4f}"),
-        ("first tenth of the rounds, bits per byte", f"{summary.first_bpb:.4f}"),
-        ("last tenth of the rounds, bits per byte", f"{summary.last_bpb:.4f}"),
+def results(overview: Overview) -> list[Row]:
+    """What came of it, a row a fact."""
+    summary, reference = overview.summary, overview.reference
+    rows: list[Row] = [
+        (
+            "prequential loss, bits per byte (weighted by bytes, from round 1 on)",
+            _bpb(summary, summary.loss_bpb),
+        ),
+        ("first tenth of the rounds, bits per byte", _bpb(summary, summary.first_bpb)),
+        ("last tenth of the rounds, bits per byte", _bpb(summary, summary.last_bpb)),
         ("rounds", f"{summary.rounds:,}"),
         ("bytes of text", f"{summary.n_bytes:,}"),
         ("optimizer steps", f"{summary.updates:,}"),
         ("rounds without training", f"{summary.skipped:,}"),
         ("cost spent, units", f"{summary.spent:,.0f}"),
         ("budget, units", f"{summary.budget:,.0f}"),
-        ("rounds with a loss that was not finite (charged 8 bits per byte)", f"{summary.nonfinite:,}"),
+        ("compute saved, share of the budget", f"{1 - summary.spent_share:.1%}"),
     ]
-    return _table(("", "value"), rows)
+    if not summary.private:
+        lost = "rounds with a loss that was not finite (charged 8 bits per byte)"
+        rows.append((lost, f"{summary.nonfinite:,}"))
+    if reference is not None:
+        rows += [
+            (f"loss of {overview.reference_name}, bits per byte", f"{reference.loss_bpb:.4f}"),
+            ("regret against it, bits per byte (below 0: better)", f"{overview.regret_bpb:+.4f}"),
+            (f"cost of {overview.reference_name}, units", f"{reference.spent:,.0f}"),
+        ]
+    return rows
 
 
-def _decisions(summary: Summary) -> str:
+def sources(overview: Overview) -> tuple[Row, list[Row]]:
+    """Heads and rows: loss by the source that most of a chunk came from, beside the reference's."""
+    found = overview.summary.sources
+    heads: Row = ("source of most of the chunk", "rounds", "bits per byte")
+    rows: list[Row] = [(s.source or "(unnamed)", s.rounds, _bpb(overview.summary, s.loss_bpb)) for s in found]
+    if overview.reference is None:
+        return heads, rows
+    theirs = {s.source: s.loss_bpb for s in overview.reference.sources}
+    more = [(f"{theirs[s.source]:.4f}", f"{s.loss_bpb - theirs[s.source]:+.4f}") for s in found]
+    return (*heads, overview.reference_name, "regret"), [
+        (*row, *two) for row, two in zip(rows, more, strict=True)
+    ]
+
+
+def _bpb(summary: Summary, value: float) -> str:
+    return "withheld" if summary.private else f"{value:.4f}"
+
+
+def decisions(summary: Summary) -> tuple[Row, list[Row]]:
+    """Heads and rows: the range of each knob, and how often it moved."""
     names = {"lr": "learning rate", "batch_size": "batch size, sequences", "window": "window, chunks"}
-    rows = [(names[knob], low, high, summary.moves[knob]) for knob, (low, high) in summary.ranges.items()]
-    return _table(("knob", "lowest", "highest", "rounds in which it moved"), rows)
+    return ("knob", "lowest", "highest", "rounds in which it moved"), [
+        (names[knob], low, high, summary.moves[knob]) for knob, (low, high) in summary.ranges.items()
+    ]
 
 
 def _events(overview: Overview) -> str:
@@ -117,17 +175,18 @@ def _counts(counts: dict[str, int], *, none: str) -> str:
     return _table(("reason", "rows"), list(counts.items())) if counts else none
 
 
-def _settings(config: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    rows: list[tuple[str, Any]] = []
+def settings(config: dict[str, Any], prefix: str = "") -> list[Row]:
+    """Nested settings as `outer.inner` with their values; those that are None are left out."""
+    rows: list[Row] = []
     for name, value in config.items():
         if isinstance(value, dict):
-            rows += _settings(value, f"{prefix}{name}.")
+            rows += settings(value, f"{prefix}{name}.")
         elif value is not None:
             rows.append((f"{prefix}{name}", value))
     return rows
 
 
-def _table(head: tuple[str, ...], rows: list[Any]) -> str:
+def _table(head: Row, rows: list[Any]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from olrl.analysis.privacy import is_private
 from olrl.analysis.records import RunRecords
 from olrl.control.decision import WINDOWS
 
@@ -55,6 +56,7 @@ class Summary:
     sources: tuple[SourceSummary, ...]
     ranges: dict[str, tuple[str, str]]
     moves: dict[str, int]
+    private: bool = False  # then losses were withheld, and what stands for them here means nothing
 
     @property
     def guard_rounds(self) -> int:
@@ -65,6 +67,16 @@ class Summary:
     def spent_share(self) -> float:
         """Cost spent as a share of the whole budget; a round's single step may exceed its budget."""
         return self.spent / self.budget
+
+    def results(self) -> dict[str, float]:
+        """What runs are compared by, under the names that TensorBoard knows them by."""
+        return {
+            "result/loss_bpb": self.loss_bpb,
+            "result/spent": self.spent,
+            "result/saved_share": 1.0 - self.spent_share,
+            "result/alarm_rounds": float(self.alarm_rounds),
+            "result/guard_rounds": float(self.guard_rounds),
+        }
 
 
 def summarise(run: RunRecords) -> Summary:
@@ -161,6 +173,7 @@ class Summariser:
                 "window": (_window(ranges["window_index"][0]), _window(ranges["window_index"][1])),
             },
             moves={name.removesuffix("_index"): count for name, count in self._moves.items()},
+            private=is_private(self._config),
         )
 
 

@@ -54,6 +54,11 @@ class ActionState:
             raise ValueError(f"action state 'window' must be positions from 0 to {len(WINDOWS) - 1}")
         if not ((loaded["base_batch_size"] >= 1) & (loaded["base_batch_size"] <= _LARGEST_BATCH)).all():
             raise ValueError(f"action state 'base_batch_size' must be from 1 to {_LARGEST_BATCH}")
+        if not (loaded["base_lr"] > 0).all():
+            raise ValueError("action state 'base_lr' must be positive")
+        for name in ("lr_notches", "batch_notches"):
+            if (np.abs(loaded[name]) > MAX_LR_NOTCHES).any():
+                raise ValueError(f"action state {name!r} must be from -{MAX_LR_NOTCHES} to {MAX_LR_NOTCHES}")
         vars(self).update(loaded)
 
     def go_to(self, *, lr: float, batch_size: float, window: float) -> None:
@@ -62,7 +67,8 @@ class ActionState:
         A value that is no number leaves its knob where it is.
         """
         if math.isfinite(lr) and lr > 0:
-            self.lr_notches = within(np.log2(lr / self.base_lr), _LOWEST_RATE, _HIGHEST_RATE)
+            with np.errstate(all="ignore"):  # a quotient beyond all floats ends at the bound too
+                self.lr_notches = within(np.log2(lr / self.base_lr), _LOWEST_RATE, _HIGHEST_RATE)
         if math.isfinite(batch_size):
             size = min(max(batch_size, 1), _LARGEST_BATCH)
             self.batch_notches = np.log2(size / self.base_batch_size)

@@ -3,6 +3,9 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from olrl.control.decision import Base, Decision
 from olrl.monitor.signals import Signals
 
@@ -21,6 +24,13 @@ class Controller(ABC):
     @abstractmethod
     def decide(self, signals: Signals) -> Decision:
         """The decision for the round whose new chunk `signals` describe."""
+
+    def observed(self) -> NDArray[np.float64] | None:
+        """What the last decision was made from, for a guard to judge whether it can be trusted.
+
+        The features before clipping, shape (features,), of a controller that was trained; None of a rule.
+        """
+        return None
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ from olrl.control import policy_file
 from olrl.control.actions import coding_from_spec
 from olrl.control.coding import ActionCoding
 from olrl.control.decision import Base
+from olrl.control.training_range import TrainingRange
 from olrl.monitor.feature_spec import FEATURE_NAMES, check_spec, spec
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 QUANTILES: tuple[float, ...] = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
 _MAX_LAYERS, _MAX_WIDTH = 8, 4096
+_LARGEST = 1e6  # of any number in a policy: no trained one comes near, and no sum of products can overflow
+_LONGEST_REASON = 500  # characters; a tampered file may hold anything, and be quoted
 _SHIPPED = Path(__file__).parent.parent / "policies"
 
 
@@ -64,6 +69,7 @@ class FrozenPolicy:
     output: `heads` where the network gives logits of each head side by side, `joint` where it gives one value
         for each combination of their choices (the last head's choice runs fastest), as Q-learning does.
     quantiles: of each feature in training, shape (n_features, len(QUANTILES)), or `None` where unknown.
+    training_range: the features in training before clipping, for the guard, or `None` where unknown.
     versions: packages it was trained with. training: where it comes from. Both JSON-able.
     card: the text of CARD.md.
 
@@ -77,6 +83,7 @@ class FrozenPolicy:
     clip: float = 10.0
     output: Literal["heads", "joint"] = "heads"
     quantiles: NDArray[np.float64] | None = None
+    training_range: TrainingRange | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     card: str = ""
@@ -85,12 +92,16 @@ class FrozenPolicy:
     def __post_init__(self) -> None:
         n_features = len(FEATURE_NAMES)
         for name, array in (("mean", self.mean), ("std", self.std)):
-            if array.shape != (n_features,) or not np.isfinite(array).all():
-                raise ValueError(f"normalisation {name} must be {n_features} finite numbers")
-        if not (self.std > 0).all():
+            if array.shape != (n_features,) or not (np.abs(array) <= _LARGEST).all():
+                raise ValueError(
+                    f"normalisation {name} must be {n_features} finite numbers up to {_LARGEST:g}"
+                )
+        if not (self.std >= 1 / _LARGEST).all():
             raise ValueError("normalisation std must be positive")
-        if not 0 < self.clip < np.inf:
-            raise ValueError(f"normalisation clip must be a positive number, not {self.clip!r}")
+        if not 0 < self.clip <= _LARGEST:
+            raise ValueError(
+                f"normalisation clip must be a positive number up to {_LARGEST:g}, not {self.clip!r}"
+            )
         if self.quantiles is not None:
             _check_quantiles(self.quantiles)
         if self.output not in ("heads", "joint"):
@@ -149,6 +160,7 @@ class FrozenPolicy:
             quantiles = {"levels": list(QUANTILES), "values": self.quantiles.tolist()}
         sizes = [self.layers[0][0].shape[1], *(len(bias) for _, bias in self.layers)]
         output = {} if self.output == "heads" else {"output": self.output}  # said only where it is unusual
+        seen = {} if self.training_range is None else {"range": self.training_range.description()}
         return {
             "features": spec(),
             "quantiles": quantiles,
@@ -157,16 +169,28 @@ class FrozenPolicy:
             "network": {"sizes": sizes, "activation": "tanh", **output},
             "versions": dict(self.versions),
             "training": dict(self.training),
+            **seen,
         }
+
+    def sha256(self) -> str:
+        """Identity of all that its decisions depend on, wherever it was loaded from."""
+        digest = hashlib.sha256(json.dumps(self.description(), sort_keys=True).encode())
+        for weight, bias in self.layers:
+            digest.update(weight.tobytes() + bias.tobytes())
+        return digest.hexdigest()
 
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> FrozenPolicy:
         """The policy in a folder, all of it checked; ValueError, naming the folder, for whatever is wrong."""
-        description, weights, card = policy_file.read(Path(folder))
+        try:
+            description, weights, card = policy_file.read(Path(folder))
+        except ValueError as error:
+            raise ValueError(_shortened(str(error))) from error
         try:
             return _build(description, weights, card)
-        except ValueError as error:
-            raise ValueError(f"the policy in {folder} cannot be used: {error}") from error
+        except (ValueError, OverflowError, TypeError) as error:
+            reason = _shortened(str(error))
+            raise ValueError(f"the policy in {folder} cannot be used: {reason}") from error
 
 
 def load_policy(name_or_folder: str | PathLike[str]) -> FrozenPolicy:
@@ -180,6 +204,10 @@ def load_policy(name_or_folder: str | PathLike[str]) -> FrozenPolicy:
     if not (_SHIPPED / "default").is_dir():
         raise ValueError("this installation holds no default policy: give the folder of one")
     return FrozenPolicy.load(_SHIPPED / "default")
+
+
+def _shortened(reason: str) -> str:
+    return reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]}..."
 
 
 def _build(description: dict[str, Any], weights: dict[str, NDArray[np.float32]], card: str) -> FrozenPolicy:
@@ -201,6 +229,9 @@ def _build(description: dict[str, Any], weights: dict[str, NDArray[np.float32]],
         coding=coding_from_spec(description["actions"]),
         output=_network(description).get("output", "heads"),
         quantiles=None if quantiles is None else _numbers(quantiles["values"], "quantiles", dimensions=2),
+        training_range=TrainingRange.from_description(description["range"])
+        if "range" in description
+        else None,
         versions=description["versions"],
         training=description["training"],
         card=card,
@@ -223,7 +254,7 @@ def _network(description: dict[str, Any]) -> dict[str, Any]:
 def _numbers(given: Any, name: str, *, dimensions: int = 1) -> NDArray[np.float64]:
     try:
         array = np.array(given)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise ValueError(f"{name} must be numbers in lists of equal length") from error
     if array.dtype.kind not in "if" or array.ndim != dimensions:
         raise ValueError(f"{name} must be numbers in {dimensions} dimensions")
@@ -269,8 +300,8 @@ def _check_layers(
             raise ValueError(
                 f"layer {k} takes {width} inputs, but has the shapes {weight.shape}, {bias.shape}"
             )
-        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
-            raise ValueError(f"layer {k} holds weights that are not finite")
+        if not all((np.abs(each) <= _LARGEST).all() for each in (weight, bias)):
+            raise ValueError(f"layer {k} holds weights that are not finite, or larger than {_LARGEST:g}")
         width = len(bias)
     if width != outputs:
         raise ValueError(f"the last layer gives {width} logits, but the actions need {outputs}")

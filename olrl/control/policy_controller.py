@@ -6,8 +6,12 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from olrl.control.controller import Controller
 from olrl.control.decision import Base, Decision
+from olrl.control.explain import Explanation, explain
 from olrl.monitor.feature_table import ROW
 from olrl.monitor.features import FeatureExtractor, stack_signals
 from olrl.monitor.signals import Signals
@@ -34,6 +38,7 @@ class PolicyController(Controller):
         self._features = FeatureExtractor.for_bases([base])
         self._state = policy.coding.start_at([base])
         self._last = base.decision()
+        self._observation: NDArray[np.float32] | None = None
 
     def decide(self, signals: Signals) -> Decision:
         """The policy's decision for this round, inside the bounds of its action coding."""
@@ -43,16 +48,26 @@ class PolicyController(Controller):
         inputs = stack_signals([signals])
         if self.price is not None:
             inputs[ROW["price"]] = self.price
-        actions = self.policy.act(self._features.update(inputs))
+        self._observation = self._features.update(inputs)
+        actions = self.policy.act(self._observation)
         coding = self.policy.coding
         decisions = coding.apply(self._state, actions, {name: inputs[ROW[name]] for name in coding.reads})
         self._last = decisions.single(weight_decay=self.base.weight_decay)
         return self._last
 
+    def explain(self) -> Explanation | None:
+        """Why the last decision was taken; None before the first since the controller was made or loaded."""
+        return None if self._observation is None else explain(self.policy, self._observation[0])
+
     def _completed(self, signals: Signals) -> Signals:
         """With what was decided last for what the loop did not know."""
         knobs = {name: getattr(self._last, name) for name in ("lr", "batch_size", "window")}
         return replace(signals, **{k: v for k, v in knobs.items() if getattr(signals, k) is None})
+
+    def observed(self) -> NDArray[np.float64]:
+        """What the last decision was made from, before clipping, shape (features,): for the guard."""
+        observed: NDArray[np.float64] = self._features.unclipped()[0]
+        return observed
 
     def _follow(self, signals: Signals) -> None:
         last = self._last
@@ -71,9 +86,14 @@ class PolicyController(Controller):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict()`."""
+        """Continue from `state_dict()` of a controller with the same base; ValueError for another."""
+        mine = self.state_dict()
         self._features.load_state_dict(state["features"])
         self._state.load_state_dict(state["actions"])
+        for part, names in (("features", ("base",)), ("actions", ("base_lr", "base_batch_size"))):
+            # To rounding: logarithms differ in the last place from machine to machine.
+            if not all(np.allclose(state[part][name], mine[part][name], atol=1e-9) for name in names):
+                raise ValueError("the controller's state was made with another base")
         last = state["last"]
         self._last = replace(
             self._last,

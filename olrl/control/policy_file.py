@@ -2,7 +2,9 @@
 
 `policy.json` holds `format` (a number), `features` (the spec the policy was trained on), `quantiles` (of each
 feature in training), `normalisation`, `actions` (the coding), `network`, `weights` (their sha256), `versions`
-and `training` (where it comes from). Names inside the folder are fixed; no path is ever read from a file.
+and `training` (where it comes from). It may hold `range`, versioned by itself: what the features were in training
+before clipping, for the guard; files from before there was one are read as they are. Names inside the folder are
+fixed; no path is ever read from a file.
 """
 
 import hashlib
@@ -24,8 +26,10 @@ _KEYS = {
     *("format", "features", "quantiles", "normalisation", "actions", "network"),
     *("weights", "versions", "training"),
 }
+_OPTIONAL = {"range"}
 _LARGEST = {POLICY_JSON: 4 << 20, WEIGHTS: 64 << 20, CARD: 1 << 20}  # bytes
 _ZIP = b"PK\x03\x04"
+_DEEPEST = 32  # levels of nesting; ours has six
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]], str]:
@@ -53,7 +57,7 @@ def _check_folder(folder: Path) -> None:
             f"{folder} is {kind}; expected a policy folder: export a training run with `olrl export RUN_DIR`"
         )
     if not folder.is_dir():
-        raise ValueError(
+        raise ValueError(  # also what is neither file nor folder: a pipe would be waited for
             f"there is no policy at {folder}: give 'default' or a folder that `olrl export` wrote"
         )
 
@@ -78,12 +82,23 @@ def _parse(data: bytes, path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(description, dict):
         raise ValueError(f"{path} must hold an object, not {type(description).__name__}")
+    _check_depth(description, path)
     given = description.get("format")
     if type(given) is not int or given != FORMAT:
         raise ValueError(f"{path} has the unknown format {given!r}; this olrl reads format {FORMAT}")
-    for name in sorted(_KEYS ^ set(description)):
+    for name in sorted(_KEYS ^ (set(description) - _OPTIONAL)):
         raise ValueError(f"{path} {'lacks the' if name in _KEYS else 'has an unknown'} key {name!r}")
     return description
+
+
+def _check_depth(description: dict[str, Any], path: Path) -> None:
+    """What is only just parsed could not be written again, nor hashed."""
+    level: list[Any] = [description]
+    for _ in range(_DEEPEST):
+        level = [child for each in level for child in (each.values() if isinstance(each, dict) else each)]
+        level = [child for child in level if isinstance(child, dict | list)]
+    if level:
+        raise ValueError(f"{path} is nested deeper than {_DEEPEST} levels")
 
 
 def _refuse_constant(name: str) -> None:

@@ -34,6 +34,8 @@ class CausalLMLearner(Learner):
     change between the two (as schedulefree's), is in `train()` during an update and in `eval()` else: scored,
     moved and saved are the averaged weights.
 
+    `flat` holds weights and gradients as two vectors, `last_move` how the last round that trained moved them.
+
     Costs beside the arithmetic: two copies of the weights (the last move and the round's start).
     """
 
@@ -48,17 +50,17 @@ class CausalLMLearner(Learner):
         self.model = model.eval()
         self._network = network or network_of(model)
         self.pass_size = pass_size or 4 * self._network.pass_size
-        self._flat = FlatParameters(model.parameters())
-        self._device = self._flat.values.device
+        self.flat = FlatParameters(model.parameters())
+        self._device = self.flat.values.device
         self._own = isinstance(optimizer, OptimizerConfig | None)
-        self._optimizer = _build_optimizer(self._flat, optimizer or OptimizerConfig())
+        self._optimizer = _build_optimizer(self.flat, optimizer or OptimizerConfig())
         self._fresh_numbers = self._numbers()
-        self._last_move: torch.Tensor | None = None
+        self.last_move: torch.Tensor | None = None
 
     def score(self, examples: Examples) -> NDArray[np.float64]:
         """Mean loss of each sequence, shape (n,), nats per predicted token."""
         tokens = self._tensor(examples)
-        weights = self._flat.values.detach()[None]
+        weights = self.flat.values.detach()[None]
         parts = [self._network.losses(weights, part[None])[0] for part in torch.split(tokens, self.pass_size)]
         losses = torch.cat(parts)
         scored: NDArray[np.float64] = losses.double().cpu().numpy()
@@ -66,9 +68,8 @@ class CausalLMLearner(Learner):
 
     def update(self, batches: Iterator[Examples], decision: Decision) -> UpdateReport:
         """One optimizer step per batch at the decision's rate; a step that is not finite is not taken."""
-        for group in self._optimizer.param_groups:
-            group["lr"], group["weight_decay"] = decision.lr, decision.weight_decay
-        start = self._flat.values.detach().clone()
+        self._obey(decision)
+        start = self.flat.values.detach().clone()
         self._switch_to("train")
         losses: list[float] = []
         examples = nonfinite = 0
@@ -77,7 +78,7 @@ class CausalLMLearner(Learner):
         for batch in batches:
             examples += len(batch)
             loss, half = self._backward(batch, keep_half=examples == len(batch))
-            norm = float(self._flat.grads.norm())
+            norm = float(self.flat.grads.norm())
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 nonfinite += (
                     1  # no step at all: a zero rate or a zero gradient would still poison the moments
@@ -87,15 +88,15 @@ class CausalLMLearner(Learner):
                 grad_norm, grad_cos = norm, self._cosine(norm)
             if grad_snr is None:  # of single or equal examples, from two batches in a row
                 if half is not None:
-                    grad_snr = snr_of_halves(half, self._flat.grads, len(batch))
+                    grad_snr = snr_of_halves(half, self.flat.grads, len(batch))
                 elif before is not None:
-                    grad_snr = snr(before, self._flat.grads, len(batch), len(batch))
-                before = self._flat.grads.clone() if grad_snr is None else None
+                    grad_snr = snr(before, self.flat.grads, len(batch), len(batch))
+                before = self.flat.grads.clone() if grad_snr is None else None
             losses.append(loss)
             self._optimizer.step()
         self._switch_to("eval")
         if losses:
-            self._last_move = self._flat.values.detach() - start
+            self.last_move = self.flat.values.detach() - start
         return UpdateReport(
             updates=len(losses),
             examples=examples,
@@ -106,6 +107,15 @@ class CausalLMLearner(Learner):
             update_ratio=self._ratio(start) if losses else None,
             nonfinite=nonfinite,
         )
+
+    def step(self, decision: Decision) -> None:
+        """One optimizer step on the gradient that the caller has put into `flat.grads`."""
+        self._obey(decision)
+        self._optimizer.step()
+
+    def _obey(self, decision: Decision) -> None:
+        for group in self._optimizer.param_groups:
+            group["lr"], group["weight_decay"] = decision.lr, decision.weight_decay
 
     def _switch_to(self, mode: str) -> None:
         """Let an optimizer that keeps averaged weights change between training and scoring."""
@@ -125,15 +135,15 @@ class CausalLMLearner(Learner):
 
         With `keep_half`, also what the first half of the batch gave of it (`None` for a batch of one).
         """
-        self._flat.grads.zero_()
+        self.flat.grads.zero_()
         middle = len(batch) // 2 if keep_half else 0
         total = self._accumulate(batch[:middle], of=len(batch))
-        half = self._flat.grads.clone() if middle else None
+        half = self.flat.grads.clone() if middle else None
         total += self._accumulate(batch[middle:], of=len(batch))
         return total, half
 
     def _accumulate(self, examples: Examples, *, of: int) -> float:
-        weights, to = self._flat.values.detach()[None], self._flat.grads[None]
+        weights, to = self.flat.values.detach()[None], self.flat.grads[None]
         total = 0.0
         for k in range(0, len(examples), self.pass_size):
             tokens = self._tensor(examples[k : k + self.pass_size])[None]
@@ -144,40 +154,40 @@ class CausalLMLearner(Learner):
 
     def _cosine(self, norm: float) -> float | None:
         """Cosine of minus the gradient at hand with the whole move of the last round that moved."""
-        if self._last_move is None:
+        if self.last_move is None:
             return None
-        length = float(self._last_move.norm()) * norm
-        return -float(torch.dot(self._flat.grads, self._last_move)) / length if length > 0 else None
+        length = float(self.last_move.norm()) * norm
+        return -float(torch.dot(self.flat.grads, self.last_move)) / length if length > 0 else None
 
     def _tensor(self, examples: Examples) -> torch.Tensor:
         return torch.from_numpy(examples.astype(np.int64)).to(self._device)
 
     def _ratio(self, start: torch.Tensor) -> float | None:
-        assert self._last_move is not None
+        assert self.last_move is not None
         norm = float(start.norm())
-        return float(self._last_move.norm()) / norm if norm > 0 else None
+        return float(self.last_move.norm()) / norm if norm > 0 else None
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """Weights, optimizer moments and the last move, each as one flat array."""
-        state: dict[str, NDArray[Any]] = {"values": _array(self._flat.values)}
-        for name, value in self._optimizer.state[self._flat.values].items():
+        state: dict[str, NDArray[Any]] = {"values": _array(self.flat.values)}
+        for name, value in self._optimizer.state[self.flat.values].items():
             if value is not None:  # plain SGD keeps an empty momentum
                 state[f"optimizer/{name}"] = _array(torch.as_tensor(value))
         for name, number in self._numbers().items():
             state[f"group/{name}"] = np.asarray(number)
-        if self._last_move is not None:
-            state["last_move"] = _array(self._last_move)
+        if self.last_move is not None:
+            state["last_move"] = _array(self.last_move)
         return state
 
     def load_state_dict(self, state: dict[str, NDArray[Any]]) -> None:
         """Continue from `state_dict()` of a learner of the same model; ValueError if the sizes differ."""
-        if state["values"].shape != tuple(self._flat.values.shape):
+        if state["values"].shape != tuple(self.flat.values.shape):
             raise ValueError(
-                f"the state has {state['values'].size} weights, this model has {self._flat.values.numel()}"
+                f"the state has {state['values'].size} weights, this model has {self.flat.values.numel()}"
             )
         with torch.no_grad():
-            self._flat.values.copy_(torch.from_numpy(state["values"]))
-        moments = self._optimizer.state[self._flat.values]
+            self.flat.values.copy_(torch.from_numpy(state["values"]))
+        moments = self._optimizer.state[self.flat.values]
         moments.clear()
         for name, value in state.items():
             if name.startswith("optimizer/"):
@@ -195,7 +205,7 @@ class CausalLMLearner(Learner):
             }
         )
         last = state.get("last_move")
-        self._last_move = None if last is None else torch.from_numpy(last.copy()).to(self._device)
+        self.last_move = None if last is None else torch.from_numpy(last.copy()).to(self._device)
 
 
 def _build_optimizer(flat: FlatParameters, config: OptimizerConfig | OptimizerMaker) -> torch.optim.Optimizer:

@@ -113,7 +113,7 @@ class Formulas:
 
     def __init__(self, n: int) -> None:
         shape = (len(FORMULAS), n)
-        self._values, self._missing = np.empty(shape), np.empty(shape, dtype=bool)
+        self._values, self._missing = np.zeros(shape), np.zeros(shape, dtype=bool)
         self._reduced, self._divided = self._values[_REDUCED], self._values[_DIVIDED]
         self._minus, self._per = np.empty_like(self._reduced), np.empty_like(self._divided)
         # Written out for every learner: an operand that is broadcast takes twice as long.
@@ -139,3 +139,8 @@ class Formulas:
         np.maximum(features, self._lowest, out=features)
         np.minimum(features, self._highest, out=features)
         return features.take(self._where)
+
+    def unclipped(self) -> Array:
+        """What `of` gave last, before it was clipped, shape (n, features); made only when asked for."""
+        unclipped: Array = np.where(self._missing, 0.0, self._values).take(self._where)
+        return unclipped

@@ -174,6 +174,13 @@ class FeatureExtractor:
         self._round.remember()
         return features
 
+    def unclipped(self) -> Array:
+        """The features of the last update before clipping, shape (n, features): finite, of any size.
+
+        What lies far outside of the range that a policy has seen looks like its edge once it is clipped.
+        """
+        return self._formulas.unclipped()
+
     def _stacked(self, signals: Mapping[str, ArrayLike]) -> Array:
         for name, row in ROW.items():
             self._inputs[row] = signals.get(name, np.nan)

@@ -1,7 +1,7 @@
 """Turns what a round did into signals."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,8 @@ class LoopMonitor:
     """Measures the signals of an `OnlineLoop`; what each one means stands in `Signals`.
 
     `histograms=None` for learners whose examples are no tokens. `masked` names signals to report as missing
-    (training randomises it, so that a policy does without what another loop cannot measure).
+    (training randomises it, so that a policy does without what another loop cannot measure; differential privacy
+    withholds what is measured on the text itself).
     """
 
     def __init__(
@@ -82,7 +83,9 @@ class LoopMonitor:
 
         For loops that score in their own way; `tokens=None` where there are none, and no shift is measured then.
         """
-        self._nonfinite += losses.nonfinite
+        self._nonfinite += (
+            losses.nonfinite and "loss_nats" not in self.masked
+        )  # else it would tell of the loss
         shift, shift_last, recent_shift = None, None, None
         if self._histograms is not None and tokens is not None:
             shift, shift_last = self._histograms.shift(tokens, window=in_force.window)
@@ -137,7 +140,7 @@ class LoopMonitor:
         return {
             "detectors": self._detectors.state_dict(),
             "histograms": None if self._histograms is None else self._histograms.state_dict(),
-            "report": self._report,
+            "report": asdict(self._report),
             "gradient_age": self._gradient_age,
             "spent": self._spent,
             "updates": self._updates,
@@ -151,7 +154,7 @@ class LoopMonitor:
         self._detectors.load_state_dict(state["detectors"])
         if self._histograms is not None:
             self._histograms.load_state_dict(state["histograms"])
-        self._report = state["report"]
+        self._report = UpdateReport(**state["report"])
         self._gradient_age = state["gradient_age"]
         self._spent = state["spent"]
         self._updates = state["updates"]

@@ -1,6 +1,8 @@
 """What is measured in a round: raw scalars with units, some of which may be missing."""
 
+import math
 from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Any
 
 SIGNALS_VERSION = 1
@@ -75,14 +77,90 @@ class Signals:
     def from_dict(cls, row: dict[str, Any]) -> "Signals":
         """Signals from a plain mapping, as `olrl decide` reads them.
 
-        Raises ValueError for a name that is no signal.
+        Raises ValueError for a name that is no signal, for one of `lr`, `batch_size` and `window` that is not
+        there, and for a value of another kind: measurements are numbers, counts whole numbers, alarms a list
+        of names. What is bookkeeping has to be finite and in range; a measurement may be whatever it is. None is
+        as good as not there.
+
+        >>> Signals.from_dict({"lr": 1e-3, "batch_size": 8, "window": 4, "alarms": ["adwin"]}).alarms
+        ('adwin',)
+        >>> Signals.from_dict({"lr": 1e-3, "batch_size": 8.5, "window": 4})
+        Traceback (most recent call last):
+        ...
+        ValueError: signal 'batch_size' must be a whole number of at least 1, not 8.5
         """
-        unknown = sorted(set(row) - {f.name for f in fields(cls)})
+        known = [f.name for f in fields(cls)]
+        unknown = [name for name in row if name not in known]
         if unknown:
             raise ValueError(
-                f"unknown signal {unknown[0]!r}; known: {', '.join(f.name for f in fields(cls))}"
+                f"unknown signal{'s' if len(unknown) > 1 else ''} {', '.join(map(_shown, unknown[:5]))}; "
+                f"known: {', '.join(known)}"
             )
+        row = {name: value for name, value in row.items() if value is not None}
         missing = [name for name in ("lr", "batch_size", "window") if name not in row]
         if missing:
             raise ValueError(f"signals need {missing[0]!r}, the value in force in the last round")
-        return cls(**{**row, "alarms": tuple(row.get("alarms", ()))})
+        return cls(**{name: _checked(name, value) for name, value in row.items()})
+
+
+# Bookkeeping: the least value, and whether it counts something. What is not here is a measurement.
+_BOOKKEEPING: dict[str, tuple[float, bool]] = {
+    "rounds_since_alarm": (0, True),
+    "lr": (0, False),
+    "batch_size": (1, True),
+    "window": (0, True),
+    "updates": (0, True),
+    "spent": (0, False),
+    "budget": (0, False),
+    "update_cost": (0, False),
+    "price": (0, False),
+    "nonfinite": (0, True),
+}
+_POSITIVE = ("lr", "budget")
+_MOST_ALARMS = 64  # far more than there are detectors
+
+
+def _checked(name: str, value: Any) -> Any:
+    if name == "alarms":
+        return _alarms(value)
+    if name in _BOOKKEEPING:
+        return _bookkept(name, value)
+    number = _number(value)
+    if number is None:
+        raise ValueError(f"signal {name!r} must be a number or missing, not {_shown(value)}")
+    return int(number) if name == "gradient_age" and number.is_integer() else number
+
+
+def _bookkept(name: str, value: Any) -> int | float:
+    least, counts = _BOOKKEEPING[name]
+    number = _number(value)
+    fits = number is not None and math.isfinite(number) and number >= least
+    if not fits or (counts and not float(value).is_integer()) or (name in _POSITIVE and not value > 0):
+        what = "a whole number" if counts else "a number"
+        bound = "above 0" if name in _POSITIVE else f"of at least {least:g}"
+        raise ValueError(f"signal {name!r} must be {what} {bound}, not {_shown(value)}")
+    return int(value) if counts else float(value)
+
+
+def _number(value: Any) -> float | None:
+    """As a float; None for what is no number, and for a whole number beyond all floats."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
+
+
+def _alarms(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        raise ValueError(f"signal 'alarms' must be a list of names, not {_shown(value)}")
+    if len(value) > _MOST_ALARMS:
+        raise ValueError(f"signal 'alarms' has {len(value)} names, more than {_MOST_ALARMS}")
+    return tuple(value)
+
+
+def _shown(value: Any) -> str:
+    """A value as a message shows it: not a page of it."""
+    text = ascii(value) if isinstance(value, str | int | float | bool | None) else type(value).__name__
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -42,16 +42,25 @@ class Chunker:
         self._index = 0
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Sequences of a chunk, and predicted tokens of a sequence."""
+        return self._shape
+
+    @property
     def leftover_tokens(self) -> int:
         """Tokens taken from documents and not yet part of a chunk."""
         return self._waiting
 
     def chunks(self, documents: Iterable[Document]) -> Iterator[Chunk]:
         """Chunks as soon as they are full; consumes `documents` no further than needed."""
+        yield from self._full()  # what a long document left over, where this goes on after loading a state
         for document in documents:
             self._add(document)
-            while self._waiting >= self._size:
-                yield self._cut()
+            yield from self._full()
+
+    def _full(self) -> Iterator[Chunk]:
+        while self._waiting >= self._size:
+            yield self._cut()
 
     def _add(self, document: Document) -> None:
         ids, n_bytes = self._tokenizer.encode(document.text)

@@ -7,17 +7,17 @@ from collections import Counter
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 
 class DeadLetter:
     """Counts rejected rows by reason and, given a `path`, appends a JSON line for each (file mode 0600).
 
     A line has `source`, `line` (from 1), `offset` (bytes before the row), `bytes` (its length), `hash` and
-    `reason`. The hash is BLAKE2b under `key`, by default drawn anew for each run and kept nowhere: equal
-    rows of a run can be told, and nobody can confirm a guess of what a row said. With `keep_text` there is
-    `text` too (of over-long rows the beginning; undecodable bytes escaped). After `max_rows` lines rows are
-    only counted, so that a stream of rubbish does not fill a disk.
+    `reason`. The hash is BLAKE2b under `key`, by default drawn anew for each run and kept nowhere but in its
+    checkpoints: equal rows of a run can be told, and nobody can confirm a guess of what a row said. With
+    `keep_text` there is `text` too (of over-long rows the beginning; undecodable bytes escaped). After
+    `max_rows` lines rows are only counted, so that a stream of rubbish does not fill a disk.
 
     >>> dead_letter = DeadLetter(None)
     >>> dead_letter.reject(source="a.jsonl", line=1, offset=0, content=b"{", reason="invalid JSON")
@@ -84,8 +84,23 @@ class DeadLetter:
         if self._file is None:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            self._file = os.fdopen(descriptor, "ab", buffering=0)  # a row survives whatever comes next
+            self._file = os.fdopen(descriptor, "ab")
         self._file.write(row)
+        self._file.flush()  # a row survives whatever comes next
+
+    def state_dict(self) -> dict[str, Any]:
+        """Counts, the key and the size of the file, JSON-able; all rows are on the disk when this returns."""
+        size = 0
+        if self._file is not None:
+            os.fsync(self._file.fileno())
+        if self._path is not None and self._path.exists():
+            size = self._path.stat().st_size
+        return {"key": self._key.hex(), "counts": dict(self.counts), "size": size}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict()`; whoever does so has cut the file back to the size it had."""
+        self.counts = Counter({str(reason): int(count) for reason, count in state["counts"].items()})
+        self._key = bytes.fromhex(state["key"])
 
     def close(self) -> None:
         """Close the file; a later rejection opens it again."""

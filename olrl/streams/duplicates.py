@@ -2,6 +2,7 @@
 
 from collections import Counter, deque
 from hashlib import blake2b
+from typing import Any
 
 
 class DuplicateBurst:
@@ -30,3 +31,12 @@ class DuplicateBurst:
             if not self._counts[oldest]:
                 del self._counts[oldest]
         return self._counts[digest] > self._limit
+
+    def state_dict(self) -> dict[str, Any]:
+        """Hashes of the last texts, JSON-able."""
+        return {"recent": [digest.hex() for digest in self._recent]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict()` of one with the same limits."""
+        self._recent = deque(bytes.fromhex(digest) for digest in state["recent"])
+        self._counts = Counter(self._recent)

@@ -9,7 +9,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Protocol
 
-_BLOCK = 1 << 16
+BLOCK = 1 << 16
 _BOM = b"\xef\xbb\xbf"
 
 Stop = Callable[[], bool]
@@ -20,6 +20,17 @@ class ByteStream(Protocol):
 
     def read1(self, size: int = -1, /) -> bytes:
         """At most `size` bytes, as soon as there are any; none at the end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a line begins: its number from 1, and the bytes before it."""
+
+    number: int = 1
+    offset: int = 0
+
+
+_BEGINNING = Place()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,25 +48,49 @@ class Line:
     complete: bool = True
     digest: str | None = None
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether all of it is white space; an over-long line is not, though its beginning may be."""
+        return self.digest is None and not self.content.strip()
 
-def follow_blocks(path: Path, *, stop: Stop, poll_s: float) -> Iterator[bytes]:
-    """What is in a file and what is appended to it, until `stop()`.
+    @property
+    def end(self) -> Place:
+        """Where the next line begins."""
+        return Place(number=self.number + 1, offset=self.offset + self.n_bytes + self.complete)
+
+
+def follow_blocks(
+    path: Path,
+    *,
+    stop: Stop,
+    poll_s: float,
+    inside: int = 0,
+    watch: Callable[[BufferedReader | None], None] = lambda file: None,
+) -> Iterator[bytes]:
+    """What is in a file from byte `inside` on and what is appended to it, until `stop()`.
 
     A file that shrinks or is replaced (as log rotation does) is read again from its beginning; what was
-    half-written then is taken together with the new beginning.
+    half-written then is taken together with the new beginning. `watch` is given each file when it is
+    opened, and None before it is closed.
     """
     while not stop():
         try:
             with path.open("rb") as file:
-                yield from _grown(file, path, stop, poll_s)
-        except FileNotFoundError:  # between removal and replacement
+                file.seek(inside)
+                inside = 0
+                watch(file)
+                try:
+                    yield from _grown(file, path, stop, poll_s)
+                finally:
+                    watch(None)
+        except OSError:  # between removal and replacement, or a disk that is away for a while
             time.sleep(poll_s)
 
 
 def _grown(file: BufferedReader, path: Path, stop: Stop, poll_s: float) -> Iterator[bytes]:
     """Blocks of one open file until `stop()`, or until another file has taken its place."""
     while True:
-        if block := file.read1(_BLOCK):
+        if block := file.read1(BLOCK):
             yield block
         elif stop() or _replaced(file, path):
             return
@@ -71,24 +106,31 @@ def _replaced(file: BufferedReader, path: Path) -> bool:
 
 def read_blocks(stream: ByteStream, *, stop: Stop) -> Iterator[bytes]:
     """What is in a stream, until its end or `stop()`."""
-    while not stop() and (block := stream.read1(_BLOCK)):
+    while not stop() and (block := stream.read1(BLOCK)):
         yield block
 
 
 def split_lines(
-    blocks: Iterable[bytes], *, max_bytes: int, hasher: Callable[[], blake2b], stop: Stop
+    blocks: Iterable[bytes],
+    *,
+    max_bytes: int,
+    hasher: Callable[[], blake2b],
+    stop: Stop,
+    start: Place = _BEGINNING,
+    unfinished_at: Callable[[int], None] = lambda n_bytes: None,
 ) -> Iterator[Line]:
     r"""Lines of a sequence of blocks; never holds more than `max_bytes` and a block of any.
 
     A carriage return before a line end, and a byte-order mark at the very beginning, are left out. What is
-    half-written when `stop()` becomes true is no line yet, and is left out too.
+    half-written when `stop()` becomes true is no line yet, and is left out too. `start` is where the first
+    block begins. `unfinished_at` is told after each block how long the line without an end is by then.
 
     >>> blocks = [b"good mor", b"ning\nto you"]
     >>> lines = split_lines(blocks, max_bytes=99, hasher=blake2b, stop=lambda: False)
     >>> [(line.content, line.complete) for line in lines]
     [(b'good morning', True), (b'to you', False)]
     """
-    unfinished = _Unfinished(number=1, offset=0, max_bytes=max_bytes, hasher=hasher)
+    unfinished = _Unfinished(number=start.number, offset=start.offset, max_bytes=max_bytes, hasher=hasher)
     for block in blocks:
         *full, last = block.split(b"\n")
         for part in full:
@@ -98,6 +140,7 @@ def split_lines(
                 return
             unfinished = unfinished.next()
         unfinished.add(last)
+        unfinished_at(unfinished.n_bytes)
     if unfinished.n_bytes and not stop():
         yield unfinished.line(complete=False)
 
@@ -108,7 +151,7 @@ class _Unfinished:
     def __init__(self, *, number: int, offset: int, max_bytes: int, hasher: Callable[[], blake2b]) -> None:
         self._number, self._offset = number, offset
         self._max_bytes, self._hasher = max_bytes, hasher
-        self._content = b""
+        self._content = bytearray()  # grows in place: a slow writer may give a long line byte by byte
         self._hash: blake2b | None = None  # of all of the line, once it is too long to be held
         self.n_bytes = 0
 
@@ -121,10 +164,12 @@ class _Unfinished:
         if self.n_bytes > self._max_bytes:
             self._hash = self._hasher()
             self._hash.update(self._content)
-            self._content = self._content[: self._max_bytes]
+            del self._content[self._max_bytes :]
 
     def line(self, *, complete: bool) -> Line:
-        content = self._content.removeprefix(_BOM) if self._offset == 0 else self._content
+        content = bytes(self._content)
+        if self._offset == 0:
+            content = content.removeprefix(_BOM)
         return Line(
             content=content.removesuffix(b"\r"),
             number=self._number,

@@ -1,5 +1,7 @@
 """Plain text lines joined into documents."""
 
+from typing import Any
+
 from olrl.streams.pieces import MAX_BYTES, TARGET_BYTES, n_bytes
 
 
@@ -31,3 +33,11 @@ class Paragraphs:
         text = "\n".join(self._lines).rstrip("\n")
         self._lines, self._size = [], 0
         return text or None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has not been returned yet, JSON-able; it is text."""
+        return {"lines": list(self._lines), "size": self._size}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict()`."""
+        self._lines, self._size = [str(line) for line in state["lines"]], int(state["size"])

@@ -5,18 +5,19 @@ import sys
 from collections.abc import Iterable, Iterator
 from io import BufferedReader
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from olrl.streams.corpus import Corpus, load_corpus
 from olrl.streams.dead_letter import DeadLetter
 from olrl.streams.document import Document
 from olrl.streams.drift import DRIFT_KINDS, DriftConfig, DriftKind, drift_stream
-from olrl.streams.hub import hub_documents
+from olrl.streams.hub import HubSource
 from olrl.streams.lines import Stop
 from olrl.streams.noise import Noise
 from olrl.streams.pieces import SPLITS, Split
-from olrl.streams.readers import SUFFIXES, Reader, text_files
+from olrl.streams.readers import SUFFIXES, Reader, ReadSource, text_files
 from olrl.streams.release_notes import in_order_of_time, release_notes
+from olrl.streams.source import CountedSource, Source
 
 DRIFT_BYTES = 1_000_000  # length of a composed builtin stream
 
@@ -29,31 +30,49 @@ def open_source(
     split: Split = "test",
     seed: int = 0,
     stop: Stop | None = None,
-) -> Iterator[Document]:
-    """Documents of a SOURCE.
+    spool: Path | None = None,
+    state: dict[str, Any] | None = None,
+) -> Source:
+    """Documents of a SOURCE, which knows where it is.
 
     A `.jsonl` or `.txt` file, a folder of them, `-` (standard input), `hf:NAME[:CONFIGURATION]`, or
     `builtin:NAME`, where NAME is a domain (its documents of `split`, once, in a stable order), a kind of
     drift (`abrupt`, `gradual`, `recurring`, `none`, `burst`, `visits`: 1 MB composed from the domains of
     `split` with `seed`), `drift` (abrupt drift with noise bursts on top), or `releases` (release notes of
     installed projects in their order of time; `releases/PROJECT`: of one). `follow` keeps waiting for what is
-    appended to a file, until `stop()`.
+    appended to a file, until `stop()`. What comes from standard input is written to the file `spool` first, if
+    there is one.
 
-    Raises ValueError for a source that does not exist, naming what does, and for `follow` where it has no
-    effect.
+    `state`, the source's `state_dict()`, goes on behind the last document that it gave: in files, folders and
+    the spool at the byte reached, in `hf:` at the row, in `builtin:` by passing over what was taken.
+
+    Raises ValueError for a source that does not exist, naming what does, for `follow` and `spool` where they
+    have no effect, and for a state whose place is not there any more.
     """
     kind, _, name = source.partition(":")
     if follow and (kind in ("builtin", "hf") or source == "-" or Path(source).is_dir()):
         raise ValueError(f"--follow waits for a growing file, and {source!r} is none; leave it out")
+    if spool is not None and source != "-":
+        raise ValueError(
+            f"--spool keeps what comes from standard input, and {source!r} is not that; leave it out"
+        )
     if kind == "builtin":
         documents = _builtin(name, split=split, seed=seed)
-        return documents if stop is None else _until(documents, stop)
+        return CountedSource(documents if stop is None else _until(documents, stop), state=state)
     if kind == "hf":
-        return hub_documents(name, dead_letter=dead_letter, stop=stop)
+        return HubSource(name, dead_letter=dead_letter, stop=stop, state=state)
     reader = Reader(dead_letter=dead_letter, stop=stop)
     if source == "-":
-        return reader.stream(cast(BufferedReader, sys.stdin.buffer))
-    return _path(Path(source), reader, follow)
+        if state is not None:
+            if spool is None:
+                raise ValueError("what came from standard input is gone; only a run with --spool can go on")
+            reader.load_state_dict(state, path=spool)
+        return ReadSource(reader, reader.stream(cast(BufferedReader, sys.stdin.buffer), spool=spool))
+    path = Path(source)
+    documents = _path(path, reader, follow)
+    if state is not None:
+        reader.load_state_dict(state, path=path, follow=follow)
+    return ReadSource(reader, documents)
 
 
 def _path(path: Path, reader: Reader, follow: bool) -> Iterator[Document]:
@@ -69,7 +88,8 @@ def _path(path: Path, reader: Reader, follow: bool) -> Iterator[Document]:
             "give it one of these endings, or pipe it to standard input and name '-'"
         )
     try:
-        path.open("rb").close()
+        if path.is_file():  # to open and close a named pipe would end its writer
+            path.open("rb").close()
     except OSError as error:
         raise ValueError(f"{str(path)!r} cannot be read: {error.strerror}") from None
     return reader.file(path, follow=follow)

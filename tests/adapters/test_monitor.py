@@ -44,7 +44,7 @@ def test_an_optimizer_nobody_told_of_is_found_at_its_first_step_and_anothers_is_
         (model, causal_lm_losses(model, batch()).mean()),
     ):
         optimizer = torch.optim.SGD(trained.parameters(), lr=0.25)
-        loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+        loss.backward()
         optimizer.step()
     signals = monitor.signals()
     assert signals.updates == 1

@@ -11,47 +11,11 @@ import typer
 from rich.console import Console
 
 from olrl.agents.bars import Bars
-from olrl.agents.hindsight.config import HindsightConfig
 from olrl.agents.ppo import recipe
 from olrl.agents.ppo.command import train_and_tell
-from olrl.agents.ppo.recipe import PPOConfig, Recipe, StageConfig, ValidationConfig
+from olrl.agents.ppo.tiny import TINY
 from olrl.agents.ppo.train import _leg_seed
 from olrl.cli import execute
-
-TINY = Recipe(
-    name="tiny",
-    hidden=(16, 16),
-    minutes="seconds",
-    stages=(
-        StageConfig(
-            name="surrogate",
-            kind="surrogate",
-            steps=192,
-            n_envs=4,
-            legs=3,
-            env={"rounds": 20},
-            ppo=PPOConfig(rollout=8, batch_size=32, n_epochs=2),
-        ),
-        StageConfig(
-            name="hindsight",
-            kind="hindsight",
-            steps=16,
-            legs=2,
-            env={"model": "femto", "chunk": 4},
-            hindsight=HindsightConfig(streams=1, rounds=4, policy_lanes=2, steps=10),
-        ),
-        StageConfig(
-            name="language",
-            kind="language",
-            steps=48,
-            n_envs=2,
-            legs=2,
-            env={"model": "pico", "rounds": 10, "n_streams": 2, "chunk": 4},
-            ppo=PPOConfig(rollout=6, batch_size=12, n_epochs=2),
-        ),
-    ),
-    validation=ValidationConfig(model="pico", streams=1, rounds=4, base_lr_mult=(8.0,)),
-)
 
 
 class Interrupting(Bars):
@@ -182,11 +146,20 @@ def test_an_old_run_is_not_overwritten(finished: Path, capsys: pytest.CaptureFix
     assert "already holds a run" in mistake(["train", "--profile", "tiny", "--out", str(finished)], capsys)
 
 
-def test_a_damaged_checkpoint_is_said(
+def test_a_damaged_checkpoint_is_said_and_the_one_before_it_is_gone_on_from(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(finished, tmp_path / "run")
-    newest = max((tmp_path / "run" / "checkpoints").glob("[0-9]*"))
-    (newest / "progress.json").write_text("{", encoding="utf-8")
+    (tmp_path / "run" / "report.md").unlink()  # as if it had been killed before it was complete
+    _, newest = sorted((tmp_path / "run" / "checkpoints").glob("[0-9]*"))
+    (newest / "state.json").write_text("{", encoding="utf-8")
     resume = ["train", "--profile", "tiny", "--seed", "3", "--out", str(tmp_path / "run"), "--resume"]
-    assert "cannot read checkpoint" in mistake(resume, capsys)
+    assert execute(resume) == 0
+    assert f"checkpoint {newest} is damaged" in "".join(capsys.readouterr().out.split("\n"))
+    for file in ("policy.safetensors", "policy.json"):
+        policy = tmp_path / "run" / "policy" / file
+        assert policy.read_bytes() == (finished / "policy" / file).read_bytes()
+    for checkpoint in (tmp_path / "run" / "checkpoints").glob("[0-9]*"):
+        (checkpoint / "manifest.json").write_text("{", encoding="utf-8")
+    (tmp_path / "run" / "report.md").unlink()
+    assert "none before it that can be read" in mistake(resume, capsys)

@@ -189,3 +189,10 @@ def test_a_joint_output_is_said_and_read_and_any_other_is_refused(folder: Path) 
     description["network"]["output"] = "softmax"
     (folder / "policy.json").write_text(json.dumps(description))
     refused(folder, "must be heads or joint, not 'softmax'")
+
+
+def test_a_range_is_optional_and_what_is_no_range_is_refused(folder: Path) -> None:
+    description = json.loads((folder / "policy.json").read_text())
+    assert "range" not in description
+    (folder / "policy.json").write_text(json.dumps({**description, "range": {"version": 1}}))
+    refused(folder, "a training range must be an object with")

@@ -101,7 +101,7 @@ def test_snr_matches_its_definition_from_two_half_gradients() -> None:
     def gradient(part: NDArray[np.int32]) -> NDArray[np.float64]:
         one = learner()
         one._backward(part, keep_half=False)
-        return one._flat.grads.numpy().astype(np.float64)
+        return one.flat.grads.numpy().astype(np.float64)
 
     a, b = gradient(batch[:2]), gradient(batch[2:])
     assert measured == pytest.approx((a @ b) / (((a - b) ** 2).sum() / (1 / 2 + 1 / 2)), rel=1e-3)
@@ -113,7 +113,7 @@ def test_cosine_is_of_minus_the_first_gradient_with_the_round_before() -> None:
     one.update(iter([rows(4, seed=0), rows(4, seed=1)]), decision())
     move = one.state_dict()["values"] - start
     one._backward(rows(4, seed=2), keep_half=False)
-    gradient = one._flat.grads.numpy().astype(np.float64)
+    gradient = one.flat.grads.numpy().astype(np.float64)
     expected = -(gradient @ move) / (np.linalg.norm(gradient) * np.linalg.norm(move))
     measured = one.update(iter([rows(4, seed=2), rows(4, seed=3)]), decision()).grad_cos
     assert measured == pytest.approx(expected, rel=1e-4)

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from olrl.agents.rivals.search import CMASearch, LadderSearch, Search, TPESearch
+from olrl.agents.rivals.search import CMASearch, LadderSearch, OptunaSearch, Search
 from olrl.agents.rivals.space import Choice, LogUniform, Uniform
 
 SPACE = {
@@ -27,17 +27,17 @@ def proposals(search: Search, count: int) -> list[dict[str, float]]:
 
 
 def test_the_same_seed_and_losses_give_the_same_proposals() -> None:
-    assert proposals(TPESearch(SPACE, seed=1), 25) == proposals(TPESearch(SPACE, seed=1), 25)
-    assert proposals(TPESearch(SPACE, seed=1), 3) != proposals(TPESearch(SPACE, seed=2), 3)
+    assert proposals(OptunaSearch(SPACE, seed=1), 25) == proposals(OptunaSearch(SPACE, seed=1), 25)
+    assert proposals(OptunaSearch(SPACE, seed=1), 3) != proposals(OptunaSearch(SPACE, seed=2), 3)
 
 
 def test_it_learns_from_what_it_is_told() -> None:
-    made = [loss(settings) for settings in proposals(TPESearch(SPACE, seed=0), 60)]
+    made = [loss(settings) for settings in proposals(OptunaSearch(SPACE, seed=0), 60)]
     assert sum(made[40:]) / 20 < 0.6 * sum(made[:10]) / 10
 
 
 def test_a_loss_that_is_not_finite_does_not_end_a_search() -> None:
-    for search in (TPESearch(SPACE, seed=0), CMASearch("w", (0.0, 0.0), step=0.3, seed=0)):
+    for search in (OptunaSearch(SPACE, seed=0), CMASearch("w", (0.0, 0.0), step=0.3, seed=0)):
         for _ in range(8):
             search.ask()
             search.tell(math.nan)

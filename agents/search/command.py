@@ -1,0 +1,216 @@
+"""`olrl search`: the trials, what is told of them, and the folder they are written to."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from olrl.analysis.style import save
+from olrl.cli import EXIT_INTERRUPTED
+from olrl.control.decision import Base
+from olrl.models.load import load_model
+from olrl.run_folder import BASE, RunFolder
+
+from ..bars import Bars
+from ..evaluation.jobs import Job, StreamRef, task_of
+from ..fingerprint import fingerprint, model_place
+from ..rivals.constants import constants_around
+from .config import SearchConfig
+from .figure import figure_search
+from .optuna_engine import search_with_optuna
+from .outcome import Outcome, Played, play_after_prefix
+from .trial import Trial, TrialLog, best_trial
+
+
+def search_and_tell(config: SearchConfig, *, out: Path, resume: bool, bars: Bars) -> Outcome:
+    """Search, write results.json, base.json, report.md and a figure, and print what was found.
+
+    On Ctrl-C the trials made so far are kept, and what they found is told. ValueError in one sentence for what
+    the caller can put right.
+    """
+    _check_installed(config)
+    model = load_model(config.model, device=config.device)
+    base = config.base(model)
+    job = _job(config, base, seq_len=config.seq_len or model.seq_len)
+    _check_text(config, job)
+    folder = _folder(config, out, resume=resume)
+    log = TrialLog(folder.path / "trials.jsonl")
+    bars.part("search", config.trials)
+    try:
+        _search(config, job, base, folder=folder.path, log=log, told=_told(log, bars))
+    except KeyboardInterrupt:
+        _tell_stopped(log.trials, config, out, bars)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    outcome = _outcome(config, job, base, log.trials)
+    _write(outcome, folder)
+    for line in told_lines(outcome):
+        bars.say(line)
+    bars.say(f"Results, report and figure are in {folder.path}")
+    return outcome
+
+
+def _check_installed(config: SearchConfig) -> None:
+    from importlib.util import find_spec
+
+    if find_spec("optuna") is None:
+        raise ValueError("a search needs the package optuna: install it with pip install 'olrl[rivals]'")
+    if config.engine == "ray" and find_spec("ray") is None:
+        raise ValueError("--engine ray needs the package ray: install it with pip install 'olrl[ray]'")
+
+
+def _check_text(config: SearchConfig, job: Job) -> None:
+    """ValueError where the stream has no round whose loss a configuration can change."""
+    found = len(task_of(replace(job, rounds=config.rounds), judged=False).chunks)
+    least = 2 if config.prefix is None else config.prefix + 1
+    if found < least:
+        raise ValueError(
+            f"the stream has text for {found} rounds of {job.chunk} sequences of {job.seq_len} tokens, and the "
+            f"search takes at least {least}: give more text, or a smaller --prefix, --chunk or --seq-len"
+        )
+
+
+def _job(config: SearchConfig, base: Base, *, seq_len: int) -> Job:
+    return Job(
+        entrant="base",
+        stream=StreamRef(name=config.stream, kind="given", source=config.stream),
+        model=config.model,
+        base=base,
+        fixed=None,
+        base_lr_mult=1.0,
+        policy="default",
+        seed=config.seed,
+        rounds=config.searched,
+        chunk=config.chunk,
+        seq_len=seq_len,
+        cost=config.cost,
+        device=config.device,
+    )
+
+
+def _folder(config: SearchConfig, out: Path, *, resume: bool) -> RunFolder:
+    """The folder of the search; one that goes on may only have more trials than it had."""
+    builtin = config.stream.startswith("builtin:")
+    places = [model_place(config.model), *([] if builtin else [Path(config.stream)])]
+    settings = {"command": "search", **json.loads(json.dumps(asdict(config)))}
+    settings["fingerprint"] = fingerprint(places, builtin=builtin)
+    if not resume:
+        folder = RunFolder.create(out)
+        folder.write_config(settings)
+        return folder
+    folder = RunFolder.open(out)
+    before = folder.read_config()
+    changed = sorted(name for name in settings if settings[name] != before.get(name))
+    if "fingerprint" in changed:
+        raise ValueError(
+            f"--resume with another text, model or version than the search in {out} was made with: "
+            f"its trials are not comparable, start anew with another --out"
+        )
+    if changed and changed != ["trials"]:
+        raise ValueError(f"--resume with another {changed[0]} than the search in {out} was started with")
+    folder.write_config(settings)
+    return folder
+
+
+def _search(
+    config: SearchConfig, job: Job, base: Base, *, folder: Path, log: TrialLog, told: Callable[[Trial], None]
+) -> None:
+    space = constants_around(base, reach=config.reach)
+    if config.engine == "ray":
+        from .ray_engine import search_with_ray
+
+        search_with_ray(config, job, space, base, folder=folder, log=log, told=told)
+    else:
+        search_with_optuna(config, job, space, base, folder=folder, log=log, told=told)
+
+
+def _told(log: TrialLog, bars: Bars) -> Callable[[Trial], None]:
+    def told(trial: Trial) -> None:
+        bars.step(len(log.trials), f"best {best_trial(log.trials).loss_bpb:.4f} bits a byte")
+
+    return told
+
+
+def _outcome(config: SearchConfig, job: Job, base: Base, trials: list[Trial]) -> Outcome:
+    found = best_trial(trials)
+    if config.prefix is None:
+        with_base, with_found = Played.of_trial(trials[0]), Played.of_trial(found)
+    else:
+        whole = replace(job, rounds=config.rounds)
+        with_base, with_found = (
+            Played.after(config.prefix, play_after_prefix(whole, base=base, found=then, prefix=config.prefix))
+            for then in (base, found.base)
+        )
+    return Outcome(
+        config=config,
+        base=base,
+        trials=tuple(trials),
+        with_base=with_base,
+        with_found=with_found,
+        corpus_sha256=_corpus(config),
+    )
+
+
+def _corpus(config: SearchConfig) -> str | None:
+    if not config.stream.startswith("builtin:"):
+        return None
+    from olrl.streams.corpus import corpus_sha256
+
+    return corpus_sha256()
+
+
+def _write(outcome: Outcome, folder: RunFolder) -> None:
+    _write_json(outcome.to_dict(), folder.path / "results.json")
+    _write_json(asdict(outcome.best.base), folder.path / BASE)
+    title = f"{outcome.config.stream}, model {outcome.config.model}, {outcome.config.sampler}"
+    figure = save(figure_search(outcome.trials, title=title), folder.figures / "search.png")
+    lines = ["# Search", "", *told_lines(outcome), "", f"![search](figures/{figure.name})", ""]
+    folder.report.write_text("\n".join(lines), encoding="utf-8")
+
+
+def _write_json(content: dict[str, Any], path: Path) -> None:
+    scratch = path.with_suffix(".tmp")
+    scratch.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    scratch.replace(path)
+
+
+def told_lines(outcome: Outcome) -> list[str]:
+    """What was found, in sentences, and how to run with it."""
+    config, before, after = outcome.config, outcome.with_base, outcome.with_found
+    pruned = sum(trial.state == "pruned" for trial in outcome.trials)
+    where = "" if config.prefix is None else f" in the {after.rounds} rounds after the prefix"
+    change = 100 * (after.loss_bpb / before.loss_bpb - 1)
+    return [
+        f"Best of {len(outcome.trials)} trials ({pruned} stopped early): {after.loss_bpb:.4f} bits a byte{where}, "
+        f"with the base {before.loss_bpb:.4f} ({change:+.2f} %).",
+        f"The search took {outcome.times_a_run:.1f} times the compute of such a run"
+        + (f" of {config.prefix} rounds." if config.prefix else "."),
+        "",
+        f"    olrl run --stream {config.stream} --model {config.model} {options_of(outcome.best.base)}",
+        "",
+    ]
+
+
+def options_of(base: Base) -> str:
+    """A configuration as options of `olrl run`.
+
+    >>> options_of(Base(lr=3e-4, batch_size=4, window=0))
+    '--base-lr 0.0003 --base-batch 4 --base-window 0 --base-weight-decay 0'
+    """
+    return (
+        f"--base-lr {base.lr:g} --base-batch {base.batch_size} --base-window {base.window} "
+        f"--base-weight-decay {base.weight_decay:g}"
+    )
+
+
+def _tell_stopped(trials: list[Trial], config: SearchConfig, out: Path, bars: Bars) -> None:
+    if trials:
+        best = best_trial(trials)
+        bars.say(
+            f"Best of {len(trials)} trials so far: {best.loss_bpb:.4f} bits a byte, {options_of(best.base)}"
+        )
+    bars.say(
+        f"Stopped; the {len(trials)} trials made so far are kept: give the same options with --out {out} --resume"
+    )

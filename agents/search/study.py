@@ -1,0 +1,49 @@
+"""An Optuna study in a folder: what the trials so far were, as the samplers want to know it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..rivals.samplers import unit_cube
+from .trial import Trial
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.storages import JournalStorage
+
+NAME = "search"
+
+
+def open_storage(path: Path) -> JournalStorage:
+    """Optuna's journal in a file: lines of JSON, so that nothing is unpickled when a search goes on."""
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    return JournalStorage(JournalFileBackend(str(path)))
+
+
+def open_study(storage: JournalStorage) -> optuna.Study:
+    """The study of a storage; trials that a kill has left half-way are given up."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(storage=storage, study_name=NAME, load_if_exists=True)
+    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+    return study
+
+
+def add_finished(study: optuna.Study, trial: Trial, places: Mapping[str, float]) -> None:
+    """Tell a study of a trial that it was not asked for, by its places on the study's axes."""
+    import optuna
+
+    study.add_trial(
+        optuna.trial.create_trial(
+            params=dict(places),
+            distributions=unit_cube(places),
+            value=trial.loss_bpb,
+            intermediate_values=dict(trial.losses),
+        )
+    )

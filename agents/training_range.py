@@ -1,0 +1,112 @@
+"""Measuring the range a policy was trained in: it plays training streams once more, and what it sees is kept."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from olrl.assembly import LoopConfig, assemble_rounds
+from olrl.control.decision import Base
+from olrl.control.policy import FrozenPolicy
+from olrl.control.training_range import TrainingRange
+from olrl.envs.language_streams import LanguageStreams
+from olrl.envs.online_lm import EpisodeRanges, OnlineLMEnv, Replay
+from olrl.envs.stacked_loops import StackedLoops
+from olrl.monitor.feature_table import INPUTS
+from olrl.monitor.features import FeatureExtractor, stack_signals
+
+Floats = NDArray[np.float64]
+SETTLING = 10  # rounds before averages mean anything; the guard waits as long
+
+
+@dataclass(frozen=True, kw_only=True)
+class RangeConfig:
+    """What is played: `streams` of each of `models`, `rounds` long, by `lanes` learners each.
+
+    Bases, costs, prices and missing signals are drawn as in training (`EpisodeRanges`), but for the first lane of
+    each stream, which has the tuned base and nothing missing, as most users have.
+    """
+
+    models: tuple[str, ...] = ("pico", "nano")
+    split: str = "train"
+    streams: int = 10
+    rounds: int = 80
+    lanes: int = 5
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """Signals of one stream's learners as features read them, shape (rounds, inputs, lanes), and their bases."""
+
+    inputs: Floats
+    bases: Sequence[Base]
+
+    def observations(self) -> Floats:
+        """The features before clipping, shape (rounds, lanes, features)."""
+        features = FeatureExtractor.for_bases(self.bases)
+        seen = []
+        for inputs in self.inputs:
+            features.update(inputs)
+            seen.append(features.unclipped())
+        return np.stack(seen)
+
+
+def measure_range(
+    policy: FrozenPolicy, config: RangeConfig, *, progress: Callable[[str], None] = lambda line: None
+) -> TrainingRange:
+    """The range of what `policy` sees where it steers, once its averages have settled."""
+    return range_of(record(policy, config, progress=progress))
+
+
+def range_of(recordings: Sequence[Recording]) -> TrainingRange:
+    """The range of what recordings hold, once their averages have settled."""
+    seen = [one.observations()[SETTLING:] for one in recordings]
+    return TrainingRange.of(np.concatenate([one.reshape(-1, one.shape[-1]) for one in seen]))
+
+
+def record(
+    policy: FrozenPolicy, config: RangeConfig, *, progress: Callable[[str], None] = lambda line: None
+) -> list[Recording]:
+    """The signals while `policy` steers, stream by stream; those of lanes that break are cut from there on."""
+    recordings = []
+    for model in config.models:
+        env = OnlineLMEnv(
+            model=model, split=config.split, rounds=config.rounds, n_streams=config.streams,
+            stream_seed=config.seed,
+        )  # fmt: skip
+        for number in range(config.streams):
+            recordings.append(_record(policy, env, number, config))
+            progress(f"{model} {config.split}: stream {number + 1} of {config.streams}")
+    return recordings
+
+
+def _record(policy: FrozenPolicy, env: OnlineLMEnv, number: int, config: RangeConfig) -> Recording:
+    streams: LanguageStreams = env.streams
+    chunks = streams.chunks(number)
+    bases, rounds = [], []
+    for lane in range(config.lanes):
+        base, loop = _lane(env, np.random.default_rng([config.seed, number, lane]), first=lane == 0)
+        bases.append(base)
+        rounds.append(assemble_rounds(Replay(chunks), base=base, config=loop))
+    loops = StackedLoops(env.loaded.model, config.lanes, optimizer=env.optimizer, seq_len=env.config.seq_len)
+    every = np.arange(config.lanes)
+    loops.begin(every, rounds, [base.weight_decay for base in bases])
+    features, standing = FeatureExtractor.for_bases(bases), policy.coding.start_at(bases)
+    recorded = []
+    for _ in range(config.rounds):
+        inputs = stack_signals(loops.observe(every))
+        recorded.append(inputs)
+        by_name = dict(zip(INPUTS, inputs, strict=True))
+        loops.train(policy.coding.apply(standing, policy.act(features.update(inputs)), by_name))
+    return Recording(inputs=np.stack(recorded), bases=bases)
+
+
+def _lane(env: OnlineLMEnv, rng: np.random.Generator, *, first: bool) -> tuple[Base, LoopConfig]:
+    assert env.loaded.fixed is not None, "the environment has checked"
+    if first:
+        return env.loaded.fixed, env.config
+    ranges: EpisodeRanges = env.ranges
+    base, cost, price, masked = ranges.draw(rng, env.loaded.fixed)
+    return base, replace(env.config, cost=cost, price=price, masked=masked)

@@ -1,0 +1,44 @@
+"""What a row of a run's files must be to be reported on: a folder may come from somebody else, or be damaged."""
+
+import math
+from typing import Any
+
+from olrl.control.decision import WINDOWS
+
+_MOST = 1e12  # rounds, bytes, units: figures and tables of more would never be drawn
+
+
+def check_decision(row: dict[str, Any]) -> None:
+    """Raises ValueError, naming the field, unless `row` can be a line of decisions.jsonl."""
+    for name, least, most in (
+        ("round", 0, _MOST),
+        ("lr", 0, 1e32),
+        ("batch_size", 1, 1e6),
+        ("updates", 0, _MOST),
+        ("spent", 0, _MOST),
+    ):
+        _check(row, name, _is_number(row[name], least, most))
+    _check(row, "loss_bpb", row["loss_bpb"] is None or _is_number(row["loss_bpb"], -1e6, 1e6))
+    _check(row, "window", _is_number(row["window"], 0, 64) and row["window"] in WINDOWS)
+    _check(row, "update", isinstance(row["update"], bool))
+    _check(row, "guard", isinstance(row["guard"], str | None))
+    drift = row["drift"]
+    _check(row, "drift", isinstance(drift, list) and all(isinstance(name, str) for name in drift))
+
+
+def check_arrived(row: dict[str, Any]) -> None:
+    """Raises ValueError, naming the field, unless `row` can be a line of stream.jsonl."""
+    _check(row, "n_bytes", _is_number(row["n_bytes"], 0, _MOST))
+    _check(row, "segment", _is_number(row["segment"], -_MOST, _MOST))
+
+
+def _is_number(value: Any, least: float, most: float) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return least <= value <= most and math.isfinite(value)
+
+
+def _check(row: dict[str, Any], name: str, fits: bool) -> None:
+    if not fits:
+        shown = ascii(row[name]) if isinstance(row[name], str | float | bool) else type(row[name]).__name__
+        raise ValueError(f"a row of decisions.jsonl or stream.jsonl is damaged: its {name} is {shown[:100]}")

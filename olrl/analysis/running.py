@@ -1,0 +1,81 @@
+"""Columns of a run that depend on all rounds so far, and on those of a second run of the same chunks."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from olrl.analysis.records import Floats, RunRecords, Smoother, count_rounds, smoothing
+from olrl.run_folder import RunFolder
+
+
+def running(
+    blocks: Iterable[RunRecords],
+    reference: Iterable[RunRecords] | None = None,
+    *,
+    rounds: int,
+    also: Callable[[RunRecords], None] = lambda block: None,
+) -> Iterator[RunRecords]:
+    """The blocks of a run of so many rounds, with what it has come to after each of them.
+
+    `saved_share` is the share of all budgets so far that was not spent. With a `reference`, blocks of another run
+    that are cut alike, `reference_bpb` is its loss, smoothed as the run's own is, and `regret_bpb` the difference
+    of both prequential losses so far, bits per byte: above 0 where the run does worse. `also` is given the
+    reference's rounds that were compared. ValueError where the two are not of the same chunks.
+    """
+    spent, costs = _Total(), _Total()
+    lost, n_bytes = _Total(), _Total()
+    smoother = Smoother(rounds=smoothing(rounds))
+    theirs = None if reference is None else iter(reference)
+    for block in blocks:
+        budget = np.full(len(block), float(block.config["run"]["budget"]))
+        added = replace(block, saved_share=1.0 - spent.add(block.spent) / costs.add(budget))
+        if theirs is None:
+            yield added
+            continue
+        other = next(theirs).take(np.arange(len(block)))
+        check_same_chunks(block, other)
+        also(other)
+        weights = np.where(block.round >= 1, block.n_bytes, 0.0)  # round 0 comes before the first decision
+        difference = lost.add((block.charged_bpb - other.charged_bpb) * weights)
+        yield replace(
+            added,
+            reference_bpb=smoother.add(other.loss_bpb),
+            regret_bpb=difference / np.maximum(n_bytes.add(weights), 1.0),
+        )
+
+
+def check_reference(reference: RunFolder, *, rounds: int) -> None:
+    """ValueError unless there are at least so many rounds to compare with."""
+    theirs = count_rounds(reference)
+    if theirs < rounds:
+        raise ValueError(
+            f"{reference.path} has {theirs} rounds and the run {rounds}: give a run to compare with that is at "
+            f"least as long"
+        )
+
+
+def check_same_chunks(block: RunRecords, other: RunRecords) -> None:
+    """ValueError, naming the first round, where two runs did not score the same text."""
+    same = np.array([a == b for a, b in zip(block.source, other.source, strict=True)])
+    different = np.flatnonzero((block.n_bytes != other.n_bytes) | ~same)
+    if len(different):
+        k = int(different[0])
+        raise ValueError(
+            f"the two runs did not read the same chunks: round {block.round[k]} holds {block.n_bytes[k]:.0f} bytes "
+            f"of {block.source[k]!r} in one and {other.n_bytes[k]:.0f} of {other.source[k]!r} in the other; give "
+            f"runs of the same --stream, --chunk, --seq-len and --seed"
+        )
+
+
+class _Total:
+    """A running sum over blocks."""
+
+    def __init__(self) -> None:
+        self._sum = 0.0
+
+    def add(self, values: Floats) -> Floats:
+        """The sum after each of the next values."""
+        sums = self._sum + np.cumsum(values)
+        self._sum = float(sums[-1])
+        return sums

@@ -1,0 +1,135 @@
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from olrl.control.guard import Guard, GuardSettings
+from olrl.control.guard.out_of_range import OutOfRange
+from olrl.control.training_range import WATCHED, TrainingRange
+from olrl.monitor.feature_spec import FEATURE_NAMES
+from olrl.monitor.signals import Signals
+from tests.control.rounds import BASE, usual
+
+RNG = np.random.default_rng(0)
+SEEN = RNG.normal(size=(3000, len(FEATURE_NAMES)))
+INSIDE = SEEN[0] * 0.1
+
+
+def far(name: str = "grad_norm", value: float = 60.0) -> NDArray[np.float64]:
+    x: NDArray[np.float64] = INSIDE.copy()
+    x[FEATURE_NAMES.index(name)] = value
+    return x
+
+
+def alive(k: int) -> Signals:
+    """A healthy round in which all that is measured differs from the round before."""
+    names = ("loss_std", "train_loss_nats", "grad_snr", "update_ratio")
+    measured: dict[str, Any] = dict.fromkeys(names, 0.1 + k / 100)
+    return replace(usual(k), gradient_age=0, **measured)
+
+
+def watch(**settings: Any) -> OutOfRange:
+    watcher = OutOfRange(TrainingRange.of(SEEN), GuardSettings(**settings))
+    for k in range(10):
+        assert watcher.check(INSIDE, alive(k)) is None
+    return watcher
+
+
+def test_a_single_round_outside_is_no_reason_and_two_in_a_row_are() -> None:
+    watcher = watch(enter=2, leave=3)
+    given = [far(), INSIDE, far(), far(), INSIDE, INSIDE, INSIDE, INSIDE]
+    reasons = [watcher.check(x, alive(k + 10)) for k, x in enumerate(given)]
+    assert [reason is not None for reason in reasons] == [False, False, False, True, True, True, False, False]
+    assert reasons[3] == "grad_norm is 60 outside of the training range"
+
+
+def test_the_first_rounds_whose_averages_have_not_settled_are_never_out() -> None:
+    watcher = OutOfRange(TrainingRange.of(SEEN), GuardSettings())
+    assert [watcher.check(far(), alive(k)) for k in range(10)] == [None] * 10
+
+
+def test_a_frozen_signal_is_found_without_any_range() -> None:
+    watcher, found = OutOfRange(None, GuardSettings(frozen=4)), []
+    for k in range(6):
+        found.append(watcher.check(INSIDE, replace(alive(k), grad_norm=0.7)))
+    assert found == [None, None, None, *["grad_norm is frozen"] * 3]
+
+
+def test_signals_of_rounds_that_did_not_train_are_not_frozen() -> None:
+    watcher = OutOfRange(None, GuardSettings())
+    same = replace(alive(0), updates=0)
+    assert [watcher.check(INSIDE, same) for _ in range(8)] == [None] * 8
+
+
+def test_a_policy_out_of_its_range_is_replaced_by_the_fallback_and_counted() -> None:
+    guard = Guard(base=BASE, training_range=TrainingRange.of(SEEN))
+    asked = replace(BASE.decision(), lr=8e-3, window=1)
+    for k in range(12):
+        assert guard.check(asked, alive(k), observed=INSIDE) == (asked, None)
+    guard.check(asked, alive(12), observed=far())
+    decision, reason = guard.check(asked, alive(13), observed=far())
+    assert decision == BASE.decision()
+    assert reason is not None
+    assert guard.counts == {"range": 1}
+    assert guard.check(asked, alive(14))[1] is None  # a rule has no features, and is not judged by them
+
+
+def test_saved_hysteresis_continues_the_same() -> None:
+    one, other = watch(), watch()
+    one.check(far(), alive(11))
+    other.load_state_dict(json.loads(json.dumps(one.state_dict())))
+    for k in range(12, 20):
+        assert other.check(far() if k == 12 else INSIDE, alive(k)) == one.check(
+            far() if k == 12 else INSIDE, alive(k)
+        )
+
+
+def test_frozen_state_that_is_not_finite_is_saved_as_json() -> None:
+    watcher = OutOfRange(None, GuardSettings())
+    watcher.check(INSIDE, Signals(loss_nats=float("nan"), updates=3, lr=1e-3, batch_size=8, window=8))
+    json.dumps(watcher.state_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("all zero", np.zeros(len(FEATURE_NAMES))),
+        ("a hundredfold", SEEN[1] * 100),
+        ("every feature at an edge it never reaches with the others", np.full(len(FEATURE_NAMES), 2.5)),
+    ],
+)
+def test_faults_of_all_features_together_are_outside(name: str, given: NDArray[np.float64]) -> None:
+    assert TrainingRange.of(SEEN).trouble(given) is not None
+
+
+def test_at_most_one_round_in_a_hundred_of_new_data_like_training_is_outside() -> None:
+    seen = TrainingRange.of(SEEN)
+    new = np.random.default_rng(1).normal(size=(2000, len(FEATURE_NAMES)))
+    assert np.mean([seen.trouble(x) is not None for x in new]) <= 0.01
+
+
+def test_a_range_comes_back_from_json_and_judges_the_same() -> None:
+    seen = TrainingRange.of(SEEN)
+    back = TrainingRange.from_description(json.loads(json.dumps(seen.description())))
+    for x in (INSIDE, far(), np.zeros(len(FEATURE_NAMES)), *SEEN[:50]):
+        assert (back.trouble(x) is None) == (seen.trouble(x) is None)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 2}, "version 2"),
+        ({"features": ["x"]}, "features and levels"),
+        ({"centre": [0.0]}, "centre must be"),
+        ({"scale": [0.0] * len(WATCHED)}, "must be positive"),
+        ({"precision": "x"}, "precision must be"),
+        ({"distance": None}, "distance a number"),
+        ({"zeros": -1}, "zeros"),
+    ],
+)
+def test_a_range_that_was_tampered_with_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TrainingRange.from_description({**TrainingRange.of(SEEN).description(), **change})

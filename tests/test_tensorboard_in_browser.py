@@ -1,0 +1,73 @@
+"""What a person finds who opens TensorBoard on a run."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from olrl.analysis.style import panels, save
+from olrl.control.explain import Explanation
+from olrl.event_plugins import LAYOUT
+from olrl.monitor.feature_spec import FEATURE_NAMES
+from olrl.tracking import TensorBoardTracker
+from tests.browser import open_page
+from tests.test_tracking import record
+
+pytestmark = pytest.mark.slow
+
+
+@contextmanager
+def tensorboard(folder: Path) -> Iterator[str]:
+    """The address of a TensorBoard of this folder, on this machine only."""
+    command = [
+        sys.executable,
+        "-m",
+        "tensorboard.main",
+        "--logdir",
+        str(folder),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as server:
+        try:
+            assert server.stderr is not None
+            for line in server.stderr:
+                if found := re.search(r"at (http://\S+/)", line):
+                    yield found[1]
+                    return
+            raise AssertionError("TensorBoard ended before it said where it is")
+        finally:
+            server.terminate()
+
+
+def two_runs(folder: Path) -> None:
+    figure, _ = panels((1.0,))
+    png = save(figure, folder / "a.png").read_bytes()
+    explanation = Explanation(values=np.ones((4, len(FEATURE_NAMES))))
+    for controller, loss in (("policy", 2.0), ("base", 3.0)):
+        with TensorBoardTracker(folder / controller) as tracker:
+            tracker.config({"run": {"controller": controller}, "base": {"lr": 1e-3}})
+            for k in range(60):
+                alarms = ("adwin",) if k == 30 else ()
+                tracker.round(record(k, loss_bpb=loss, alarms=alarms), explanation=explanation)
+            results = {"result/loss_bpb": loss}
+            figures = {"loss_and_decisions": png}
+            tracker.finish(step=59, summary=f"it was **{controller}**", figures=figures, results=results)
+
+
+def test_a_person_finds_four_questions_and_runs_to_compare(tmp_path: Path) -> None:
+    two_runs(tmp_path)
+    with open_page() as page, tensorboard(tmp_path) as address:
+        page.goto(f"{address}#custom_scalars")
+        for question in LAYOUT:
+            page.get_by_text(question[:20]).first.wait_for()
+        page.goto(f"{address}#hparams")
+        page.get_by_text("loss, bits per byte").first.wait_for()
+        page.get_by_text("controller").first.wait_for()
