@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch._utils import _flatten_dense_tensors
 
 from olrl.learners.gradient_noise import snr_of_sums
 
@@ -43,6 +44,7 @@ class GradientMeter:
             _Flat(self._weights),
         )
         self._move = _Flat(self._weights)
+        self._small = self._grad.values.numel() <= _SMALL * len(self._weights)
         self._moved = False
         self._reset()
 
@@ -66,11 +68,10 @@ class GradientMeter:
 
         Such as are not leave no trace in any signal.
         """
-        gradients = self._gradients()
         measures = not self._steps or (self.snr is None and self._half is None)
         if not measures:
-            return math.isfinite(self._sums([_squared_norm(gradients)])[0])
-        self._grad.copy(gradients, scale)
+            return math.isfinite(self._sums([self._squared_norm()])[0])
+        self._grad.copy(self._gradients(), scale)
         grad = self._grad.values
         parts = [torch.dot(grad, grad)]
         if not self._steps:
@@ -94,10 +95,19 @@ class GradientMeter:
         return True
 
     def _gradients(self) -> list[Tensor | None]:
-        # Every microsecond a weight counts: this runs at every step, and LoRA has many small weights.
-        if self._mesh is None:
-            return [p.grad for p in self._weights]
         return [None if p.grad is None else _local(p.grad) for p in self._weights]
+
+    def _squared_norm(self) -> Tensor:
+        """Of all gradients; at every step, so that each microsecond a weight counts where weights are many."""
+        present = [grad for p in self._weights if (grad := p.grad) is not None]
+        if self._mesh is not None:
+            present = [_local(grad) for grad in present]
+        if not present:
+            return torch.zeros(())
+        if self._small:
+            whole = _flatten_dense_tensors(present).float()
+            return torch.dot(whole, whole)
+        return torch.stack(torch._foreach_norm(present)).float().square().sum()
 
     def _take_first(self, sums: list[float], examples: int) -> None:
         self.norm = math.sqrt(sums[0])
@@ -182,16 +192,6 @@ def _local(tensor: Tensor) -> Tensor:
     """The process's own shard of a tensor that is spread, else the tensor."""
     local: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
     return local.detach()
-
-
-def _squared_norm(gradients: list[Tensor | None]) -> Tensor:
-    present = [g for g in gradients if g is not None]
-    if not present:
-        return torch.zeros(())
-    if sum(g.numel() for g in present) <= _SMALL * len(present):
-        whole = torch.cat([g.reshape(-1) for g in present]).float()
-        return torch.dot(whole, whole)
-    return torch.stack(torch._foreach_norm(present)).float().square().sum()
 
 
 def _against(a: Tensor, b: Tensor) -> list[Tensor]:

@@ -32,8 +32,8 @@ class _Training:
 
     losses: list[
         tuple[Tensor | float, float]
-    ]  # of the step to come: mean loss, tokens or examples it is over
-    loss_sum: Tensor | float = 0.0
+    ]  # of the step to come: a mean, and tokens or examples it is over
+    loss_sum: float = 0.0
     loss_weight: float = 0.0
     updates: int = 0
     examples: int = 0
@@ -65,10 +65,11 @@ class Monitor:
     finite is counted and does not happen: its gradients are taken away.
 
     The model's own `loss` is never used: it is scored by `losses`, by default next-token cross-entropy of
-    `logits` (`causal_lm_losses`), in evaluation mode, without recording gradients, `pass_size` sequences at once.
-    `probes` sequences given to `score` beside the new ones make the signal `old_new_gap`. `base` is what
+    `logits` (`causal_lm_losses`), in evaluation mode, without recording gradients, `pass_size` sequences at
+    once. `probes` sequences given to `score` beside the new ones make the signal `old_new_gap`. `base` is what
     is in force before the first decision. `gradients=False` spares the four copies of the trainable weights,
-    and all gradient signals. With several processes (`ranks`) `loss` and `scored` take what each has or all know.
+    all gradient signals, and with several processes the notice of steps that are not finite. With several
+    processes (`ranks`) `loss` and `scored` take what each has or all know.
 
     >>> model = torch.nn.Sequential(torch.nn.Embedding(9, 4), torch.nn.Linear(4, 9))
     >>> monitor = Monitor(model, torch.optim.SGD(model.parameters(), lr=0.1))
@@ -227,17 +228,17 @@ class Monitor:
         training, losses = self._training, self._training.losses
         size = examples or self._batch_size()
         training.losses = []
-        finite = self.ranks.size > 1 or all(math.isfinite(float(loss)) for loss, _ in losses)
-        if (
-            finite and self._with_gradients
-        ):  # with several ranks gradients alone tell: they are the same for all
+        told = [(float(loss), weight) for loss, weight in losses]
+        # With several ranks gradients alone tell: they are the same for all.
+        finite = self.ranks.size > 1 or all(math.isfinite(loss) for loss, _ in told)
+        if finite and self._with_gradients:
             finite = self._gradients().before_step(size, scale=scale)
         self._measured = True
         if not finite:
             training.nonfinite += 1
             return False
-        for loss, weight in losses:
-            training.loss_sum = training.loss_sum + loss * weight
+        for loss, weight in told:
+            training.loss_sum += loss * weight
             training.loss_weight += weight
         training.updates += 1
         training.examples += size
@@ -263,7 +264,7 @@ class Monitor:
         """What the training since the last signals came to."""
         training, meter = self._training, self._meter
         ratio = meter.end() if meter is not None else None
-        told = self.ranks.total(np.array([float(training.loss_sum), training.loss_weight]))
+        told = self.ranks.total(np.array([training.loss_sum, training.loss_weight]))
         train_loss = float(told[0] / told[1]) if told[1] and math.isfinite(told[0]) else None
         batch_size = (
             in_force.batch_size if in_force is not _UNKNOWN else training.examples / max(training.updates, 1)
