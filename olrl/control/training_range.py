@@ -93,7 +93,7 @@ class TrainingRange:
         covariance = z.T @ z / len(z)
         diagonal = np.diag(np.diag(covariance))
         shrunk = (1 - _SHRINKAGE) * covariance + _SHRINKAGE * diagonal + 1e-3 * np.eye(len(covariance))
-        precision = np.linalg.inv(shrunk)
+        precision: Array = np.linalg.inv(shrunk).astype(np.float64)
         distances = np.sqrt(np.einsum("ni,ij,nj->n", z, precision, z) / len(WATCHED))
         return cls(
             quantiles=quantiles,

@@ -17,9 +17,9 @@ class GuardSettings:
             above the median of the last 20 healthy ones is rejected, above 0 …
         loss_ratio: … if it is also above this multiple of that median, above 1. A rejection by itself changes
             nothing: it costs a pass over the chunk under the last good weights.
-        outlier_ratio: above this multiple, above 1, a rejected loss that is not the weights' fault is not trained on;
-            below, it is taken for a change of the stream, which is the controller's affair. On training streams one
-            round in a thousand is above 3.
+        outlier_ratio: above this multiple, above 1, a rejected loss that is not the weights' fault is not trained
+            on; below, it is taken for a change of the stream, which is the controller's affair. On training streams
+            one round in a thousand is above 3.
         new_level: so many rejections in a row are a new level, not trouble, at least 2.
     Fallback and rollback:
         hold: rounds in the wake of a rollback or of a number that is not finite that stay under the fallback,
@@ -35,7 +35,7 @@ class GuardSettings:
         frozen: rounds in a row in which a signal is the same to the last bit, at least 2.
     """
 
-    lr_up: float = 16.0
+    lr_up: float = 8.0
     lr_down: float = 64.0
     batch_step: float = 16.0
     window_steps: int = 6
