@@ -1,5 +1,6 @@
 """A controller and a guard steering a loop, round by round, until something ends it."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +60,7 @@ class Deployment:
         self.budgets = budgets or Budgets()
         settings = guard.settings
         self.snapshots = Snapshots(size=settings.snapshots, every=settings.snapshot_every)
-        self._last_good = _LastGoodState(loop, self.snapshots)
+        self._last_good = _LastGoodStates(loop, self.snapshots)
         self._controller = controller
         self._guard = guard
         self._interrupt = interrupt
@@ -156,21 +157,30 @@ def _is_finite(learner: Learner) -> bool:
     return all(bool(np.isfinite(array).all()) for array in arrays if array.dtype.kind == "f")
 
 
-class _LastGoodState:
-    """What the guard asks of the weights: how the last good ones would do, and to put them back."""
+class _LastGoodStates:
+    """What the guard asks of the weights: how the last good ones would do, and to put the best of them back.
+
+    All that are kept are asked: weights that a far too high rate has begun to break may still pass for good.
+    """
 
     def __init__(self, loop: OnlineLoop, snapshots: Snapshots) -> None:
         self._loop, self._snapshots = loop, snapshots
+        self._best = -1
 
     def loss_nats(self) -> float | None:
-        good, learner = self._snapshots.newest, self._loop.learner
-        if good is None:
+        states, learner = self._snapshots.states, self._loop.learner
+        if not states:
             return None
         now: dict[str, Any] = learner.state_dict()
-        learner.load_state_dict(good)
-        loss = self._loop.rescore()
+        losses = []
+        for state in states:
+            learner.load_state_dict(state)
+            loss = self._loop.rescore()
+            losses.append(math.inf if loss is None else loss)
         learner.load_state_dict(now)
-        return loss
+        least = min(losses)
+        self._best = max(k for k, loss in enumerate(losses) if loss == least)  # of equal ones the newest
+        return least if math.isfinite(least) else None
 
     def restore(self) -> None:
-        self._snapshots.restore(self._loop.learner)
+        self._snapshots.restore(self._loop.learner, self._best)

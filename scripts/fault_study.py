@@ -294,7 +294,9 @@ def smooth(losses: NDArray[np.float64]) -> NDArray[np.float64]:
     return means
 
 
-def study(models: Sequence[str], *, streams: int, unguarded: int, policy: FrozenPolicy) -> dict[str, Any]:
+def study(
+    models: Sequence[str], *, streams: int, unguarded: int, policy: FrozenPolicy, chosen: Sequence[str]
+) -> dict[str, Any]:
     """All rows of all models; faults without a guard on the first `unguarded` streams only."""
     faults: list[dict[str, Any]] = []
     drift: list[dict[str, Any]] = []
@@ -304,7 +306,7 @@ def study(models: Sequence[str], *, streams: int, unguarded: int, policy: Frozen
             chunks = bench.chunks(number)
             calm, free = (bench.play(chunks, fault=None, guarded=g, seed=number) for g in (True, False))
             drift += _told([{"model": model, **row} for row in drift_rows(chunks, number, calm, free)])
-            for name, guarded in product(FAULTS, (True, False)):
+            for name, guarded in product(chosen, (True, False)):
                 if guarded or place < unguarded:
                     row = fault_row(bench, chunks, number, name, calm if guarded else free, guarded=guarded)
                     faults += _told([{"model": model, **row}])
@@ -324,11 +326,16 @@ def main() -> None:
     parser.add_argument("--policy", default="default")
     parser.add_argument("--streams", type=int, default=len(STREAMS), help="of each model")
     parser.add_argument("--unguarded", type=int, default=2, help="of these, with faults and no guard too")
+    parser.add_argument("--faults", nargs="*", choices=FAULTS, default=list(FAULTS))
     parser.add_argument("--out", type=Path, default=Path("docs/guard.json"))
     args = parser.parse_args()
     torch.set_num_threads(1)
     found = study(
-        args.models, streams=args.streams, unguarded=args.unguarded, policy=load_policy(args.policy)
+        args.models,
+        streams=args.streams,
+        unguarded=args.unguarded,
+        policy=load_policy(args.policy),
+        chosen=args.faults,
     )
     found = {"rounds": ROUNDS, "fault_at": START, **found}
     args.out.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")

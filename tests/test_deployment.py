@@ -70,10 +70,10 @@ def test_broken_weights_cost_one_round_and_the_rate_is_at_most_half_after_it() -
     assert mine[39] < mine[20]
 
 
-def test_the_pass_over_the_chunk_under_the_last_good_weights_is_counted() -> None:
+def test_the_passes_over_the_chunk_under_the_last_good_weights_are_counted() -> None:
     outcomes = list(deployment(Faulty(20)).rounds())
     usual, asked = (outcomes[k].record for k in (20, 21))
-    assert asked.signal_examples == usual.signal_examples + CONFIG.chunk
+    assert asked.signal_examples == usual.signal_examples + 3 * CONFIG.chunk  # three are kept
 
 
 def test_weights_that_the_very_last_round_broke_are_put_back() -> None:

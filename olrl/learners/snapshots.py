@@ -14,8 +14,7 @@ State = dict[str, NDArray[Any]]
 class Snapshots:
     """The newest `size` states of a learner that were found good, at least `every` good rounds apart.
 
-    Each is as large as weights and optimizer together. `restore` puts the newest back; called again before another
-    state was found good, it gives that one up and goes back to the one before.
+    Each is as large as weights and optimizer together. `restore` puts one back, and gives up those that are newer.
 
     >>> snapshots = Snapshots(size=3, every=5)
     >>> len(snapshots)
@@ -28,15 +27,14 @@ class Snapshots:
         self._size, self._every = size, every
         self._states: list[State] = []
         self._good_rounds = every  # since the last one was kept: the first good state is kept at once
-        self._restored = False
 
     def __len__(self) -> int:
         return len(self._states)
 
     @property
-    def newest(self) -> State | None:
-        """The newest state, not to be changed; None before the first."""
-        return self._states[-1] if self._states else None
+    def states(self) -> list[State]:
+        """The states from the oldest to the newest, not to be changed."""
+        return list(self._states)
 
     def good(self, learner: Learner) -> None:
         """The learner's state was found good: keep a copy, if it is time for one."""
@@ -45,27 +43,26 @@ class Snapshots:
         self._good_rounds += 1
         if self._good_rounds > self._every or not self._states:
             self._states = [*self._states, learner.state_dict()][-self._size :]
-            self._good_rounds, self._restored = 1, False
+            self._good_rounds = 1
 
-    def restore(self, learner: Learner) -> None:
-        """Put the newest state back; ValueError if there is none."""
-        if self._restored and len(self._states) > 1:
-            self._states.pop()
+    def restore(self, learner: Learner, place: int = -1) -> None:
+        """Put the state at this place of `states` back, by default the newest; ValueError if there is none."""
         if not self._states:
             raise ValueError("there is no good state to go back to")
-        learner.load_state_dict(self._states[-1])
-        self._good_rounds, self._restored = 1, True
+        learner.load_state_dict(self._states[place])
+        self._states = self._states[: place % len(self._states) + 1]
+        self._good_rounds = 1
 
     def state_dict(self) -> State:
         """All states as named arrays, `0/…` the oldest, and where the ring stands."""
-        state = {"ring": np.array([len(self._states), self._good_rounds, self._restored], dtype=np.int64)}
+        state = {"ring": np.array([len(self._states), self._good_rounds], dtype=np.int64)}
         for k, one in enumerate(self._states):
             state |= {f"{k}/{name}": array for name, array in one.items()}
         return state
 
     def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Continue from `state_dict()`; of more states than fit the newest are kept."""
-        count, good_rounds, restored = (int(value) for value in state["ring"])
+        count, good_rounds = (int(value) for value in state["ring"])
         states = [
             {
                 name.removeprefix(f"{k}/"): np.array(array)
@@ -75,4 +72,4 @@ class Snapshots:
             for k in range(count)
         ]
         self._states = states[-self._size :] if self._size else []
-        self._good_rounds, self._restored = good_rounds, bool(restored)
+        self._good_rounds = good_rounds

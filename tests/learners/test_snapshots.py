@@ -44,15 +44,13 @@ def test_the_newest_are_kept_at_their_distance_the_first_at_once() -> None:
     assert kept(snapshots) == [10, 15, 20]
 
 
-def test_restoring_again_before_anything_was_good_goes_back_farther_but_never_to_nothing() -> None:
+@pytest.mark.parametrize(("place", "value", "left"), [(-1, 4, [2, 3, 4]), (1, 3, [2, 3]), (-3, 2, [2])])
+def test_restoring_gives_up_what_is_newer(place: int, value: int, left: list[int]) -> None:
     snapshots, learner = Snapshots(size=3, every=1), Counting(99)
     for k in range(5):
         snapshots.good(Counting(k))
-    values = []
-    for _ in range(4):
-        snapshots.restore(learner)
-        values.append(learner.value)
-    assert values == [4, 3, 2, 2]
+    snapshots.restore(learner, place)
+    assert (learner.value, kept(snapshots)) == (value, left)
 
 
 def test_a_ring_goes_through_safetensors_and_continues_the_same() -> None:
@@ -70,6 +68,6 @@ def test_a_ring_goes_through_safetensors_and_continues_the_same() -> None:
 def test_a_ring_of_none_keeps_none() -> None:
     snapshots = Snapshots(size=0, every=1)
     snapshots.good(Counting(1))
-    assert (len(snapshots), snapshots.newest) == (0, None)
+    assert (len(snapshots), snapshots.states) == (0, [])
     with pytest.raises(ValueError, match="no good state"):
         snapshots.restore(Counting(1))

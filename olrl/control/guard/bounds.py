@@ -36,7 +36,7 @@ def slowed(decision: Decision, last: Decision, settings: GuardSettings) -> Decis
 
     >>> last = Decision(lr=1e-3, batch_size=8, window=8)
     >>> slowed(Decision(lr=1.0, batch_size=8, window=8), last, GuardSettings()).lr
-    0.016
+    0.008
     """
     lr = min(max(decision.lr, last.lr / settings.lr_down), last.lr * settings.lr_up)
     low, high = math.ceil(last.batch_size / settings.batch_step), int(last.batch_size * settings.batch_step)

@@ -8,15 +8,16 @@ from typing import Any
 from olrl.control.guard.loss_level import REMEMBERED
 
 _PROBATION = 20  # healthy rounds after which the ceiling is doubled
+_ABOVE_PROVEN = 2.0  # a rate that was suddenly far too high is not tried at half of that
 _DEEPEST = 6  # of repeated rollbacks: the rate is divided by 2, 4, 16, … 2^32
 
 
 class CarefulRate:
     """The least of the base's rate, the median of the last 20 healthy rounds and the ceiling.
 
-    A base may itself be the fault. A rollback puts a ceiling at half the rate before it, so that the controller
-    cannot go straight back; one that follows before 20 healthy rounds have passed divides by 4, the next by 16,
-    and so on. Each 20 healthy rounds double the ceiling.
+    A base may itself be the fault. A rollback puts a ceiling at half the rate before it, and at twice the median, so
+    that the controller cannot go straight back; one that follows before 20 healthy rounds have passed divides by 4,
+    the next by 16, and so on. Each 20 healthy rounds double the ceiling.
 
     >>> rate = CarefulRate(1e-3)
     >>> rate.rolled_back(4e-4)
@@ -52,7 +53,8 @@ class CarefulRate:
     def rolled_back(self, lr: float) -> None:
         """The weights were rolled back after training at this rate."""
         divisor = 2.0 ** (2 ** min(self._in_a_row, _DEEPEST - 1))
-        self.ceiling = min(self.ceiling, lr / divisor)
+        proven = [_ABOVE_PROVEN * median(self._healthy)] if self._healthy else []
+        self.ceiling = min([self.ceiling, lr / divisor, *proven])
         self._in_a_row += 1
         self._probation = 0
 

@@ -4,13 +4,13 @@ from typing import Protocol
 
 
 class LastGood(Protocol):
-    """The last good state of the learner, kept by the deployment."""
+    """The last good states of the learner, kept by the deployment."""
 
     def loss_nats(self) -> float | None:
-        """Its loss on the chunk of this round, nats a token; None without such a state or a finite loss."""
+        """The least of their losses on the chunk of this round, nats a token; None if there is none."""
 
     def restore(self) -> None:
-        """Put it back; called again before another state was found good, the one before that."""
+        """Put back the state whose loss that was."""
 
 
 def weights_at_fault(loss: float | None, last_good: LastGood | None, *, ratio: float) -> bool:

@@ -35,7 +35,7 @@ class GuardSettings:
         frozen: rounds in a row in which a signal is the same to the last bit, at least 2.
     """
 
-    lr_up: float = 16.0
+    lr_up: float = 8.0
     lr_down: float = 64.0
     batch_step: float = 16.0
     window_steps: int = 6

@@ -34,7 +34,7 @@ def test_no_knob_goes_farther_in_a_round_than_it_may(
 def test_a_slowed_decision_gets_there_in_the_rounds_after_and_is_counted() -> None:
     guard, asked = Guard(base=BASE), replace(LAST, lr=64e-3)
     passed = [guard.check(asked, usual(k)) for k in range(3)]
-    assert [decision.lr for decision, _ in passed] == [16e-3, 64e-3, 64e-3]
+    assert [decision.lr for decision, _ in passed] == [8e-3, 64e-3, 64e-3]
     assert passed[0][1] == "decision too far from the last one"
     assert guard.counts == {"slew": 1}
 

@@ -19,13 +19,21 @@ def test_twenty_healthy_rounds_double_the_ceiling_until_it_is_none() -> None:
     rate.rolled_back(0.064)
     for _ in range(20):
         assert rate.ceiling == pytest.approx(0.032)
-        rate.healthy(1e-3)
+        rate.healthy(0.05)
     assert rate.ceiling == pytest.approx(0.064)
     for _ in range(20):
-        rate.healthy(1e-3)
+        rate.healthy(0.05)
     assert rate.ceiling == math.inf
     rate.rolled_back(0.064)
     assert rate.ceiling == pytest.approx(0.032)  # the earlier rollback is forgotten
+
+
+def test_after_a_rate_far_too_high_the_ceiling_is_twice_what_was_usual_not_half_of_it() -> None:
+    rate = CarefulRate(1e-3)
+    for lr in (*[1e-3] * 15, 64e-3, 64e-3):
+        rate.healthy(lr)
+    rate.rolled_back(64e-3)
+    assert rate.ceiling == pytest.approx(2e-3)
 
 
 def test_a_saved_ceiling_continues_also_where_there_is_none() -> None:

@@ -15,7 +15,7 @@ from tests.control.rounds import BASE, usual
 
 RNG = np.random.default_rng(0)
 SEEN = RNG.normal(size=(3000, len(FEATURE_NAMES)))
-INSIDE = SEEN[0] * 0.1
+INSIDE: NDArray[np.float64] = SEEN[0] * 0.1
 
 
 def far(name: str = "grad_norm", value: float = 60.0) -> NDArray[np.float64]:
@@ -26,9 +26,8 @@ def far(name: str = "grad_norm", value: float = 60.0) -> NDArray[np.float64]:
 
 def alive(k: int) -> Signals:
     """A healthy round in which all that is measured differs from the round before."""
-    names = ("loss_std", "train_loss_nats", "grad_snr", "update_ratio")
-    measured: dict[str, Any] = dict.fromkeys(names, 0.1 + k / 100)
-    return replace(usual(k), gradient_age=0, **measured)
+    x = 0.1 + k / 100
+    return replace(usual(k), gradient_age=0, loss_std=x, train_loss_nats=x, grad_snr=x, update_ratio=x)
 
 
 def watch(**settings: Any) -> OutOfRange:
