@@ -105,7 +105,8 @@ class GradientMeter:
         if not present:
             return torch.zeros(())
         if self._small:
-            whole = _flatten_dense_tensors(present).float()
+            flat: Tensor = _flatten_dense_tensors(present)  # type: ignore[no-untyped-call] # torch's is untyped
+            whole = flat.float()
             return torch.dot(whole, whole)
         return torch.stack(torch._foreach_norm(present)).float().square().sum()
 

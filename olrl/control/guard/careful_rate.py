@@ -15,9 +15,9 @@ _DEEPEST = 6  # of repeated rollbacks: the rate is divided by 2, 4, 16, … 2^32
 class CarefulRate:
     """The least of the base's rate, the median of the last 20 healthy rounds and the ceiling.
 
-    A base may itself be the fault. A rollback puts a ceiling at half the rate before it, and at twice the median, so
-    that the controller cannot go straight back; one that follows before 20 healthy rounds have passed divides by 4,
-    the next by 16, and so on. Each 20 healthy rounds double the ceiling.
+    A base may itself be the fault. A rollback puts a ceiling at half the rate before it, and at twice the
+    median, so that the controller cannot go straight back; one that follows before 20 healthy rounds have
+    passed divides by 4, the next by 16, and so on. Each 20 healthy rounds double the ceiling.
 
     >>> rate = CarefulRate(1e-3)
     >>> rate.rolled_back(4e-4)
