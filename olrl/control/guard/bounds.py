@@ -1,6 +1,7 @@
 """The first layer: what a decision may be at all, and how far it may go in one round."""
 
 import math
+from dataclasses import replace
 from numbers import Real
 from typing import Any
 
@@ -13,6 +14,12 @@ _SPAN = 2.0**MAX_LR_NOTCHES
 def is_valid(decision: Decision) -> bool:
     """Whether rate and batch size are numbers that can be bounded."""
     return _is_number(decision.lr) and _is_number(decision.batch_size)
+
+
+def is_possible(decision: Decision, *, base: Base) -> bool:
+    """Whether a decision can have been in force: within bounds, but for a rate that trouble may have lowered."""
+    raised = replace(decision, lr=max(decision.lr, base.lr))
+    return decision.lr > 0 and bounded(raised, base=base) == raised
 
 
 def bounded(decision: Decision, *, base: Base) -> Decision:

@@ -68,8 +68,10 @@ class CarefulRate:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state_dict()`."""
+        """Continue from `state_dict()`; ValueError for a rate that is none."""
         self._healthy = [float(lr) for lr in state["healthy"]]
         self.ceiling = math.inf if state["ceiling"] is None else float(state["ceiling"])
+        if not all(lr > 0 for lr in (*self._healthy, self.ceiling)):
+            raise ValueError("the guard's state holds a rate that is not above 0")
         self._in_a_row = int(state["in_a_row"])
         self._probation = int(state["probation"])

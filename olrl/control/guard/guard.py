@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from olrl.control.decision import MAX_LR_NOTCHES, Base, Decision
-from olrl.control.guard.bounds import bounded, is_valid, slowed
+from olrl.control.guard.bounds import bounded, is_possible, is_valid, slowed
 from olrl.control.guard.careful_rate import CarefulRate
 from olrl.control.guard.loss_level import LossLevel
 from olrl.control.guard.out_of_range import OutOfRange
@@ -208,7 +208,7 @@ class Guard:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state_dict()` of a guard with the same arguments."""
+        """Continue from `state_dict()` of a guard with the same arguments; ValueError for an impossible one."""
         self.counts = {str(key): int(count) for key, count in state["counts"].items()}
         self.rollbacks = int(state["rollbacks"])
         self._level.load_state_dict(state["level"])
@@ -224,3 +224,5 @@ class Guard:
         self._nonfinite = int(state["nonfinite"])
         self._holding = int(state["holding"])
         self._held_lr = math.inf if state["held_lr"] is None else float(state["held_lr"])
+        if not (is_possible(self._last, base=self.base) and self._held_lr > 0):
+            raise ValueError("the guard's state holds a decision that it would never have let pass")
