@@ -45,6 +45,7 @@ class Checkpoints:
     then the folder is renamed.
 
     >>> import tempfile
+    >>> import numpy as np
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     checkpoints = Checkpoints(Path(folder), kind="example")
     ...     for step in range(4):

@@ -147,7 +147,7 @@ class Deployment:
             self.ended = "it was interrupted"
         elif self._stop():
             self.ended = "a file STOP was put into its folder"
-        else:
+        elif self.loop.rounds.round:  # one round at least, or there is nothing to tell
             self.ended = self.budgets.over or ""
         return bool(self.ended)
 

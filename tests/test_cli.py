@@ -155,7 +155,9 @@ def test_inspect_shows_the_card(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_report_is_made_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = make_run(tmp_path / "run", [row(0, 3.0), row(1, 3.0)])
     assert execute(["report", "run"]) == 0
-    assert capsys.readouterr().out.strip() == str(Path("run") / "report.md")
+    assert capsys.readouterr().out.split() == [
+        str(Path("run") / name) for name in ("report.md", "report.html")
+    ]
     assert folder.figure.is_file()
 
 

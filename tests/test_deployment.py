@@ -66,8 +66,9 @@ def test_broken_weights_cost_one_round_and_the_rate_is_at_most_half_after_it() -
     assert outcomes[21].layer == "rollback"
     assert outcomes[21].guard == "loss not finite: weights rolled back"
     assert outcomes[21].record.decision.lr <= outcomes[20].record.decision.lr / 2
-    assert mine[22] < 1.1 * mine[16]  # of the weights that are back
-    assert mine[39] < mine[20]
+    undisturbed = losses(list(deployment(Faulty()).rounds()))
+    assert mine[22] < 1.3 * undisturbed[22]  # of weights a few rounds old, that are back
+    assert mine[39] < mine[0] / 2  # it learns on, under the ceiling
 
 
 def test_the_passes_over_the_chunk_under_the_last_good_weights_are_counted() -> None:

@@ -64,7 +64,7 @@ def reasons(rows: Iterable[Mapping[str, Any]], *, rounds: int) -> dict[str, Reas
 
 def figure_reasons(found: Mapping[str, Reasons], *, alarms: Iterable[int] = ()) -> Figure:
     """A map for each knob, features by rounds: red pushed it up, blue down; drift alarms are ticks above it."""
-    figure, axes = style.panels([0.32 + 0.19 * len(one.features) for one in found.values()])
+    figure, axes = style.panels([max(0.9, 0.32 + 0.19 * len(one.features)) for one in found.values()])
     marked = list(alarms)
     for ax, (knob, one) in zip(axes, found.items(), strict=True):
         reach = float(np.nanquantile(np.abs(one.values), 0.99)) or 1.0
@@ -90,6 +90,7 @@ def figure_reasons(found: Mapping[str, Reasons], *, alarms: Iterable[int] = ()) 
             "|",
             color=style.VERMILION,
             transform=ax.get_xaxis_transform(),
+            in_layout=False,  # else an empty line of marks has no place, and the layout none either
             clip_on=False,
         )
     axes[-1].set_xlabel("round (ticks above: drift alarms)")

@@ -69,9 +69,9 @@ class Summary:
         return self.spent / self.budget
 
     def results(self) -> dict[str, float]:
-        """What runs are compared by, under the names that TensorBoard knows them by."""
+        """What runs are compared by, as TensorBoard names it; a private run's loss is not there."""
         return {
-            "result/loss_bpb": self.loss_bpb,
+            **({} if self.private else {"result/loss_bpb": self.loss_bpb}),
             "result/spent": self.spent,
             "result/saved_share": 1.0 - self.spent_share,
             "result/alarm_rounds": float(self.alarm_rounds),

@@ -29,8 +29,8 @@ class Base:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.lr) and self.lr > 0):
             raise ValueError(f"base lr must be a positive number, not {self.lr!r}")
-        if not 1e-30 <= self.lr <= 1e30:  # what is 64 times as much or as little has to be a number too
-            raise ValueError(f"base lr must be from 1e-30 to 1e30, not {self.lr!r}")
+        if not 1e-30 <= self.lr <= 3.4e38:  # what is 64 times as much or as little has to be a number too
+            raise ValueError(f"base lr must be from 1e-30 to 3.4e38, not {self.lr!r}")
         if not 1 <= self.batch_size <= BATCH_SIZES[-1]:
             raise ValueError(f"base batch size must be from 1 to {BATCH_SIZES[-1]}, not {self.batch_size!r}")
         if self.window not in WINDOWS:

@@ -14,9 +14,10 @@ class PoissonSampling:
     `updates` batches a round. `rng` is for tests: by default draws come from the system's entropy, since who can
     make them again knows who took part.
 
+    >>> import numpy as np
     >>> sampling = PoissonSampling(rate=0.5, updates=2, rng=np.random.default_rng(0))
     >>> [batch.tolist() for batch in sampling.batches(np.arange(6))]
-    [[2, 3, 5], [3]]
+    [[1, 2, 3], [5]]
     """
 
     def __init__(self, *, rate: float, updates: int, rng: np.random.Generator | None = None) -> None:
