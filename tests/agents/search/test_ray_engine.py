@@ -94,7 +94,7 @@ def test_ctrl_c_keeps_the_trials_and_ends_ray(tmp_path: Path) -> None:
             break
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    said, errors = process.communicate(timeout=120)
+    said, errors = process.communicate(timeout=600)
     assert "--resume" in said, errors
     assert len(trials(out)) > 3
     deadline = time.monotonic() + 20
