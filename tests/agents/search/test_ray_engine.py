@@ -19,8 +19,11 @@ pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="the extra ray 
 
 # Searches in a process of its own, and tells where any process below it listened meanwhile.
 PROGRAM = """
-import json, sys, threading, time
+import json, signal, sys, threading, time
 import psutil
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in its background has none
+
 from tests.agents.search.searches import olrl_search
 
 heard = set()
