@@ -12,7 +12,7 @@ def check_decision(row: dict[str, Any]) -> None:
     """Raises ValueError, naming the field, unless `row` can be a line of decisions.jsonl."""
     for name, least, most in (
         ("round", 0, _MOST),
-        ("lr", 0, 3e40),
+        ("lr", 1e-50, 3e40),  # the least base, lowered by every rollback; an axis takes their quotient
         ("batch_size", 1, 1e6),
         ("updates", 0, _MOST),
         ("spent", 0, _MOST),

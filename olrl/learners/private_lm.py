@@ -29,7 +29,8 @@ class PrivateLMLearner(Learner):
     `generator` is for tests: by default noise comes from the system's entropy and cannot be drawn again, since who
     knows the seed can take the noise off. Scoring adds no noise: what `score` returns is not private.
 
-    Costs the pass of a stack of learners for each batch, three to four times that without privacy.
+    Costs what a stack of as many learners costs, and memory for a gradient and a copy of the weights a sequence,
+    64 MiB of each at most (or one).
     """
 
     def __init__(
