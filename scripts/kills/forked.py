@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from olrl.cli import execute
@@ -32,6 +33,9 @@ class Forked:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
+        # Here as well as there: whichever comes first, a kill finds the group.
+        with suppress(PermissionError, ProcessLookupError):
+            os.setpgid(self.pid, self.pid)
 
     def wait(self, seconds: float, meanwhile: Callable[[], None] = lambda: None) -> int | None:
         """Its exit code, or None if it is still running after so many seconds."""
@@ -45,10 +49,11 @@ class Forked:
             meanwhile()
             time.sleep(PAUSE_S)
 
-    def kill(self) -> None:
-        """SIGKILL to it and to the processes it has started."""
+    def kill(self) -> int | None:
+        """SIGKILL to it and to the processes it has started; its exit code if it had just ended by itself."""
         os.killpg(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
+        _, status = os.waitpid(self.pid, 0)
+        return None if os.WIFSIGNALED(status) else os.waitstatus_to_exitcode(status)
 
 
 def _redirect(log: Path, stdin: tuple[Path, int] | None) -> None:

@@ -3,18 +3,15 @@
 import json
 import random
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kills.again import Told, kill_and_resume
 from kills.compare import run_differences
 from kills.forked import Forked
 
 KINDS = ("file", "folder", "builtin", "standard input", "followed file")
 _LETTERS = "etaoinshrdlu mwfgy "
-
-
-Told = Callable[[str], None]
 
 
 class RunSubject:
@@ -84,30 +81,31 @@ class RunSubject:
 
         `told` hears of each kill; the result says how often it was, and what differs from the reference.
         """
-        out, count, rounds = self._place / name, 0, list[int]()
+        out, rounds = self._place / name, list[int]()
         follow = self._place / f"{name}-stream" / "all.jsonl" if self.kind == "followed file" else None
         if follow is not None:
             follow.parent.mkdir()
             follow.touch()
-        grow = _Growing(follow, self._content, rng) if follow is not None else lambda: None
-        while True:
-            resume = (out / "config.json").is_file()
-            if not resume and out.exists():
-                shutil.rmtree(out)
-            process = self._start(out, resume=resume, log=log, follow=follow)
-            code = process.wait(rng.uniform(0.0, longest_s) if count < kills else 3600.0, grow)
-            if code is not None:
-                break
-            process.kill()
-            count += 1
+
+        def killed() -> None:
             rounds.append(_lines(out / "decisions.jsonl"))
             told(self.kind)
+
+        code = kill_and_resume(
+            lambda resume: self._start(out, resume=resume, log=log, follow=follow),
+            out,
+            kills=kills,
+            longest_s=longest_s,
+            rng=rng,
+            killed=killed,
+            meanwhile=_Growing(follow, self._content, rng) if follow is not None else lambda: None,
+        )
         differs = ["its exit code"] if code else run_differences(self.reference, out)
         if not differs:
             shutil.rmtree(out)
         return {
             "stream": self.kind,
-            "kills": count,
+            "kills": len(rounds),
             "rounds_at_kills": rounds,
             "code": code,
             "differs": differs,

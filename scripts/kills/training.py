@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from kills.again import Told, kill_and_resume
 from kills.compare import training_differences
 from kills.forked import Forked
-from kills.runs import Told
 
 SEED = "3"
 
@@ -48,26 +48,27 @@ class TrainSubject:
         told: Told,
     ) -> dict[str, Any]:
         """As `RunSubject.killed`."""
-        out, count, at = self._place / name, 0, list[str]()
-        while True:
-            resume = (out / "config.json").is_file()
-            if not resume and out.exists():
-                shutil.rmtree(out)
-            process = self._start(out, resume=resume, log=log)
-            code = process.wait(rng.uniform(0.0, longest_s) if count < kills else 3600.0)
-            if code is not None:
-                break
-            process.kill()
-            count += 1
+        out, at = self._place / name, list[str]()
+
+        def killed() -> None:
             numbers = [path.name for path in (out / "checkpoints").glob("[0-9]*")]
             at.append(max(numbers, default="none"))
             told(self.kind)
+
+        code = kill_and_resume(
+            lambda resume: self._start(out, resume=resume, log=log),
+            out,
+            kills=kills,
+            longest_s=longest_s,
+            rng=rng,
+            killed=killed,
+        )
         differs = ["its exit code"] if code else training_differences(self.reference, out)
         if not differs:
             shutil.rmtree(out)
         return {
             "stream": self.kind,
-            "kills": count,
+            "kills": len(at),
             "checkpoints_at_kills": at,
             "code": code,
             "differs": differs,
