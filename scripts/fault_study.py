@@ -1,7 +1,7 @@
 """What the guard does about faults, and that it leaves real drift alone: `docs/guard.json`.
 
     python scripts/fault_study.py                      both models, about ten minutes on one core
-    python scripts/fault_study.py --models pico --streams 1 --out /tmp/guard.json
+    python scripts/fault_study.py --models pico --streams 1 --out guard.json
 
 Real models on validation streams of the builtin drift suite, steered by a policy. Every disturbed run is paired
 with an undisturbed one on the same chunks with the same draws, and is made with the guard and without it.

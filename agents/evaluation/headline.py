@@ -60,6 +60,7 @@ PARTS: dict[str, Part] = {
             entrants=(*MAIN, "segment-best"),
             streams=20,
             also=MAIN,
+            also_streams=4,
             policies=POLICIES,
             settings=(("segment-best", "most", 8),),
         ),
