@@ -9,12 +9,33 @@ from typing import Annotated
 
 import typer
 
+Engine = Annotated[
+    str, typer.Option(metavar="local|ray", help="Who works: this machine's cores, or a Ray cluster's.")
+]
+RayAddress = Annotated[
+    str,
+    typer.Option(
+        metavar="local|HOST:PORT|auto",
+        help="With --engine ray: a Ray of its own on this machine, or a cluster's head to join.",
+    ),
+]
+Model = Annotated[str, typer.Option(metavar="nano|pico|femto|DIR|HUB-ID", help="The model that learns.")]
+BaseBatch = Annotated[
+    int | None, typer.Option(metavar="N", show_default="the model's own", help="Base batch size.")
+]
+BaseWindow = Annotated[
+    int | None, typer.Option(metavar="N", show_default="the model's own", help="Base window, chunks.")
+]
+Budget = Annotated[float, typer.Option(metavar="U", help="Cost units a round may spend.")]
+Device = Annotated[str, typer.Option(metavar="D", help="Where models compute.")]
 PROFILES_HELP = "quick (at most 3 minutes on two cores), standard (about 15) or full (a few hours)."
 
 
 def train(
     profile: Annotated[str, typer.Option(metavar="NAME", help=PROFILES_HELP)] = "standard",
     seed: Annotated[int, typer.Option(metavar="N", help="Decides everything that is drawn.")] = 0,
+    engine: Engine = "local",
+    ray_address: RayAddress = "local",
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", show_default="runs/train-PROFILE-SEED-TIME", help="The run folder."),
@@ -32,14 +53,15 @@ def train(
 
     from .bars import Bars
     from .ppo.command import train_and_tell
+    from .workers.engine import workers_of
 
     if seed < 0:
         raise ValueError(f"seed must be at least 0, not {seed}")
     if resume and out is None:
         raise ValueError("--resume needs --out, the folder of the run to go on with")
     folder = out or Path("runs") / f"train-{profile}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
-    with Bars(Console()) as bars:
-        train_and_tell(profile, seed=seed, out=folder, resume=resume, bars=bars)
+    with Bars(Console()) as bars, workers_of(engine, ray_address, say=bars.say) as workers:
+        train_and_tell(profile, seed=seed, out=folder, resume=resume, bars=bars, workers=workers)
 
 
 def compare(
@@ -54,9 +76,7 @@ def compare(
     split: Annotated[
         str, typer.Option(metavar="NAME", help="Text of the suite: train, validation or test.")
     ] = "test",
-    model: Annotated[
-        str, typer.Option(metavar="nano|pico|femto|DIR|HUB-ID", help="The model that learns.")
-    ] = "nano",
+    model: Model = "nano",
     controllers: Annotated[
         str,
         typer.Option(metavar="A,B,...", help="Entrants by name, with commas between; a wrong one lists all."),
@@ -73,12 +93,8 @@ def compare(
         float | None,
         typer.Option(metavar="X", show_default="the model's own", help="Base learning rate."),
     ] = None,
-    base_batch: Annotated[
-        int | None, typer.Option(metavar="N", show_default="the model's own", help="Base batch size.")
-    ] = None,
-    base_window: Annotated[
-        int | None, typer.Option(metavar="N", show_default="the model's own", help="Base window, chunks.")
-    ] = None,
+    base_batch: BaseBatch = None,
+    base_window: BaseWindow = None,
     base_lr_mult: Annotated[
         str | None,
         typer.Option(
@@ -89,7 +105,7 @@ def compare(
     ] = None,
     rounds: Annotated[int, typer.Option(metavar="N", help="Rounds a stream.")] = 150,
     seeds: Annotated[int, typer.Option(metavar="K", help="Seeds of the draws from memory, each a run.")] = 1,
-    budget: Annotated[float, typer.Option(metavar="U", help="Cost units a round may spend.")] = 64.0,
+    budget: Budget = 64.0,
     price: Annotated[
         float | None,
         typer.Option(
@@ -98,7 +114,9 @@ def compare(
             help="What a whole budget is worth, as a share of the running loss.",
         ),
     ] = None,
-    device: Annotated[str, typer.Option(metavar="D", help="Where models compute.")] = "cpu",
+    device: Device = "cpu",
+    engine: Engine = "local",
+    ray_address: RayAddress = "local",
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", show_default="runs/compare-TIME", help="The result folder.")
     ] = None,
@@ -118,6 +136,7 @@ def compare(
     from .evaluation.command import compare_and_tell
     from .evaluation.compare import CompareConfig
     from .evaluation.suites import SUITES
+    from .workers.engine import workers_of
 
     usual = SUITES["drift" if stream is not None or suite not in SUITES else suite]
     config = CompareConfig(
@@ -141,8 +160,8 @@ def compare(
     if resume and out is None:
         raise ValueError("--resume needs --out, the folder of the comparison to go on with")
     folder = out or Path("runs") / f"compare-{time.strftime('%Y%m%d-%H%M%S')}"
-    with Bars(Console()) as bars:
-        compare_and_tell(config, out=folder, resume=resume, bars=bars)
+    with Bars(Console()) as bars, workers_of(engine, ray_address, say=bars.say) as workers:
+        compare_and_tell(config, out=folder, resume=resume, bars=bars, workers=workers)
 
 
 def search(
@@ -152,9 +171,7 @@ def search(
             metavar="SOURCE", help="A .jsonl or .txt file, a folder of them, builtin:NAME or hf:NAME."
         ),
     ],
-    model: Annotated[
-        str, typer.Option(metavar="nano|pico|femto|DIR|HUB-ID", help="The model that learns.")
-    ] = "nano",
+    model: Model = "nano",
     trials: Annotated[
         int, typer.Option(metavar="N", help="Configurations tried, the base first; each is a run.")
     ] = 32,
@@ -168,8 +185,8 @@ def search(
         ),
     ] = None,
     sampler: Annotated[
-        str, typer.Option(metavar="NAME", help="What proposes configurations: tpe, gp, random or genetic.")
-    ] = "tpe",
+        str, typer.Option(metavar="NAME", help="What proposes configurations: gp, tpe, random or genetic.")
+    ] = "gp",
     engine: Annotated[
         str,
         typer.Option(
@@ -185,12 +202,8 @@ def search(
             metavar="X", show_default="the model's own", help="Learning rate that is searched around."
         ),
     ] = None,
-    base_batch: Annotated[
-        int | None, typer.Option(metavar="N", show_default="the model's own", help="Batch size of the base.")
-    ] = None,
-    base_window: Annotated[
-        int | None, typer.Option(metavar="N", show_default="the model's own", help="Window of the base.")
-    ] = None,
+    base_batch: BaseBatch = None,
+    base_window: BaseWindow = None,
     base_weight_decay: Annotated[
         float | None,
         typer.Option(metavar="X", show_default="the model's own", help="Weight decay of the base."),
@@ -203,8 +216,8 @@ def search(
         int | None,
         typer.Option(metavar="L", show_default="the model's own, or 64", help="Predicted tokens a sequence."),
     ] = None,
-    budget: Annotated[float, typer.Option(metavar="U", help="Cost units a round may spend.")] = 64.0,
-    device: Annotated[str, typer.Option(metavar="D", help="Where the model computes.")] = "cpu",
+    budget: Budget = 64.0,
+    device: Device = "cpu",
     seed: Annotated[int, typer.Option(metavar="N", help="Decides all that is drawn.")] = 0,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", show_default="runs/search-TIME", help="The result folder.")

@@ -16,6 +16,8 @@ from olrl.run_folder import RunFolder, disk_mistakes
 
 from ..bars import Bars
 from ..training_range import RangeConfig, measure_range
+from ..workers.base import Workers
+from ..workers.local import LocalWorkers
 from .checkpoint import newest_checkpoint
 from .export import PACKAGES
 from .progress import Progress
@@ -27,8 +29,20 @@ from .train import best_policy, policy_of_checkpoint, train
 RANGE_STREAMS = {"standard": 4, "full": 10}  # of each model, on which the range of training is measured
 
 
-def train_and_tell(profile: str, *, seed: int, out: Path, resume: bool, bars: Bars) -> Progress:
-    """Train into a new folder, or go on in one; write the report and say where things are."""
+def train_and_tell(
+    profile: str,
+    *,
+    seed: int,
+    out: Path,
+    resume: bool,
+    bars: Bars,
+    workers: Workers | None = None,
+) -> Progress:
+    """Train into a new folder, or go on in one; write the report and say where things are.
+
+    The `workers` are this machine's cores unless others are given. A run that is gone on with keeps the number of
+    stacks that it was begun with, and so ends in the same bits with any.
+    """
     recipe = recipe_of(profile)
     settings: dict[str, Any] = {
         "command": "train",
@@ -41,20 +55,30 @@ def train_and_tell(profile: str, *, seed: int, out: Path, resume: bool, bars: Ba
         if not out.is_dir():
             RunFolder.open(out) if resume else RunFolder.create(out)
         stack.enter_context(FolderLock(out))
+        workers = workers or LocalWorkers()
         if resume:
-            _check_same(RunFolder.open(out).read_config(), settings, out)
+            given = RunFolder.open(out).read_config()
+            _check_same(given, settings, out)
+            stacks = given["stacks"] if type(given.get("stacks")) is int else workers.count
         else:
-            RunFolder.create(out).write_config(settings)
-        return _train_and_tell(recipe, seed=seed, out=out, resume=resume, bars=bars)
+            stacks = workers.count
+            RunFolder.create(out).write_config({**settings, "stacks": stacks})
+        return _train_and_tell(
+            recipe, seed=seed, out=out, resume=resume, bars=bars, workers=workers, stacks=stacks
+        )
 
 
-def _train_and_tell(recipe: Recipe, *, seed: int, out: Path, resume: bool, bars: Bars) -> Progress:
+def _train_and_tell(
+    recipe: Recipe, *, seed: int, out: Path, resume: bool, bars: Bars, workers: Workers, stacks: int
+) -> Progress:
     profile = recipe.name
     bars.say(
         f"Training profile {profile} ({recipe.minutes} on two cores) into {out}; Ctrl-C and --resume go on later"
     )
     try:
-        progress = train(recipe, seed=seed, out=out, resume=resume, report=bars)
+        progress = train(
+            recipe, seed=seed, out=out, resume=resume, report=bars, workers=workers, stacks=stacks
+        )
     except (ValueError, TypeError, OSError):
         if not resume and newest_checkpoint(out / "checkpoints") is None:
             RunFolder.open(out).discard()  # a mistake before anything was trained
