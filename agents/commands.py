@@ -1,4 +1,4 @@
-"""The commands of this room: `olrl train`, `olrl compare`, `olrl search`, `olrl export`.
+"""The commands of this room: `olrl train`, `olrl features`, `olrl compare`, `olrl search`, `olrl export`.
 
 Nothing heavy is imported before a command runs, so that help is quick.
 """
@@ -34,6 +34,14 @@ PROFILES_HELP = "quick (at most 3 minutes on two cores), standard (about 15) or 
 def train(
     profile: Annotated[str, typer.Option(metavar="NAME", help=PROFILES_HELP)] = "standard",
     seed: Annotated[int, typer.Option(metavar="N", help="Decides everything that is drawn.")] = 0,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SPEC",
+            show_default="those made by hand",
+            help="Observe the features in a file that olrl features wrote.",
+        ),
+    ] = None,
     engine: Engine = "local",
     ray_address: RayAddress = "local",
     out: Annotated[
@@ -61,7 +69,9 @@ def train(
         raise ValueError("--resume needs --out, the folder of the run to go on with")
     folder = out or Path("runs") / f"train-{profile}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
     with Bars(Console()) as bars, workers_of(engine, ray_address, say=bars.say) as workers:
-        train_and_tell(profile, seed=seed, out=folder, resume=resume, bars=bars, workers=workers)
+        train_and_tell(
+            profile, seed=seed, out=folder, resume=resume, bars=bars, workers=workers, features=features
+        )
 
 
 def compare(
@@ -267,6 +277,40 @@ def search(
     folder = out or Path("runs") / f"search-{time.strftime('%Y%m%d-%H%M%S')}"
     with Bars(Console()) as bars:
         search_and_tell(config, out=folder, resume=resume, bars=bars)
+
+
+def features(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN_DIR...", help="Folders of olrl train runs with a hindsight stage."),
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="The feature spec, JSON, to give to olrl train --features.")
+    ] = Path("features.json"),
+    count: Annotated[int, typer.Option(metavar="N", help="Features to select.")] = 24,
+    bootstraps: Annotated[
+        int, typer.Option(metavar="B", help="Redrawings of the streams by which stability is judged.")
+    ] = 8,
+    decisions: Annotated[
+        int, typer.Option(metavar="N", help="Decisions drawn from the runs that scores are made from.")
+    ] = 4000,
+    seed: Annotated[int, typer.Option(metavar="N", help="Decides all that is drawn.")] = 0,
+) -> None:
+    """Select features from recorded training runs, by what they tell of returns and of what choices cost.
+
+    Candidates are lags, changes, averages, log ratios and z-scores of raw signals, and products of the best. They
+    are scored by mutual information, an L1-penalised fit and permutation importance, each time anew on streams
+    redrawn, and those chosen most often that do not say the same are kept.
+    """
+    from rich.console import Console
+
+    from .bars import Bars
+    from .features.command import select_and_tell
+    from .features.select import SelectConfig
+
+    config = SelectConfig(count=count, bootstraps=bootstraps, decisions=decisions, seed=seed)
+    with Bars(Console()) as bars:
+        select_and_tell(runs, config, out=out, bars=bars)
 
 
 def export(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import olrl.envs
 from olrl.control.policy import FrozenPolicy
+from olrl.monitor.feature_set import HAND_MADE, feature_set_of
 from olrl.streams.corpus import cache_folder
 
 from ..fingerprint import fingerprint, model_place
@@ -92,21 +93,21 @@ def _make(task: RunTask) -> StreamRuns:
     import torch
 
     torch.set_num_threads(1)  # as many processes as cores share them already
-    runner = _runner(task.env, task.config)
+    runner = _runner(task.env, task.config, json.dumps(task.policy.features.spec()))
     steered = runner.steered(task.number, task.policy.act, task.policy.coding, seed=task.seed)
-    return _held(runner, task) + steered
+    return _held(runner, task).seen_as(task.policy.features) + steered
 
 
 def _held(runner: HindsightRunner, task: RunTask) -> StreamRuns:
     path = kept_runs(task.env, task.config) / f"{task.number:05d}.npz"
     if not _readable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        runner.held(task.number).save(path)
+        runner.held(task.number).seen_as(HAND_MADE).save(path)
     return StreamRuns.load(path)
 
 
 @lru_cache(maxsize=1)
-def _runner(env: tuple[tuple[str, Any], ...], config: HindsightConfig) -> HindsightRunner:
+def _runner(env: tuple[tuple[str, Any], ...], config: HindsightConfig, features: str) -> HindsightRunner:
     from olrl.envs.online_lm import OnlineLMEnv
 
     single = OnlineLMEnv(**_thawed(env), rounds=config.rounds)
@@ -116,6 +117,7 @@ def _runner(env: tuple[tuple[str, Any], ...], config: HindsightConfig) -> Hindsi
         loop=single.config,
         config=config,
         ranges=single.ranges,
+        features=feature_set_of(json.loads(features)),
     )
 
 

@@ -28,6 +28,8 @@ def build_environments(
     if stage.kind == "hindsight":  # makes its own runs: only the spaces are asked for
         stage = replace(stage, kind="surrogate", n_envs=1, env={})
     settings = {**stage.env, "coding": recipe.coding, "coding_settings": dict(recipe.coding_settings)}
+    if recipe.features is not None:
+        settings["features"] = dict(recipe.features)
     workers = workers or LocalWorkers()
     return BoundedLoss(VecMonitor(_environments(stage, settings, workers, stacks)), gamma=stage.ppo.gamma)
 

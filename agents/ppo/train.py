@@ -15,6 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from olrl.control.actions import action_coding
 from olrl.control.policy import QUANTILES, FrozenPolicy
+from olrl.monitor.feature_set import HAND_MADE, feature_set_of
 
 from ..hindsight.fit import Examples, fit
 from ..hindsight.returns import fit_critic
@@ -310,6 +311,7 @@ def frozen(recipe: Recipe, model: PPO, progress: Progress, *, seed: int) -> Froz
         quantiles=progress.quantiles,
         training=training,
         card=policy_card(recipe, progress, seed=seed),
+        features=HAND_MADE if recipe.features is None else feature_set_of(dict(recipe.features)),
     )
 
 
