@@ -1,4 +1,4 @@
-"""The commands of this room: `olrl train`, `olrl compare`, `olrl search`, `olrl export`.
+"""The commands of this room: `olrl train`, `olrl features`, `olrl compare`, `olrl search`, `olrl export`.
 
 Nothing heavy is imported before a command runs, so that help is quick.
 """
@@ -9,12 +9,41 @@ from typing import Annotated
 
 import typer
 
+Engine = Annotated[
+    str, typer.Option(metavar="local|ray", help="Who works: this machine's cores, or a Ray cluster's.")
+]
+RayAddress = Annotated[
+    str,
+    typer.Option(
+        metavar="local|HOST:PORT|auto",
+        help="With --engine ray: a Ray of its own on this machine, or a cluster's head to join.",
+    ),
+]
+Model = Annotated[str, typer.Option(metavar="nano|pico|femto|DIR|HUB-ID", help="The model that learns.")]
+BaseBatch = Annotated[
+    int | None, typer.Option(metavar="N", show_default="the model's own", help="Base batch size.")
+]
+BaseWindow = Annotated[
+    int | None, typer.Option(metavar="N", show_default="the model's own", help="Base window, chunks.")
+]
+Budget = Annotated[float, typer.Option(metavar="U", help="Cost units a round may spend.")]
+Device = Annotated[str, typer.Option(metavar="D", help="Where models compute.")]
 PROFILES_HELP = "quick (at most 3 minutes on two cores), standard (about 15) or full (a few hours)."
 
 
 def train(
     profile: Annotated[str, typer.Option(metavar="NAME", help=PROFILES_HELP)] = "standard",
     seed: Annotated[int, typer.Option(metavar="N", help="Decides everything that is drawn.")] = 0,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SPEC",
+            show_default="those made by hand",
+            help="Observe the features in a file that olrl features wrote.",
+        ),
+    ] = None,
+    engine: Engine = "local",
+    ray_address: RayAddress = "local",
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", show_default="runs/train-PROFILE-SEED-TIME", help="The run folder."),
@@ -32,14 +61,17 @@ def train(
 
     from .bars import Bars
     from .ppo.command import train_and_tell
+    from .workers.engine import workers_of
 
     if seed < 0:
         raise ValueError(f"seed must be at least 0, not {seed}")
     if resume and out is None:
         raise ValueError("--resume needs --out, the folder of the run to go on with")
     folder = out or Path("runs") / f"train-{profile}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
-    with Bars(Console()) as bars:
-        train_and_tell(profile, seed=seed, out=folder, resume=resume, bars=bars)
+    with Bars(Console()) as bars, workers_of(engine, ray_address, say=bars.say) as workers:
+        train_and_tell(
+            profile, seed=seed, out=folder, resume=resume, bars=bars, workers=workers, features=features
+        )
 
 
 def compare(
@@ -54,9 +86,7 @@ def compare(
     split: Annotated[
         str, typer.Option(metavar="NAME", help="Text of the suite: train, validation or test.")
     ] = "test",
-    model: Annotated[
-        str, typer.Option(metavar="nano|pico|femto|DIR|HUB-ID", help="The model that learns.")
-    ] = "nano",
+    model: Model = "nano",
     controllers: Annotated[
         str,
         typer.Option(metavar="A,B,...", help="Entrants by name, with commas between; a wrong one lists all."),
@@ -73,12 +103,8 @@ def compare(
         float | None,
         typer.Option(metavar="X", show_default="the model's own", help="Base learning rate."),
     ] = None,
-    base_batch: Annotated[
-        int | None, typer.Option(metavar="N", show_default="the model's own", help="Base batch size.")
-    ] = None,
-    base_window: Annotated[
-        int | None, typer.Option(metavar="N", show_default="the model's own", help="Base window, chunks.")
-    ] = None,
+    base_batch: BaseBatch = None,
+    base_window: BaseWindow = None,
     base_lr_mult: Annotated[
         str | None,
         typer.Option(
@@ -89,7 +115,7 @@ def compare(
     ] = None,
     rounds: Annotated[int, typer.Option(metavar="N", help="Rounds a stream.")] = 150,
     seeds: Annotated[int, typer.Option(metavar="K", help="Seeds of the draws from memory, each a run.")] = 1,
-    budget: Annotated[float, typer.Option(metavar="U", help="Cost units a round may spend.")] = 64.0,
+    budget: Budget = 64.0,
     price: Annotated[
         float | None,
         typer.Option(
@@ -98,7 +124,9 @@ def compare(
             help="What a whole budget is worth, as a share of the running loss.",
         ),
     ] = None,
-    device: Annotated[str, typer.Option(metavar="D", help="Where models compute.")] = "cpu",
+    device: Device = "cpu",
+    engine: Engine = "local",
+    ray_address: RayAddress = "local",
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", show_default="runs/compare-TIME", help="The result folder.")
     ] = None,
@@ -118,6 +146,7 @@ def compare(
     from .evaluation.command import compare_and_tell
     from .evaluation.compare import CompareConfig
     from .evaluation.suites import SUITES
+    from .workers.engine import workers_of
 
     usual = SUITES["drift" if stream is not None or suite not in SUITES else suite]
     config = CompareConfig(
@@ -141,8 +170,8 @@ def compare(
     if resume and out is None:
         raise ValueError("--resume needs --out, the folder of the comparison to go on with")
     folder = out or Path("runs") / f"compare-{time.strftime('%Y%m%d-%H%M%S')}"
-    with Bars(Console()) as bars:
-        compare_and_tell(config, out=folder, resume=resume, bars=bars)
+    with Bars(Console()) as bars, workers_of(engine, ray_address, say=bars.say) as workers:
+        compare_and_tell(config, out=folder, resume=resume, bars=bars, workers=workers)
 
 
 def search(
@@ -152,9 +181,7 @@ def search(
             metavar="SOURCE", help="A .jsonl or .txt file, a folder of them, builtin:NAME or hf:NAME."
         ),
     ],
-    model: Annotated[
-        str, typer.Option(metavar="nano|pico|femto|DIR|HUB-ID", help="The model that learns.")
-    ] = "nano",
+    model: Model = "nano",
     trials: Annotated[
         int, typer.Option(metavar="N", help="Configurations tried, the base first; each is a run.")
     ] = 32,
@@ -168,8 +195,8 @@ def search(
         ),
     ] = None,
     sampler: Annotated[
-        str, typer.Option(metavar="NAME", help="What proposes configurations: tpe, gp, random or genetic.")
-    ] = "tpe",
+        str, typer.Option(metavar="NAME", help="What proposes configurations: gp, tpe, random or genetic.")
+    ] = "gp",
     engine: Annotated[
         str,
         typer.Option(
@@ -185,12 +212,8 @@ def search(
             metavar="X", show_default="the model's own", help="Learning rate that is searched around."
         ),
     ] = None,
-    base_batch: Annotated[
-        int | None, typer.Option(metavar="N", show_default="the model's own", help="Batch size of the base.")
-    ] = None,
-    base_window: Annotated[
-        int | None, typer.Option(metavar="N", show_default="the model's own", help="Window of the base.")
-    ] = None,
+    base_batch: BaseBatch = None,
+    base_window: BaseWindow = None,
     base_weight_decay: Annotated[
         float | None,
         typer.Option(metavar="X", show_default="the model's own", help="Weight decay of the base."),
@@ -203,8 +226,8 @@ def search(
         int | None,
         typer.Option(metavar="L", show_default="the model's own, or 64", help="Predicted tokens a sequence."),
     ] = None,
-    budget: Annotated[float, typer.Option(metavar="U", help="Cost units a round may spend.")] = 64.0,
-    device: Annotated[str, typer.Option(metavar="D", help="Where the model computes.")] = "cpu",
+    budget: Budget = 64.0,
+    device: Device = "cpu",
     seed: Annotated[int, typer.Option(metavar="N", help="Decides all that is drawn.")] = 0,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", show_default="runs/search-TIME", help="The result folder.")
@@ -254,6 +277,40 @@ def search(
     folder = out or Path("runs") / f"search-{time.strftime('%Y%m%d-%H%M%S')}"
     with Bars(Console()) as bars:
         search_and_tell(config, out=folder, resume=resume, bars=bars)
+
+
+def features(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN_DIR...", help="Folders of olrl train runs with a hindsight stage."),
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="The feature spec, JSON, to give to olrl train --features.")
+    ] = Path("features.json"),
+    count: Annotated[int, typer.Option(metavar="N", help="Features to select.")] = 24,
+    bootstraps: Annotated[
+        int, typer.Option(metavar="B", help="Redrawings of the streams by which stability is judged.")
+    ] = 8,
+    decisions: Annotated[
+        int, typer.Option(metavar="N", help="Decisions drawn from the runs that scores are made from.")
+    ] = 4000,
+    seed: Annotated[int, typer.Option(metavar="N", help="Decides all that is drawn.")] = 0,
+) -> None:
+    """Select features from recorded training runs, by what they tell of returns and of what choices cost.
+
+    Candidates are lags, changes, averages, log ratios and z-scores of raw signals, and products of the best. They
+    are scored by mutual information, an L1-penalised fit and permutation importance, each time anew on streams
+    redrawn, and those chosen most often that do not say the same are kept.
+    """
+    from rich.console import Console
+
+    from .bars import Bars
+    from .features.command import select_and_tell
+    from .features.select import SelectConfig
+
+    config = SelectConfig(count=count, bootstraps=bootstraps, decisions=decisions, seed=seed)
+    with Bars(Console()) as bars:
+        select_and_tell(runs, config, out=out, bars=bars)
 
 
 def export(

@@ -1,4 +1,4 @@
-"""Ray on this machine only: nothing listens beyond loopback, nothing is reported, and nothing stays behind."""
+"""Ray on this machine only, where nothing listens beyond loopback and nothing stays behind; or a cluster joined."""
 
 import inspect
 import os
@@ -6,7 +6,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,32 +14,62 @@ from typing import Any
 START_S = 180.0
 OBJECT_STORE_BYTES = 100 * 2**20  # jobs and figures only: text is read where it is needed
 
+LOCAL = "local"  # the address of a Ray of our own on this machine
+NOT_INSTALLED = "the package ray: install it with pip install 'olrl[ray]'"
+
 # Read when ray is imported, or by the processes that it starts.
-ENVIRONMENT = {
-    "RAY_AUTH_MODE": "disabled",  # nobody but this machine can connect, and no token is to lie in a home folder
+QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    # Ray replaces 127.0.0.1 by the address that others reach this machine at, unless clusters are off: then all
-    # of its processes listen on loopback. The name is an accident of history, it works on every system.
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    # Helpers get 15 s to start by default, which a machine under load does not make.
-    "RAY_agent_register_timeout_ms": "300000",
-    "RAY_worker_register_timeout_seconds": "300",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",  # the new one prints at any verbosity
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # TensorBoard and CSV of each trial
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours
     "TUNE_WARN_THRESHOLD_S": "60",
 }
+ENVIRONMENT = {
+    **QUIET,
+    "RAY_AUTH_MODE": "disabled",  # nobody but this machine can connect, and no token is to lie in a home folder
+    # Ray replaces 127.0.0.1 by the address that others reach this machine at, unless clusters are off: then all
+    # of its processes listen on loopback. The name is an accident of history, it works on every system.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # Helpers get 15 s to start by default, which a machine under load does not make.
+    "RAY_agent_register_timeout_ms": "300000",
+    "RAY_worker_register_timeout_seconds": "300",
+}
 
 
-def import_ray() -> Any:
+def import_ray(environment: Mapping[str, str] = ENVIRONMENT) -> Any:
     """The package ray, imported under our settings; ValueError if it is not there."""
-    os.environ.update(ENVIRONMENT)
+    os.environ.update(environment)
     try:
         import ray
     except ImportError as error:
-        raise ValueError("this needs the package ray: install it with pip install 'olrl[ray]'") from error
+        raise ValueError(f"this needs {NOT_INSTALLED}") from error
     return ray
+
+
+@contextmanager
+def joined_ray(address: str) -> Iterator[Any]:
+    """Ray, connected to the cluster whose head is at an address (HOST:PORT, or `auto`), which stays as it is.
+
+    How the cluster listens, and whom it lets in, is its owner's to say. ValueError where it cannot be joined, or
+    ray was imported before to stay on this machine.
+    """
+    if "://" in address:
+        raise ValueError(f"the address of a Ray cluster is HOST:PORT or auto, not {address!r}")
+    ray = import_ray(QUIET)
+    if not ray._private.ray_constants.ENABLE_RAY_CLUSTER:
+        raise ValueError("ray was kept to this machine before: join a cluster from a process of its own")
+    if ray.is_initialized():
+        raise ValueError("ray runs in this process already: call ray.shutdown() first")
+    try:
+        ray.init(address=address, log_to_driver=False, configure_logging=False)
+    except (*_FAILURES, ray.exceptions.RayError) as error:
+        raise ValueError(f"no Ray cluster could be joined at {address}: {_first_line(error)}") from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
 
 
 @contextmanager
@@ -52,7 +82,7 @@ def local_ray(*, cpus: int) -> Iterator[tuple[Any, Path]]:
     ray = import_ray()
     if ray._private.ray_constants.ENABLE_RAY_CLUSTER:
         raise ValueError(
-            "ray was imported before olrl could keep it to this machine: search in a process of its own"
+            "ray was imported before olrl could keep it to this machine: work in a process of its own"
         )
     if ray.is_initialized():
         raise ValueError("ray runs in this process already: call ray.shutdown() first")
@@ -78,8 +108,16 @@ def _start(ray: Any, folder: Path, cpus: int) -> None:
                 log_to_driver=False,
                 configure_logging=False,
             )
-    except Exception as error:  # ray raises a bare Exception when a process of it did not come up
-        raise ValueError(f"ray could not be started on this machine: {error}") from error
+    except (*_FAILURES, ray.exceptions.RayError) as error:
+        raise ValueError(f"ray could not be started on this machine: {_first_line(error)}") from error
+
+
+# What `ray.init` raises when a process of Ray did not come up or is not reached.
+_FAILURES = (RuntimeError, OSError, ValueError)
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 @contextmanager
@@ -106,9 +144,9 @@ def _patience(ray: Any) -> Iterator[None]:
         while True:
             try:
                 return once(*given, **named)
-            except RuntimeError:  # not there yet
-                if time.monotonic() > deadline:
-                    raise
+            except RuntimeError as error:  # not there yet
+                if time.monotonic() > deadline:  # of a RuntimeError, Ray would make a bare Exception
+                    raise TimeoutError(f"its raylet did not start in {START_S:.0f} s") from error
                 time.sleep(0.2)
 
     services.get_node, services.start_raylet = get_node, start_raylet

@@ -13,8 +13,9 @@ from olrl.control.actions import action_coding
 from olrl.control.coding import ActionCoding
 from olrl.control.decision import Decision
 from olrl.loop import RoundRecord
-from olrl.monitor.feature_spec import FEATURE_CLIP, FEATURE_SPEC
-from olrl.monitor.features import FeatureExtractor, batch_signals
+from olrl.monitor.feature_set import HAND_MADE, FeatureSet, feature_set_of
+from olrl.monitor.feature_spec import FEATURE_CLIP
+from olrl.monitor.features import batch_signals
 from olrl.monitor.signals import Signals
 
 from .episode import Episode
@@ -28,10 +29,10 @@ EPISODE_SEEDS = 2**63  # an episode is named by an integer below this
 class ControlEnv(gymnasium.Env[Observation, NDArray[np.int64]], ABC):
     """Steers an `OnlineLoop`: an action is the decision for the chunk observed last.
 
-    `step` decodes the action, trains under it, scores the next chunk and rewards by that next chunk's loss:
-    the first one the decision could change (`Reward` has the formula). The observation is
-    `FeatureExtractor`'s. An episode is a function of one integer, drawn from the environment's generator at
-    each reset, or given by `reset(options={"episode_seed": n})`.
+    `step` decodes the action, trains under it, scores the next chunk and rewards by that next chunk's loss: the
+    first one the decision could change (`Reward` has the formula). The observation is `FeatureExtractor`'s, or
+    with `features`, the spec of a selected set, that set's. An episode is a function of one integer, drawn from
+    the environment's generator at each reset, or given by `reset(options={"episode_seed": n})`.
 
     `info` holds `record`, the `RoundRecord` of the round just trained (`None` after a reset), `loss_nats` and
     `reference_nats` on the chunk observed last, `episode_seed`, and `truth`, which no controller may see.
@@ -45,6 +46,7 @@ class ControlEnv(gymnasium.Env[Observation, NDArray[np.int64]], ABC):
         coding: str,
         coding_settings: dict[str, float] | None = None,
         reward: Reward,
+        features: dict[str, Any] | None = None,
         render_mode: str | None = None,
     ) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
@@ -53,7 +55,8 @@ class ControlEnv(gymnasium.Env[Observation, NDArray[np.int64]], ABC):
         self.reward = reward
         self.coding = action_coding(coding, **(coding_settings or {}))
         self.action_space = action_space(self.coding)
-        self.observation_space = observation_space()  # type: ignore[assignment] # a Box of float32
+        self.features = HAND_MADE if features is None else feature_set_of(features)
+        self.observation_space = observation_space(self.features)  # type: ignore[assignment] # a Box of float32
         self._playing: Episode | None = None
         self._finished = True
 
@@ -79,7 +82,7 @@ class ControlEnv(gymnasium.Env[Observation, NDArray[np.int64]], ABC):
         self._episode_seed = episode_seed
         self._playing = episode = self._new_episode(episode_seed)
         self._standing = self.coding.start_at([episode.base])
-        self._features = FeatureExtractor.for_bases([episode.base])
+        self._features = self.features.extractor([episode.base])
         self._history = History(base_lr=episode.base.lr)
         self._round, self._finished = 0, False
         self._running = self._loss = self._reference = 0.0
@@ -191,9 +194,9 @@ def action_space(coding: ActionCoding) -> spaces.MultiDiscrete[np.int64]:
     return spaces.MultiDiscrete(list(coding.nvec))
 
 
-def observation_space() -> spaces.Box:
-    """The features of `FEATURE_SPEC`, each within ±5."""
-    return spaces.Box(-FEATURE_CLIP, FEATURE_CLIP, shape=(len(FEATURE_SPEC),), dtype=np.float32)
+def observation_space(features: FeatureSet = HAND_MADE) -> spaces.Box:
+    """The features of a set, each within ±5."""
+    return spaces.Box(-FEATURE_CLIP, FEATURE_CLIP, shape=(len(features),), dtype=np.float32)
 
 
 def draw_episode_seed(rng: np.random.Generator, options: dict[str, Any] | None) -> int:

@@ -11,7 +11,6 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvS
 
 from olrl.control.coding import Decisions
 from olrl.control.decision import Base
-from olrl.monitor.features import FeatureExtractor
 
 from .control_env import ControlEnv, Observation, draw_episode_seed
 from .indivisible import IndivisibleVecEnv
@@ -71,7 +70,7 @@ class ControlVecEnv(IndivisibleVecEnv):
         bases = self._begin(self._all, self._draw_seeds(self._all, options))
         self._round[:] = 0
         self._standing = self.coding.start_at(bases)
-        self._features = FeatureExtractor.for_bases(bases)
+        self._features = self.single.features.extractor(bases)
         self._signals = self._observe(self._all, first=True)
         return self._features.update(self._signals)
 
@@ -113,7 +112,7 @@ class ControlVecEnv(IndivisibleVecEnv):
         signals = self._observe(which, first=True)
         for name, values in signals.items():
             self._signals[name][which] = values
-        fresh = FeatureExtractor.for_bases(bases)
+        fresh = self.single.features.extractor(bases)
         observations = fresh.update(signals)
         self._features.put(which, fresh)
         return observations

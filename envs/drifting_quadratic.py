@@ -71,8 +71,8 @@ class DriftingQuadraticEnv(ControlEnv):
 
     Arguments, all JSON-able: `rounds` decisions an episode; `coding` and `coding_settings` as in
     `olrl.control.actions`; `randomisation`, fields of `QuadraticRandomisation` to change; `reward`, fields of
-    `Reward` to change; `render_mode` `ansi` or `rgb_array`. An unknown field or a value out of range raises
-    ValueError.
+    `Reward` to change; `features`, the spec of a set that `olrl features` has selected; `render_mode` `ansi` or
+    `rgb_array`. An unknown field or a value out of range raises ValueError.
 
     Version history: v0, the first.
 
@@ -91,12 +91,14 @@ class DriftingQuadraticEnv(ControlEnv):
         coding_settings: dict[str, float] | None = None,
         randomisation: dict[str, Any] | None = None,
         reward: dict[str, Any] | None = None,
+        features: dict[str, Any] | None = None,
         render_mode: str | None = None,
     ) -> None:
         super().__init__(
             coding=coding,
             coding_settings=coding_settings,
             reward=Reward.from_dict(reward),
+            features=features,
             render_mode=render_mode,
         )
         if rounds < 1:

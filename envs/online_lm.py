@@ -92,7 +92,7 @@ class OnlineLMEnv(ControlEnv):
     unless asked otherwise) with abrupt, gradual, recurring or no drift, or bursts of noise.
 
     Observation: `Box(-5, 5, (n,), float32)`. Entry i is feature i of `FEATURE_SPEC` in
-    `olrl.monitor.feature_spec`, which gives its name, formula, centre and unit.
+    `olrl.monitor.feature_spec`, which gives its name, formula, centre and unit; with `features`, of that set.
 
     Action: `MultiDiscrete` by `coding`; with the default `moves` it is `[3, 3, 3, 2]`:
 
@@ -122,11 +122,12 @@ class OnlineLMEnv(ControlEnv):
     `source`, the domain, of the chunk observed last.
 
     Arguments, all JSON-able: `model`, a shipped model's name; `split` of the builtin text; `rounds` decisions an
-    episode; `n_streams` different streams, drawn from `stream_seed`; `segment`, the least and most rounds
-    between drifts; `chunk` sequences a round; `optimizer` adamw or sgd; `coding` and `coding_settings` as in
-    `olrl.control.actions`; `ranges`, fields of `EpisodeRanges` to change; `reward`, fields of `Reward` to
-    change; `device`; `render_mode` `ansi` or `rgb_array`. An unknown field or a value out of range raises
-    ValueError. The first reset on a stream costs a run of the reference, kept in the cache folder.
+    episode; `n_streams` different streams, drawn from `stream_seed`; `segment`, the least and most rounds between
+    drifts; `chunk` sequences a round; `optimizer` adamw or sgd; `coding` and `coding_settings` as in
+    `olrl.control.actions`; `ranges`, fields of `EpisodeRanges` to change; `reward`, fields of `Reward` to change;
+    `features`, the spec of a set that `olrl features` has selected; `device`; `render_mode` `ansi` or
+    `rgb_array`. An unknown field or a value out of range raises ValueError. The first reset on a stream costs a
+    run of the reference, kept in the cache folder.
 
     Version history: v0, the first.
 
@@ -152,6 +153,7 @@ class OnlineLMEnv(ControlEnv):
         coding_settings: dict[str, float] | None = None,
         ranges: dict[str, Any] | None = None,
         reward: dict[str, Any] | None = None,
+        features: dict[str, Any] | None = None,
         device: str = "cpu",
         render_mode: str | None = None,
     ) -> None:
@@ -159,6 +161,7 @@ class OnlineLMEnv(ControlEnv):
             coding=coding,
             coding_settings=coding_settings,
             reward=Reward.from_dict(reward),
+            features=features,
             render_mode=render_mode,
         )
         if split not in SPLITS:

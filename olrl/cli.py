@@ -413,11 +413,25 @@ def inspect(
     frozen = load_policy(str(inside) if (inside / "policy.json").is_file() else policy)
     shape = " → ".join(str(size) for size in frozen.description()["network"]["sizes"])
     print(_harmless(frozen.card.rstrip()))
+    for line in _features_told(frozen.description()["features"]):
+        print(line)
     print(f"\nChecked: weights match their sha256; network {shape}; actions {frozen.coding.name}.")
     if figure is not None:
         from olrl.analysis.policy_figure import save_policy_figure
 
         print(f"Figure: {save_policy_figure(frozen, figure)}")
+
+
+def _features_told(spec: dict[str, Any]) -> list[str]:
+    """The features of a selected set, with the scores they were chosen by; nothing for those made by hand."""
+    if spec.get("kind") != "selected":
+        return []
+    rows = [
+        (one["name"], ", ".join(f"{k} {v:g}" for k, v in one["scores"].items())) for one in spec["features"]
+    ]
+    width = max(len(name) for name, _ in rows)
+    head = f"\nObserves {len(rows)} selected features:"
+    return [head, *(_harmless(f"  {name:{width}}  {scores}".rstrip()) for name, scores in rows)]
 
 
 def report(

@@ -1,7 +1,7 @@
 """How soon a search comes within 1 % of the best of an exhaustive grid, on validation streams.
 
-    python scripts/search_against_grid.py --model femto --rounds 16                    Optuna
-    python scripts/search_against_grid.py --model femto --rounds 16 --engines ray      Ray Tune, on all cores
+    python scripts/search_against_grid.py --model femto --rounds 20                    Optuna
+    python scripts/search_against_grid.py --model femto --rounds 20 --engines ray      Ray Tune, on all cores
 
 The grid is rates × batch sizes × windows × weight decays around the model's base. A search gets the same box,
 without its steps, and a third of the grid's trials. Told are the grid's best, each search's best, and how many
@@ -20,7 +20,7 @@ from typing import Any
 from olrl.agents.evaluation.jobs import Job, StreamRef, task_of
 from olrl.agents.evaluation.suites import Wanted, streams_of
 from olrl.agents.rivals.constants import constants_around
-from olrl.agents.rivals.space import Space
+from olrl.agents.search.asked import Asked
 from olrl.agents.search.config import SearchConfig
 from olrl.agents.search.optuna_engine import search_with_optuna
 from olrl.agents.search.trial import Trial, TrialLog, best_trial, play_trial
@@ -33,7 +33,7 @@ FACTORS = tuple(2.0**k for k in range(-3, 4))
 BATCHES, WINDOWS, DECAYS = (1, 2, 8), (1, 4, 0), (0.0, 0.1)
 WITHIN = 1.01
 TOLD = (
-    "  {engine} {sampler}: best {found:.4f} ({percent:+.2f} %) in {trials} trials, "
+    "  {engine} {sampler} {seed}: best {found:.4f} ({percent:+.2f} %) in {trials} trials, "
     "within 1 % after {within_after}, {cost:.0%} of the grid's compute"
 )
 
@@ -44,21 +44,25 @@ def main() -> None:
     parser.add_argument("--model", default="femto")
     parser.add_argument("--rounds", type=int, default=16, help="rounds a stream (default 16)")
     parser.add_argument("--streams", type=int, default=1, help="validation streams (default 1)")
+    parser.add_argument(
+        "--skip", type=int, default=0, help="streams passed over, as those chosen by (default 0)"
+    )
+    parser.add_argument("--seeds", type=int, default=1, help="searches of each stream (default 1)")
     parser.add_argument("--engines", default="optuna", help="optuna, ray or both, with a comma between")
-    parser.add_argument("--samplers", default="tpe,gp", help="see olrl search (default tpe,gp)")
+    parser.add_argument("--samplers", default="gp,tpe", help="see olrl search (default gp,tpe)")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "search-against-grid")
     args = parser.parse_args()
     model = load_model(args.model)
     if model.base is None:
         sys.exit(f"search_against_grid: model {args.model!r} ships no base: choose nano, pico or femto")
     wanted = Wanted(
-        streams=args.streams,
+        streams=args.skip + args.streams,
         rounds=args.rounds,
         bytes_per_round=model.bytes_per_round(chunk=16),
         split="validation",
     )
     rows = []
-    for stream in streams_of("drift", wanted):
+    for stream in streams_of("drift", wanted)[args.skip :]:
         rows += list(_stream(stream, model, model.base, args))
     (args.out / "results.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
@@ -77,25 +81,23 @@ def _stream(
     print(
         f"{stream.name} ({stream.kind}): grid of {len(grid)}, best {best.loss_bpb:.4f} {dict(best.settings)}"
     )
-    for engine, sampler in product(args.engines.split(","), args.samplers.split(",")):
+    ways = product(args.engines.split(","), args.samplers.split(","), range(args.seeds))
+    for engine, sampler, seed in ways:
         config = SearchConfig(
             stream=stream.name,
             model=args.model,
             rounds=args.rounds,
-            trials=len(grid) // 3,
+            trials=(len(grid) - 1) // 3,
             engine=engine,
             sampler=sampler,
             reach=REACH,
+            seed=seed,
         )
-        place = folder / f"{engine}-{sampler}"
+        place = folder / f"{engine}-{sampler}-{seed}"
         place.mkdir(exist_ok=True)
-        trials = _search(config, job, constants_around(base, reach=REACH), base, place)
-        row = _row(stream, grid, trials, engine=engine, sampler=sampler)
-        print(
-            "  {engine} {sampler}: best {found:.4f} ({percent:+.2f} %) in {trials} trials, ".format(**row),
-            end="",
-        )
-        print("within 1 % after {within_after}, {cost:.0%} of the grid's compute".format(**row), flush=True)
+        trials = _search(config, job, base, place)
+        row = {**_row(stream, grid, trials), "engine": engine, "sampler": sampler, "seed": seed}
+        print(TOLD.format(**row), flush=True)
         yield row
 
 
@@ -112,27 +114,31 @@ def _grid(job: Job, base: Base, log: TrialLog) -> Sequence[Trial]:
     return log.trials
 
 
-def _search(config: SearchConfig, job: Job, space: Space, base: Base, folder: Path) -> Sequence[Trial]:
-    log = TrialLog(folder / "trials.jsonl")
+def _search(config: SearchConfig, job: Job, base: Base, folder: Path) -> Sequence[Trial]:
+    asked = Asked(
+        config=config,
+        job=job,
+        space=constants_around(base, reach=config.reach),
+        base=base,
+        folder=folder,
+        log=TrialLog(folder / "trials.jsonl"),
+        told=lambda trial: None,
+    )
     if config.engine == "ray":
         from olrl.agents.search.ray_engine import search_with_ray
 
-        search_with_ray(config, job, space, base, folder=folder, log=log, told=lambda trial: None)
+        search_with_ray(asked)
     else:
-        search_with_optuna(config, job, space, base, folder=folder, log=log, told=lambda trial: None)
-    return log.trials
+        search_with_optuna(asked)
+    return asked.log.trials
 
 
-def _row(
-    stream: StreamRef, grid: Sequence[Trial], trials: Sequence[Trial], *, engine: str, sampler: str
-) -> dict[str, Any]:
+def _row(stream: StreamRef, grid: Sequence[Trial], trials: Sequence[Trial]) -> dict[str, Any]:
     mark = best_trial(grid).loss_bpb
     found = best_trial(trials).loss_bpb
     near = [t.number + 1 for t in trials if t.state != "pruned" and t.loss_bpb <= WITHIN * mark]
     return {
         "stream": stream.name,
-        "engine": engine,
-        "sampler": sampler,
         "grid": len(grid),
         "grid_best": mark,
         "found": found,

@@ -16,10 +16,10 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 
-from olrl.agents.evaluation.jobs import worker_pool
 from olrl.agents.evaluation.tuner import Trial, Tuner, TuningConfig, best, record, tune
 from olrl.agents.rivals.registry import ENTRANTS, tunable
 from olrl.agents.warm_processes import usable_cores
+from olrl.agents.workers.local import worker_pool
 from olrl.control.decision import Base
 from olrl.models.load import load_model, write_settings
 

@@ -14,6 +14,7 @@ from olrl.cli import EXIT_INTERRUPTED
 from olrl.run_folder import RunFolder
 
 from ..bars import Bars
+from ..workers.base import Workers
 from .compare import CompareConfig, Outcome, compare, corpus_of
 from .entrants import ENTRANTS
 from .events import write_events
@@ -34,8 +35,13 @@ from .tables import (
 )
 
 
-def compare_and_tell(config: CompareConfig, *, out: Path, resume: bool, bars: Bars) -> Outcome:
-    """Compare, write results.json, report.md and figures, and print the table."""
+def compare_and_tell(
+    config: CompareConfig, *, out: Path, resume: bool, bars: Bars, workers: Workers | None = None
+) -> Outcome:
+    """Compare, write results.json, report.md and figures, and print the table.
+
+    The `workers` are this machine's cores unless others are given.
+    """
     folder = _folder(config, out, resume=resume, say=bars.say)
     bars.part("comparison", 1)
     started = False
@@ -48,7 +54,7 @@ def compare_and_tell(config: CompareConfig, *, out: Path, resume: bool, bars: Ba
         bars.step(done)
 
     try:
-        outcome = compare(config, cache=folder.path / "cache", progress=progress)
+        outcome = compare(config, cache=folder.path / "cache", progress=progress, workers=workers)
     except (ValueError, TypeError, OSError):
         if not resume and not list(folder.path.glob("cache/*")):
             folder.discard()  # a mistake in the options: nothing was run

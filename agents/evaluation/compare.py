@@ -14,7 +14,8 @@ from olrl.models.load import LoadedModel, load_model
 from olrl.streams.pieces import Split
 
 from ..fingerprint import PACKAGES, fingerprint, model_place, policy_place
-from ..warm_processes import usable_cores
+from ..workers.base import Workers
+from ..workers.local import LocalWorkers
 from .entrant_places import entrant_places
 from .entrants import ENTRANTS, build_controller, check_names, policy_seed, tuning_examples
 from .jobs import Job, StreamRef, run_jobs
@@ -96,9 +97,16 @@ class Outcome:
 
 
 def compare(
-    config: CompareConfig, *, cache: Path, progress: Callable[[int, int], None] = lambda done, total: None
+    config: CompareConfig,
+    *,
+    cache: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    workers: Workers | None = None,
 ) -> Outcome:
-    """Make all runs (those cached are read); `progress` is told how many are done of how many."""
+    """Make all runs (those cached are read); `progress` is told how many are done of how many.
+
+    The `workers` are this machine's cores unless others are given; they change nothing but timings.
+    """
     model = load_model(config.model, device=config.device)
     base = base_of(config, model)
     for name in config.controllers:  # a mistake shows before anything is run
@@ -109,7 +117,10 @@ def compare(
     jobs = plan_jobs(config, model, base)
     done: dict[str, Trace] = {}
     progress(0, len(jobs))
-    for job, trace in run_jobs(jobs, cache=cache, processes=config.processes or usable_cores()):
+    workers = workers or LocalWorkers()
+    for job, trace in run_jobs(
+        jobs, cache=cache, processes=config.processes or workers.count, workers=workers
+    ):
         done[job.key] = trace
         progress(len(done), len(jobs))
     return Outcome(

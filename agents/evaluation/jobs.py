@@ -4,7 +4,8 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, as_completed
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +18,8 @@ from olrl.streams.chunk import Chunk
 from olrl.streams.drift import DriftConfig
 from olrl.streams.suite import SuiteConfig
 
-from ..warm_processes import end_with_parent, warm_context
+from ..workers.base import Workers
+from ..workers.local import LocalWorkers
 from .forgetting import HeldOut, held_out_for
 from .play import LearnerPool, Trace
 
@@ -70,17 +72,18 @@ class Job:
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def worker_pool(processes: int) -> Executor:
-    """Processes that runs are made in; each keeps the model and the streams that it has met."""
-    return ProcessPoolExecutor(processes, mp_context=warm_context(), initializer=end_with_parent)
-
-
 def run_jobs(
-    jobs: list[Job], *, cache: Path, processes: int, pool: Executor | None = None
+    jobs: list[Job],
+    *,
+    cache: Path,
+    processes: int,
+    pool: Executor | None = None,
+    workers: Workers | None = None,
 ) -> Iterator[tuple[Job, Trace]]:
     """Results as they come, those found in the cache first; a result is in the cache before it is yielded.
 
-    What is missing runs in `pool`, where one is given and left open, else in as many processes of its own.
+    What is missing runs in `pool`, where one is given and left open, else in as many processes of the `workers`,
+    this machine's unless others are given.
     """
     cache.mkdir(parents=True, exist_ok=True)
     missing: list[Job] = []
@@ -92,18 +95,17 @@ def run_jobs(
             yield job, trace
     if not missing:
         return
-    workers = pool or worker_pool(processes)
-    futures: dict[Future[Trace], Job] = {workers.submit(run_job, job): job for job in missing}
-    try:
-        for future in as_completed(futures):
-            job, trace = futures[future], future.result()
-            _write(cache / f"{job.key}.json", trace)
-            yield job, trace
-    finally:
-        for future in futures:
-            future.cancel()
-        if pool is None:
-            workers.shutdown()
+    opened = nullcontext(pool) if pool else (workers or LocalWorkers()).pool(processes)
+    with opened as executor:
+        futures: dict[Future[Trace], Job] = {executor.submit(run_job, job): job for job in missing}
+        try:
+            for future in as_completed(futures):
+                job, trace = futures[future], future.result()
+                _write(cache / f"{job.key}.json", trace)
+                yield job, trace
+        finally:
+            for future in futures:
+                future.cancel()
 
 
 def run_job(job: Job) -> Trace:

@@ -15,7 +15,9 @@ from olrl.envs.language_streams import LanguageStreams
 from olrl.envs.online_lm import EpisodeRanges, Replay
 from olrl.envs.stacked_loops import StackedLoops
 from olrl.models.load import LoadedModel
-from olrl.monitor.features import FeatureExtractor, batch_signals
+from olrl.monitor.feature_set import HAND_MADE, FeatureSet
+from olrl.monitor.feature_table import INPUTS
+from olrl.monitor.features import stack_signals
 
 from .config import HindsightConfig
 
@@ -33,14 +35,18 @@ WINDOW_POSITIONS = (3, 7)
 class StreamRuns:
     """What n learners saw and did on one stream of T decisions, F features an observation.
 
-    The first `len(constants(fixed))` are the constant ones, in that order; `loss` has one column more than there
-    were decisions. Where a learner stands *before* a decision: `octaves` of the tuned rate, `log_batch` (log2 of
-    the batch size), `window` (position on its ladder). `spent` is the share of its budget that the round then
-    spent. `price` and `share` (of the budget that the updates of a round spend at the tuned batch size) are of the
-    whole run.
+    `signals` is what observations were made from, as `stack_signals` has it; `bases` are rate, batch size and
+    window of each learner's base. With them any set of features can be looked at again (`seen_as`). The first
+    `len(constants(fixed))` are the constant ones, in that order; `loss` has one column more than there were
+    decisions. Where a learner stands *before* a decision: `octaves` of the tuned rate, `log_batch` (log2 of the
+    batch size), `window` (position on its ladder). `spent` is the share of its budget that the round then spent.
+    `price` and `share` (of the budget that the updates of a round spend at the tuned batch size) are of the whole
+    run.
     """
 
     observations: NDArray[np.float32]  # (n, T, F)
+    signals: Floats  # (n, T, inputs)
+    bases: Floats  # (n, 3)
     loss: Floats  # (n, T + 1), nats per token
     octaves: Floats  # (n, T)
     log_batch: Floats  # (n, T)
@@ -53,6 +59,18 @@ class StreamRuns:
         """These learners and behind them others, on the same stream."""
         pairs = {f.name: (getattr(self, f.name), getattr(others, f.name)) for f in fields(self)}
         return StreamRuns(**{name: np.concatenate(pair) for name, pair in pairs.items()})
+
+    def seen_as(self, features: FeatureSet) -> "StreamRuns":
+        """The same runs, observed through another set of features."""
+        extractor = features.extractor(
+            [
+                Base(lr=float(lr), batch_size=int(batch_size), window=int(window))
+                for lr, batch_size, window in self.bases
+            ]
+        )
+        rounds = np.ascontiguousarray(self.signals.transpose(1, 2, 0))
+        observed = [extractor.update(inputs) for inputs in rounds]
+        return replace(self, observations=np.stack(observed, axis=1))
 
     def save(self, path: Path) -> None:
         """Write, whole or not at all."""
@@ -101,11 +119,12 @@ class HindsightRunner:
         loop: LoopConfig,
         config: HindsightConfig,
         ranges: EpisodeRanges,
+        features: FeatureSet = HAND_MADE,
     ) -> None:
         assert loaded.fixed is not None
         self._loaded, self._streams = loaded, streams
         self._fixed = loaded.fixed
-        self._loop, self._config, self._ranges = loop, config, ranges
+        self._loop, self._config, self._ranges, self._features = loop, config, ranges, features
         self._constants = constants(loaded.fixed)
 
     def held(self, number: int) -> StreamRuns:
@@ -151,15 +170,17 @@ class HindsightRunner:
             for base, one in zip(bases, loops_of, strict=True)
         ]
         loops.begin(every, rounds, [base.weight_decay for base in bases])
-        features = FeatureExtractor.for_bases(bases)
+        features = self._features.extractor(bases)
         decisions = _in_force(bases)
-        observed, losses, states, spent = [], [], [], []
+        observed, measured, losses, states, spent = [], [], [], [], []
         for t in range(self._config.rounds + 1):
-            signals = batch_signals(loops.observe(every))
+            inputs = stack_signals(loops.observe(every))
+            signals = dict(zip(INPUTS, inputs, strict=True))
             losses.append(signals["loss_nats"].copy())
             if t == self._config.rounds:
                 break
-            observed.append(features.update(signals).astype(np.float32))
+            observed.append(features.update(inputs))
+            measured.append(inputs)
             states.append(self._state(decisions))
             decisions = choose(t, observed[-1], signals)
             records = loops.train(decisions)
@@ -170,6 +191,8 @@ class HindsightRunner:
         share = [one.cost.spent(self._fixed.batch_size) / one.cost.budget for one in loops_of]
         return StreamRuns(
             observations=np.stack(observed, axis=1),
+            signals=np.stack(measured).transpose(2, 0, 1),
+            bases=np.array([[base.lr, base.batch_size, base.window] for base in bases], dtype=np.float64),
             loss=np.stack(losses, axis=1),
             octaves=octaves,
             log_batch=log_batch,

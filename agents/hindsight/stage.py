@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,14 +14,19 @@ from numpy.typing import NDArray
 
 import olrl.envs
 from olrl.control.policy import FrozenPolicy
+from olrl.monitor.feature_set import HAND_MADE, feature_set_of
 from olrl.streams.corpus import cache_folder
 
 from ..fingerprint import fingerprint, model_place
-from ..warm_processes import end_with_parent, usable_cores, warm_context
+from ..workers.base import Workers
+from ..workers.local import LocalWorkers
 from .config import HindsightConfig
 from .runs import HindsightRunner, StreamRuns
 
-_ENVIRONMENT = sorted(Path(olrl.envs.__file__).parent.glob("*.py"))
+_ELSEWHERE = ("parts.py", "processes.py")  # where environments are computed changes no number
+_ENVIRONMENT = sorted(
+    file for file in Path(olrl.envs.__file__).parent.glob("*.py") if file.name not in _ELSEWHERE
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,20 +57,27 @@ def kept_runs(env: tuple[tuple[str, Any], ...], config: HindsightConfig) -> Path
     )
 
 
-def make_runs(tasks: list[RunTask], progress: Callable[[int], None]) -> list[StreamRuns]:
-    """The runs of all tasks, in order; those whose file is there already are read."""
+def make_runs(
+    tasks: list[RunTask], progress: Callable[[int], None], *, workers: Workers | None = None
+) -> list[StreamRuns]:
+    """The runs of all tasks, in order; those whose file is there already are read, the others made by `workers`.
+
+    Those are this machine's cores unless others are given. They write nothing but constant runs, each into the
+    cache of its own machine.
+    """
     missing = [task for task in tasks if not _readable(task.path)]
     progress(len(tasks) - len(missing))
     if missing:
-        workers = min(usable_cores(), len(missing))
-        with ProcessPoolExecutor(workers, mp_context=warm_context(), initializer=end_with_parent) as pool:
+        workers = workers or LocalWorkers()
+        with workers.pool(min(workers.count, len(missing))) as pool:
+            futures = {pool.submit(_make, task): task for task in missing}
             try:
-                futures = [pool.submit(_make, task) for task in missing]
                 for done, future in enumerate(as_completed(futures), start=len(tasks) - len(missing) + 1):
-                    future.result()
+                    future.result().save(futures[future].path)
                     progress(done)
             finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+                for future in futures:
+                    future.cancel()
     return [StreamRuns.load(task.path) for task in tasks]
 
 
@@ -77,30 +89,35 @@ def _readable(path: Path) -> bool:
     return True
 
 
-def _make(task: RunTask) -> None:
+def _make(task: RunTask) -> StreamRuns:
     import torch
 
     torch.set_num_threads(1)  # as many processes as cores share them already
-    runner = _runner(task.env, task.config)
+    runner = _runner(task.env, task.config, json.dumps(task.policy.features.spec()))
     steered = runner.steered(task.number, task.policy.act, task.policy.coding, seed=task.seed)
-    (_held(runner, task) + steered).save(task.path)
+    return _held(runner, task).seen_as(task.policy.features) + steered
 
 
 def _held(runner: HindsightRunner, task: RunTask) -> StreamRuns:
     path = kept_runs(task.env, task.config) / f"{task.number:05d}.npz"
     if not _readable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        runner.held(task.number).save(path)
+        runner.held(task.number).seen_as(HAND_MADE).save(path)
     return StreamRuns.load(path)
 
 
 @lru_cache(maxsize=1)
-def _runner(env: tuple[tuple[str, Any], ...], config: HindsightConfig) -> HindsightRunner:
+def _runner(env: tuple[tuple[str, Any], ...], config: HindsightConfig, features: str) -> HindsightRunner:
     from olrl.envs.online_lm import OnlineLMEnv
 
     single = OnlineLMEnv(**_thawed(env), rounds=config.rounds)
     return HindsightRunner(
-        single.loaded, single.streams, loop=single.config, config=config, ranges=single.ranges
+        single.loaded,
+        single.streams,
+        loop=single.config,
+        config=config,
+        ranges=single.ranges,
+        features=feature_set_of(json.loads(features)),
     )
 
 

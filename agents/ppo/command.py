@@ -12,10 +12,14 @@ import typer
 from olrl.cli import EXIT_INTERRUPTED
 from olrl.control.policy import load_policy
 from olrl.folder_lock import FolderLock
+from olrl.monitor.feature_set import HAND_MADE
 from olrl.run_folder import RunFolder, disk_mistakes
 
 from ..bars import Bars
+from ..features.spec_file import read_feature_set
 from ..training_range import RangeConfig, measure_range
+from ..workers.base import Workers
+from ..workers.local import LocalWorkers
 from .checkpoint import newest_checkpoint
 from .export import PACKAGES
 from .progress import Progress
@@ -27,34 +31,61 @@ from .train import best_policy, policy_of_checkpoint, train
 RANGE_STREAMS = {"standard": 4, "full": 10}  # of each model, on which the range of training is measured
 
 
-def train_and_tell(profile: str, *, seed: int, out: Path, resume: bool, bars: Bars) -> Progress:
-    """Train into a new folder, or go on in one; write the report and say where things are."""
+def train_and_tell(
+    profile: str,
+    *,
+    seed: int,
+    out: Path,
+    resume: bool,
+    bars: Bars,
+    workers: Workers | None = None,
+    features: Path | None = None,
+) -> Progress:
+    """Train into a new folder, or go on in one; write the report and say where things are.
+
+    `features` is a file that `olrl features` wrote; without, observations are the features made by hand. The
+    `workers` are this machine's cores unless others are given. A run that is gone on with keeps the number of
+    stacks that it was begun with, and so ends in the same bits with any.
+    """
     recipe = recipe_of(profile)
+    if features is not None:
+        recipe = replace(recipe, features=read_feature_set(features).spec())
     settings: dict[str, Any] = {
         "command": "train",
         "profile": profile,
         "seed": seed,
-        "recipe": asdict(recipe),
         "versions": {name: version(name) for name in PACKAGES},
     }
     with ExitStack() as stack, disk_mistakes(out, "train"):
         if not out.is_dir():
             RunFolder.open(out) if resume else RunFolder.create(out)
         stack.enter_context(FolderLock(out))
+        workers = workers or LocalWorkers()
         if resume:
-            _check_same(RunFolder.open(out).read_config(), settings, out)
+            given = RunFolder.open(out).read_config()
+            if features is None:  # a run goes on with what it observes
+                recipe = replace(recipe, features=_features_of(given))
+            _check_same(given, {**settings, "recipe": _plain(recipe)}, out)
+            stacks = given["stacks"] if type(given.get("stacks")) is int else workers.count
         else:
-            RunFolder.create(out).write_config(settings)
-        return _train_and_tell(recipe, seed=seed, out=out, resume=resume, bars=bars)
+            stacks = workers.count
+            RunFolder.create(out).write_config({**settings, "recipe": _plain(recipe), "stacks": stacks})
+        return _train_and_tell(
+            recipe, seed=seed, out=out, resume=resume, bars=bars, workers=workers, stacks=stacks
+        )
 
 
-def _train_and_tell(recipe: Recipe, *, seed: int, out: Path, resume: bool, bars: Bars) -> Progress:
+def _train_and_tell(
+    recipe: Recipe, *, seed: int, out: Path, resume: bool, bars: Bars, workers: Workers, stacks: int
+) -> Progress:
     profile = recipe.name
     bars.say(
         f"Training profile {profile} ({recipe.minutes} on two cores) into {out}; Ctrl-C and --resume go on later"
     )
     try:
-        progress = train(recipe, seed=seed, out=out, resume=resume, report=bars)
+        progress = train(
+            recipe, seed=seed, out=out, resume=resume, report=bars, workers=workers, stacks=stacks
+        )
     except (ValueError, TypeError, OSError):
         if not resume and newest_checkpoint(out / "checkpoints") is None:
             RunFolder.open(out).discard()  # a mistake before anything was trained
@@ -71,16 +102,30 @@ def _train_and_tell(recipe: Recipe, *, seed: int, out: Path, resume: bool, bars:
 def add_range(folder: Path, recipe: Recipe, *, streams: int, bars: Bars) -> None:
     """Let a policy play training streams of the models it was trained on, and put the range it sees into its file.
 
-    Does nothing for a policy that has a range already (a run gone on with), that saw no language model, or with no
-    streams.
+    Does nothing for a policy that has a range already (a run gone on with), that saw no language model, whose
+    features are a selected set, or with no streams.
     """
     policy = load_policy(folder)
     models = tuple(dict.fromkeys(stage.env["model"] for stage in recipe.stages if stage.kind != "surrogate"))
-    if policy.training_range is not None or not models or not streams:
+    if policy.training_range is not None or not models or not streams or policy.features is not HAND_MADE:
         return
     bars.say("Measuring the range of the policy's training, for the guard")
     config = RangeConfig(models=models, streams=streams)
     replace(policy, training_range=measure_range(policy, config)).save(folder)
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    """As in config.json; features are named where they are not those made by hand."""
+    plain = asdict(recipe)
+    if recipe.features is None:
+        del plain["features"]
+    return plain
+
+
+def _features_of(config: dict[str, Any]) -> Any:
+    """The spec that the config.json of a run names, None for the features made by hand."""
+    recipe = config.get("recipe")
+    return recipe.get("features") if isinstance(recipe, dict) else None
 
 
 def _check_same(given: dict[str, Any], settings: dict[str, Any], out: Path) -> None:
@@ -109,8 +154,8 @@ def export_checkpoint(run: Path, out: Path) -> Path:
         raise ValueError(f"{run}/config.json names no profile and recipe: it is damaged")
     if type(config.get("seed")) is not int or config["seed"] < 0:
         raise ValueError(f"{run}/config.json names no seed: it is damaged")
-    recipe = recipe_of(config["profile"])
-    _check_same_policy(given, json.loads(json.dumps(asdict(recipe))), run)
+    recipe = replace(recipe_of(config["profile"]), features=_features_of(config))
+    _check_same_policy(given, json.loads(json.dumps(_plain(recipe))), run)
     last = policy_of_checkpoint(recipe, checkpoint, seed=config["seed"])
     best_policy(run, last, Progress.from_dict(checkpoint.progress)).save(out)
     return out

@@ -9,30 +9,39 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecMonitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from olrl.envs.drifting_quadratic_vec import DriftingQuadraticVecEnv
-from olrl.envs.processes import VecEnvProcesses
 from olrl.envs.reward import Reward
 
-from ..warm_processes import usable_cores, warm_context
+from ..workers.base import Workers
+from ..workers.local import LocalWorkers
 from .recipe import Recipe, StageConfig
 
 
-def build_environments(stage: StageConfig, recipe: Recipe) -> VecEnv:
-    """The stage's environments: surrogates vectorised in this process, language models stacked, a stack a core.
+def build_environments(
+    stage: StageConfig, recipe: Recipe, *, workers: Workers | None = None, stacks: int | None = None
+) -> VecEnv:
+    """The stage's environments: surrogates vectorised in this process, language models stacked, a stack a worker.
 
+    `stacks` of them, by default one for each of the `workers`, this machine's cores. Products in a stack are
+    rounded by its size, so that another number of stacks trains to other bits; who the workers are does not.
     Rewards are bounded from below for training: see `BoundedLoss`.
     """
     if stage.kind == "hindsight":  # makes its own runs: only the spaces are asked for
         stage = replace(stage, kind="surrogate", n_envs=1, env={})
     settings = {**stage.env, "coding": recipe.coding, "coding_settings": dict(recipe.coding_settings)}
-    return BoundedLoss(VecMonitor(_environments(stage, settings)), gamma=stage.ppo.gamma)
+    if recipe.features is not None:
+        settings["features"] = dict(recipe.features)
+    workers = workers or LocalWorkers()
+    return BoundedLoss(VecMonitor(_environments(stage, settings, workers, stacks)), gamma=stage.ppo.gamma)
 
 
-def _environments(stage: StageConfig, settings: dict[str, Any]) -> VecEnv:
+def _environments(
+    stage: StageConfig, settings: dict[str, Any], workers: Workers, stacks: int | None
+) -> VecEnv:
     if stage.kind == "surrogate":
         return DriftingQuadraticVecEnv(stage.n_envs, **settings)
-    processes = min(usable_cores(), stage.n_envs)
-    sizes = [len(part) for part in np.array_split(np.arange(stage.n_envs), processes)]
-    return VecEnvProcesses([partial(make_stack, n, **settings) for n in sizes], context=warm_context())
+    count = min(stacks or workers.count, stage.n_envs)
+    sizes = [len(part) for part in np.array_split(np.arange(stage.n_envs), count)]
+    return workers.vec_env([partial(make_stack, n, **settings) for n in sizes])
 
 
 class BoundedLoss(VecEnvWrapper):

@@ -11,6 +11,7 @@ from torch import nn
 
 from olrl.control.coding import ActionCoding
 from olrl.control.policy import QUANTILES, FrozenPolicy
+from olrl.monitor.feature_set import HAND_MADE, FeatureSet
 
 PACKAGES = ("olrl", "numpy", "torch", "transformers", "gymnasium", "stable-baselines3")
 
@@ -47,6 +48,7 @@ def freeze(
     quantiles: list[list[float]] | None,
     training: Mapping[str, Any],
     card: str,
+    features: FeatureSet = HAND_MADE,
 ) -> FrozenPolicy:
     """The deterministic policy of a model, as data.
 
@@ -58,6 +60,7 @@ def freeze(
         mean=np.zeros(n_features),
         std=np.ones(n_features),
         coding=coding,
+        features=features,
         quantiles=None if quantiles is None else np.array(quantiles),
         versions={name: version(name) for name in PACKAGES},
         training=training,

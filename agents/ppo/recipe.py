@@ -98,6 +98,7 @@ class Recipe:
     coding: str = "moves"
     coding_settings: Mapping[str, float] = field(default_factory=dict)
     hidden: tuple[int, ...] = (128, 128)
+    features: Mapping[str, Any] | None = None  # the spec of a selected set; None for those made by hand
     stages: tuple[StageConfig, ...]
     validation: ValidationConfig = ValidationConfig()
     minutes: str = ""  # what it takes on two cores, for the help

@@ -15,12 +15,14 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from olrl.control.actions import action_coding
 from olrl.control.policy import QUANTILES, FrozenPolicy
+from olrl.monitor.feature_set import HAND_MADE, feature_set_of
 
 from ..hindsight.fit import Examples, fit
 from ..hindsight.returns import fit_critic
 from ..hindsight.runs import StreamRuns
 from ..hindsight.stage import RunTask, frozen_settings, make_runs, quantiles_of
 from ..hindsight.targets import choice_costs
+from ..workers.base import Workers
 from .callbacks import StageCallback
 from .checkpoint import TrainingCheckpoint, go_back, load_checkpoint, newest_checkpoint, save_checkpoint
 from .environments import build_environments
@@ -58,12 +60,15 @@ def train(
     resume: bool,
     report: Reporter,
     after_leg: Callable[[str, FrozenPolicy], None] = lambda stage, policy: None,
+    workers: Workers | None = None,
+    stacks: int | None = None,
 ) -> Progress:
     """Train a controller in a run folder: TensorBoard events, checkpoints, and `policy/` at the end.
 
     With `resume`, goes on from the newest checkpoint as if it had never stopped. `after_leg` is given the name of
-    the stage and the policy as it stands. PPO draws from torch's global
-    generator, which is seeded anew for each leg.
+    the stage and the policy as it stands. Environments and runs are the `workers`', this machine's cores unless
+    others are given, in as many `stacks` as there are workers unless told otherwise (`build_environments`). PPO
+    draws from torch's global generator, which is seeded anew for each leg.
     """
     torch.set_num_threads(1)  # the networks are too small for more, and the environments want the other cores
     checkpoint = newest_checkpoint(out / CHECKPOINTS, report.say) if resume else None
@@ -78,7 +83,7 @@ def train(
             progress = Progress.from_dict(checkpoint.progress)
             if progress.stage > number:
                 continue
-        env = build_environments(stage, recipe)
+        env = build_environments(stage, recipe, workers=workers, stacks=stacks)
         try:
             model = _build(recipe, stage, env, weights_of=model)
             model.set_logger(configure(str(out / CURVES / stage.name), ["tensorboard"]))
@@ -90,7 +95,9 @@ def train(
                 model.logger.record(
                     "hparams", _hparams(recipe, stage, seed)
                 )  # written with the first rollout
-            run = _StageRun(recipe, number, stage, model, progress, seed=seed, out=out, report=report)
+            run = _StageRun(
+                recipe, number, stage, model, progress, seed=seed, out=out, report=report, workers=workers
+            )
             run.play(after_leg)
         finally:
             env.close()
@@ -142,10 +149,11 @@ class _StageRun:
         seed: int,
         out: Path,
         report: Reporter,
+        workers: Workers | None,
     ) -> None:
         self.recipe, self.number, self.stage = recipe, number, stage
         self.model, self.progress = model, progress
-        self.seed, self.out, self.report = seed, out, report
+        self.seed, self.out, self.report, self.workers = seed, out, report, workers
 
     def play(self, after_leg: Callable[[str, FrozenPolicy], None]) -> None:
         """Train the legs that are left, validate, and move `progress` to the next stage."""
@@ -242,7 +250,7 @@ class _StageRun:
             for number in range(config.streams * (leg + 1))
         ]
         per_stream = config.rounds * config.policy_lanes
-        runs = make_runs(tasks, lambda done: self.report.step(done * per_stream))
+        runs = make_runs(tasks, lambda done: self.report.step(done * per_stream), workers=self.workers)
         for earlier in self.recipe.stages[: self.number]:
             paths = sorted((self.out / HINDSIGHT / earlier.name).glob("[0-9]*.npz"))
             runs += [StreamRuns.load(path) for path in paths]
@@ -282,6 +290,7 @@ class _StageRun:
             config,
             scratch=self.out / "validation",
             progress=lambda done, total: self.report.step(done),
+            workers=self.workers,
         )
 
 
@@ -302,6 +311,7 @@ def frozen(recipe: Recipe, model: PPO, progress: Progress, *, seed: int) -> Froz
         quantiles=progress.quantiles,
         training=training,
         card=policy_card(recipe, progress, seed=seed),
+        features=HAND_MADE if recipe.features is None else feature_set_of(dict(recipe.features)),
     )
 
 

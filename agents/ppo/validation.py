@@ -7,6 +7,7 @@ from pathlib import Path
 from olrl.control.policy import FrozenPolicy
 
 from ..evaluation.compare import CompareConfig, compare
+from ..workers.base import Workers
 from .recipe import ValidationConfig
 
 
@@ -39,8 +40,12 @@ def validate(
     *,
     scratch: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    workers: Workers | None = None,
 ) -> Validation:
-    """Run the policy, deterministic, on the validation split; `scratch` takes the frozen policy and the cache."""
+    """Run the policy, deterministic, on the validation split; `scratch` takes the frozen policy and the cache.
+
+    The `workers` are this machine's cores unless others are given.
+    """
     policy.save(scratch / "policy")
     outcome = compare(
         CompareConfig(
@@ -54,6 +59,7 @@ def validate(
         ),
         cache=scratch / "cache",
         progress=progress,
+        workers=workers,
     )
     losses: dict[str, list[float]] = {}
     for row in outcome.rows():

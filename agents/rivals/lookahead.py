@@ -1,16 +1,15 @@
 """Every few rounds, shadow learners try several rates on what has just been seen."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from olrl.control.controller import Controller
 from olrl.control.decision import MAX_LR_NOTCHES
 
-from ..evaluation.play import Rollout, Trace
+from ..evaluation.play import Trace
 from .entrant import Conditions, Entrant, Task
+from .groups import mean_loss, play_rounds
 from .held import Held
 from .space import Choice
 
@@ -65,29 +64,20 @@ class Lookahead(Entrant):
         rollout = task.rollout(base=task.given.base)
         while True:
             start, first = rollout.snapshot(), rollout.rounds
-            if not _play(rollout, held, settings.every):
+            if not play_rounds(rollout, held, settings.every):
                 return rollout.trace()
             now, lr = rollout.snapshot(), held.decision.lr
-            losses = {0.0: _mean(rollout.losses(first + 1))}
+            losses = {0.0: mean_loss(rollout, first)}
             for step in settings.steps:
                 rollout.restore(start)
                 held.decision = replace(held.decision, lr=lr * 2.0**step)
-                _play(rollout, held, settings.every)
+                play_rounds(rollout, held, settings.every)
                 rollout.charge(first, trial=False)
-                losses[step] = _mean(rollout.losses(first + 1))
+                losses[step] = mean_loss(rollout, first)
             rollout.restore(now)
             notches = math.log2(lr / task.given.base.lr) + lowest(losses)
             bounded = min(max(notches, -MAX_LR_NOTCHES), MAX_LR_NOTCHES)
             held.decision = replace(held.decision, lr=task.given.base.lr * 2.0**bounded)
-
-
-def _play(rollout: Rollout, controller: Controller, rounds: int) -> bool:
-    """Play so many rounds; whether there were as many."""
-    return all(rollout.round(controller) for _ in range(rounds))
-
-
-def _mean(losses: Sequence[tuple[float, int]]) -> float:
-    return sum(loss * n for loss, n in losses) / sum(n for _, n in losses)
 
 
 def lowest(losses: dict[float, float]) -> float:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from ..evaluation.play import Rollout, Trace
 from .constants import constants_around
 from .entrant import Conditions, Entrant, Task
+from .groups import mean_loss, play_rounds
 from .held import Held
 from .samplers import SAMPLERS, seed_of
 from .search import OptunaSearch
@@ -59,9 +60,9 @@ class ReSearch(Entrant):
         held = self.controller(task.given)
         rollout = task.rollout(base=task.given.base)
         search = 0
-        while _play(rollout, held, settings.every - settings.past):
+        while play_rounds(rollout, held, settings.every - settings.past):
             start, first = rollout.snapshot(), rollout.rounds
-            if not _play(rollout, held, settings.past):
+            if not play_rounds(rollout, held, settings.past):
                 break
             seed = seed_of(task.given.config.seed, search)
             self._search(rollout, held, settings, start=start, first=first, seed=seed)
@@ -80,31 +81,20 @@ class ReSearch(Entrant):
     ) -> None:
         """Hold the best; the run is where it was, and what the trials took is charged."""
         now = rollout.snapshot()
-        best, least = held.decision, _mean(rollout, first)
+        best, least = held.decision, mean_loss(rollout, first)
         space = constants_around(held.base, reach=settings.reach)
         search = OptunaSearch(space, seed=seed, sampler=settings.sampler, startup=_STARTUP)
         for _ in range(settings.trials):
             rollout.restore(start)
             held.decision = replace(held.base, **search.ask()).decision()
-            _play(rollout, held, settings.past)
+            play_rounds(rollout, held, settings.past)
             rollout.charge(first, trial=False)
-            loss = _mean(rollout, first)
+            loss = mean_loss(rollout, first)
             search.tell(loss)
             if loss < least:
                 best, least = held.decision, loss
         rollout.restore(now)
         held.decision = best
-
-
-def _play(rollout: Rollout, held: Held, rounds: int) -> bool:
-    """Play so many rounds; whether there were as many."""
-    return all(rollout.round(held) for _ in range(rounds))
-
-
-def _mean(rollout: Rollout, first: int) -> float:
-    """Loss of the rounds after `first`, whose own no decision in them has changed."""
-    losses = rollout.losses(first + 1)
-    return sum(loss * n for loss, n in losses) / sum(n for _, n in losses)
 
 
 RE_SEARCH = ReSearch(

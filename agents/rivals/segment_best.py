@@ -11,6 +11,7 @@ from olrl.streams.chunk import Chunk
 
 from ..evaluation.play import Rollout, Trace
 from .entrant import Conditions, Entrant, Task
+from .groups import mean_loss, play_rounds
 from .held import Held
 from .search import LadderSearch
 
@@ -69,10 +70,10 @@ class SegmentBest(Entrant):
         def loss_of(point: Point) -> float:
             held.decision = decision_at(point, held.base)
             _play(rollout, held, rounds)
-            shown = rollout.losses(first + 1)
+            loss = mean_loss(rollout, first)
             rollout.charge(first, trial=True)
             rollout.restore(before)
-            return sum(loss * n for loss, n in shown) / sum(n for _, n in shown)
+            return loss
 
         axes = {"lr": LR_FACTORS, "window": WINDOWS_TRIED, "batch_size": BATCHES}
         search = LadderSearch(axes, start=start)
@@ -82,8 +83,7 @@ class SegmentBest(Entrant):
 
 
 def _play(rollout: Rollout, controller: Controller, rounds: int) -> None:
-    for _ in range(rounds):
-        assert rollout.round(controller), "segments are as long as the chunks say"
+    assert play_rounds(rollout, controller, rounds), "segments are as long as the chunks say"
 
 
 def segment_lengths(chunks: Sequence[Chunk]) -> list[int]:

@@ -18,6 +18,7 @@ from ..bars import Bars
 from ..evaluation.jobs import Job, StreamRef, task_of
 from ..fingerprint import fingerprint, model_place
 from ..rivals.constants import constants_around
+from .asked import Asked
 from .config import SearchConfig
 from .figure import figure_search
 from .optuna_engine import search_with_optuna
@@ -40,7 +41,17 @@ def search_and_tell(config: SearchConfig, *, out: Path, resume: bool, bars: Bars
     log = TrialLog(folder.path / "trials.jsonl")
     bars.part("search", config.trials)
     try:
-        _search(config, job, base, folder=folder.path, log=log, told=_told(log, bars))
+        _search(
+            Asked(
+                config=config,
+                job=job,
+                space=constants_around(base, reach=config.reach),
+                base=base,
+                folder=folder.path,
+                log=log,
+                told=_told(log, bars),
+            )
+        )
     except KeyboardInterrupt:
         _tell_stopped(log.trials, config, out, bars)
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -114,16 +125,13 @@ def _folder(config: SearchConfig, out: Path, *, resume: bool) -> RunFolder:
     return folder
 
 
-def _search(
-    config: SearchConfig, job: Job, base: Base, *, folder: Path, log: TrialLog, told: Callable[[Trial], None]
-) -> None:
-    space = constants_around(base, reach=config.reach)
-    if config.engine == "ray":
+def _search(asked: Asked) -> None:
+    if asked.config.engine == "ray":
         from .ray_engine import search_with_ray
 
-        search_with_ray(config, job, space, base, folder=folder, log=log, told=told)
+        search_with_ray(asked)
     else:
-        search_with_optuna(config, job, space, base, folder=folder, log=log, told=told)
+        search_with_optuna(asked)
 
 
 def _told(log: TrialLog, bars: Bars) -> Callable[[Trial], None]:

@@ -44,7 +44,7 @@ class SearchConfig:
     prefix: int | None = None
     trials: int = 32
     engine: str = "optuna"
-    sampler: str = "tpe"
+    sampler: str = "gp"
     prune: bool = True
     reach: float = 64.0
     chunk: int = 16

@@ -2,49 +2,34 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
-
-from olrl.control.decision import Base
 
 from ..evaluation.jobs import Job, task_of
 from ..local_ray import local_ray
-from ..rivals.constants import base_at, places_of_base
+from ..rivals.constants import base_at
 from ..rivals.samplers import sampler_of, seed_of, unit_cube
 from ..rivals.space import Space
 from ..warm_processes import usable_cores
+from .asked import Asked
 from .config import SearchConfig
-from .study import NAME, add_finished, open_storage, open_study
-from .trial import Trial, TrialLog, play_trial
+from .study import NAME, open_storage, open_study, told_loss
+from .trial import Trial, play_trial
 
 GRACE = 0.3  # share of a run that no trial is stopped in
 
 
-def search_with_ray(
-    config: SearchConfig,
-    job: Job,
-    space: Space,
-    base: Base,
-    *,
-    folder: Path,
-    log: TrialLog,
-    told: Callable[[Trial], None],
-) -> None:
-    """Make trials until `log` holds as many as were asked for, the base first; each is logged when it is over.
+def search_with_ray(asked: Asked) -> None:
+    """Make trials until the log holds as many as were asked for, the base first; each is logged when it is over.
 
     What the trials are depends on which is over first, and so on the machine. Where they are made, the stream is
     read anew: no text goes through Ray. What Tune itself writes, pickles among it, ends with the search; it goes
     on from Optuna's journal. Trials have names of their own ("place of lr"): schedulers of Ray that change a
     setting called `lr` crash (ray#42180).
     """
-    storage = open_storage(folder / "study.journal")
-    study = open_study(storage)
-    if not log.trials:
-        first = play_trial(task_of(job, judged=False), base, number=0, places=places_of_base(space, base))
-        add_finished(study, first, {_axis(name): place for name, place in first.places.items()})
-        log.add(first)
-        told(first)
-    wanted = config.trials - len(log.trials)
+    config, space, known = asked.config, asked.space, asked.log.trials
+    storage = open_storage(asked.folder / "study.journal")
+    asked.begin(open_study(storage), axis=_axis)
+    wanted = config.trials - len(known)
     if wanted <= 0:
         return
     with local_ray(cpus=usable_cores()) as (_, scratch):
@@ -53,18 +38,28 @@ def search_with_ray(
         from ray.tune.search.optuna import OptunaSearch
 
         def over(trial: Trial) -> None:
-            log.add(replace(trial, number=len(log.trials)))
-            told(log.trials[-1])
+            asked.over(replace(trial, number=len(known)))
 
-        searcher = OptunaSearch(
+        class Told(OptunaSearch):  # type: ignore[misc] # Ray is not looked into
+            """Optuna, told of trials that ASHA has stopped what they would have come to."""
+
+            def on_trial_complete(
+                self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+            ) -> None:
+                if result and "trial" in result:
+                    loss = told_loss(Trial.from_dict(result["trial"]), known)
+                    result = {**result, "loss_bpb": loss}
+                super().on_trial_complete(trial_id, result, error)
+
+        searcher = Told(
             space=unit_cube([_axis(name) for name in space]),
             metric="loss_bpb",
             mode="min",
-            sampler=sampler_of(config.sampler, seed=seed_of(config.seed, len(log.trials))),
+            sampler=sampler_of(config.sampler, seed=seed_of(config.seed, len(known))),
             storage=storage,
             study_name=NAME,
         )
-        play = tune.with_parameters(_play, job=job, space=space)
+        play = tune.with_parameters(_play, job=asked.job, space=space)
         tuner = tune.Tuner(
             tune.with_resources(play, _resources(config)),
             tune_config=tune.TuneConfig(

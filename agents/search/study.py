@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from optuna.storages import JournalStorage
 
 NAME = "search"
+WORST = (
+    1.25  # of the base's loss: how much worse than that a configuration is teaches a model of losses nothing
+)
 
 
 def open_storage(path: Path) -> JournalStorage:
@@ -33,6 +36,25 @@ def open_study(storage: JournalStorage) -> optuna.Study:
     for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
     return study
+
+
+def told_loss(trial: Trial, known: Sequence[Trial]) -> float:
+    """What a sampler is told of a trial, given those before it, the base first: bits a byte.
+
+    Optuna's Gaussian process learns nothing of trials that were stopped early, and half of all are; so it is told
+    what such a trial would have come to, had its loss gone on like that of the trials that were not stopped.
+    And no loss is told as more than `WORST` times the base's: one learner that was lost would else make all the
+    others look alike.
+    """
+    loss = trial.loss_bpb
+    if trial.state == "pruned":
+        gone_on = [
+            other.loss_bpb / other.losses[trial.rounds]
+            for other in known
+            if other.state == "complete" and trial.rounds in other.losses
+        ]
+        loss *= sum(gone_on) / len(gone_on) if gone_on else 1.0
+    return min(loss, WORST * known[0].loss_bpb) if known else loss
 
 
 def add_finished(study: optuna.Study, trial: Trial, places: Mapping[str, float]) -> None:

@@ -12,7 +12,6 @@ from olrl.analysis import style
 from olrl.control.decision import Base
 from olrl.control.policy import FrozenPolicy
 from olrl.monitor.feature_table import INPUTS, ROW
-from olrl.monitor.features import FeatureExtractor
 
 STEADY_ROUNDS, NOISE = 60, 0.03
 BASE = Base(lr=1e-3, batch_size=8, window=8)
@@ -44,7 +43,7 @@ def policy_map(policy: FrozenPolicy, *, size: int = 21, price: float = 0.0, seed
     rises, cosines = np.linspace(0.0, 0.6, size), np.linspace(-0.8, 0.8, size)
     grid_cos, grid_rise = (axis.ravel() for axis in np.meshgrid(cosines, rises, indexing="ij"))
     n, chance = len(grid_cos), np.random.default_rng(seed)
-    features = FeatureExtractor(n, base_lr=BASE.lr, base_batch_size=BASE.batch_size, base_window=BASE.window)
+    features = policy.features.extractor([BASE] * n)
     observation = np.empty((0, 0), dtype=np.float32)
     signals = _ordinary(n, price)
     for k in range(STEADY_ROUNDS):

@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from olrl.monitor.feature_spec import FEATURE_NAMES, FEATURE_SPEC
+from olrl.monitor.feature_set import HAND_MADE, FeatureSet
 
 if TYPE_CHECKING:
     from olrl.control.policy import FrozenPolicy
 
 KNOBS: tuple[str, ...] = ("lr", "batch_size", "window", "update")
-GROUPS: tuple[str, ...] = tuple(dict.fromkeys(feature.group for feature in FEATURE_SPEC))
-_IN_GROUP = np.array(
-    [[feature.group == group for feature in FEATURE_SPEC] for group in GROUPS], dtype=np.float64
-)
 # Nodes and weights on [0, 1]: along a straight line a small tanh network is so smooth that 32 give
 # the sum to a thousandth, also far from where it was trained.
 _ROOTS, _SHARES = np.polynomial.legendre.leggauss(32)
@@ -34,16 +30,20 @@ class Explanation:
     """
 
     values: NDArray[np.float64]
+    features: FeatureSet = HAND_MADE
 
     def strongest(self, knob: str, count: int = 6) -> dict[str, float]:
         """The features that moved a knob most, either way, the strongest first."""
         values = self.values[KNOBS.index(knob)]
         order = np.argsort(-np.abs(values))[:count]
-        return {FEATURE_NAMES[k]: float(values[k]) for k in order}
+        return {self.features.names[k]: float(values[k]) for k in order}
 
     def by_group(self, knob: str) -> dict[str, float]:
         """The same for groups of features that are made of the same signals; sums."""
-        return dict(zip(GROUPS, (_IN_GROUP @ self.values[KNOBS.index(knob)]).tolist(), strict=True))
+        sums = dict.fromkeys(self.features.groups, 0.0)
+        for group, value in zip(self.features.groups, self.values[KNOBS.index(knob)].tolist(), strict=True):
+            sums[group] += value
+        return sums
 
 
 def explain(policy: FrozenPolicy, observation: NDArray[np.floating[Any]]) -> Explanation:
@@ -57,7 +57,7 @@ def explain(policy: FrozenPolicy, observation: NDArray[np.floating[Any]]) -> Exp
         raise ValueError(f"an observation is of shape {policy.mean.shape}, not {observation.shape}")
     z = np.clip((observation.astype(np.float64) - policy.mean) / policy.std, -policy.clip, policy.clip)
     gradients = _gradients(policy, _NODES[:, None] * z, leanings(policy))
-    return Explanation(values=np.einsum("n,nkf->kf", _WEIGHTS, gradients) * z)
+    return Explanation(values=np.einsum("n,nkf->kf", _WEIGHTS, gradients) * z, features=policy.features)
 
 
 def leanings(policy: FrozenPolicy) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from olrl.control.actions import coding_from_spec
 from olrl.control.coding import ActionCoding
 from olrl.control.decision import Base
 from olrl.control.training_range import TrainingRange
-from olrl.monitor.feature_spec import FEATURE_NAMES, check_spec, spec
+from olrl.monitor.feature_set import HAND_MADE, FeatureSet, feature_set_of
 
 if TYPE_CHECKING:
     from olrl.control.policy_controller import PolicyController
@@ -65,7 +65,7 @@ class FrozenPolicy:
         last.
     mean, std, clip: observations are normalised to clip((x − mean) / std, ±clip), in float64, before the
         first layer; arrays of shape (n_features,).
-    coding: what the actions mean.
+    coding: what the actions mean. features: what observations are made of.
     output: `heads` where the network gives logits of each head side by side, `joint` where it gives one value
         for each combination of their choices (the last head's choice runs fastest), as Q-learning does.
     quantiles: of each feature in training, shape (n_features, len(QUANTILES)), or `None` where unknown.
@@ -81,6 +81,7 @@ class FrozenPolicy:
     std: NDArray[np.float64]
     coding: ActionCoding
     clip: float = 10.0
+    features: FeatureSet = HAND_MADE
     output: Literal["heads", "joint"] = "heads"
     quantiles: NDArray[np.float64] | None = None
     training_range: TrainingRange | None = None
@@ -90,7 +91,7 @@ class FrozenPolicy:
     _ready: _Ready = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        n_features = len(FEATURE_NAMES)
+        n_features = len(self.features)
         for name, array in (("mean", self.mean), ("std", self.std)):
             if array.shape != (n_features,) or not (np.abs(array) <= _LARGEST).all():
                 raise ValueError(
@@ -103,7 +104,9 @@ class FrozenPolicy:
                 f"normalisation clip must be a positive number up to {_LARGEST:g}, not {self.clip!r}"
             )
         if self.quantiles is not None:
-            _check_quantiles(self.quantiles)
+            _check_quantiles(self.quantiles, n_features)
+        if self.training_range is not None and self.features is not HAND_MADE:
+            raise ValueError("a training range is of the features made by hand, not of a selected set")
         if self.output not in ("heads", "joint"):
             raise ValueError(f"the network's output must be heads or joint, not {self.output!r}")
         outputs = sum(self.coding.nvec) if self.output == "heads" else math.prod(self.coding.nvec)
@@ -162,7 +165,7 @@ class FrozenPolicy:
         output = {} if self.output == "heads" else {"output": self.output}  # said only where it is unusual
         seen = {} if self.training_range is None else {"range": self.training_range.description()}
         return {
-            "features": spec(),
+            "features": self.features.spec(),
             "quantiles": quantiles,
             "normalisation": {"mean": self.mean.tolist(), "std": self.std.tolist(), "clip": self.clip},
             "actions": self.coding.spec(),
@@ -211,7 +214,7 @@ def _shortened(reason: str) -> str:
 
 
 def _build(description: dict[str, Any], weights: dict[str, NDArray[np.float32]], card: str) -> FrozenPolicy:
-    check_spec(description["features"])
+    features = feature_set_of(description["features"])
     normalisation = _fields(description, "normalisation", ("mean", "std", "clip"))
     quantiles = description["quantiles"]
     if quantiles is not None:
@@ -227,6 +230,7 @@ def _build(description: dict[str, Any], weights: dict[str, NDArray[np.float32]],
         std=_numbers(normalisation["std"], "normalisation std"),
         clip=float(_numbers(normalisation["clip"], "normalisation clip", dimensions=0)),
         coding=coding_from_spec(description["actions"]),
+        features=features,
         output=_network(description).get("output", "heads"),
         quantiles=None if quantiles is None else _numbers(quantiles["values"], "quantiles", dimensions=2),
         training_range=TrainingRange.from_description(description["range"])
@@ -307,8 +311,8 @@ def _check_layers(
         raise ValueError(f"the last layer gives {width} logits, but the actions need {outputs}")
 
 
-def _check_quantiles(quantiles: NDArray[np.float64]) -> None:
-    shape = (len(FEATURE_NAMES), len(QUANTILES))
+def _check_quantiles(quantiles: NDArray[np.float64], n_features: int) -> None:
+    shape = (n_features, len(QUANTILES))
     if quantiles.shape != shape or not np.isfinite(quantiles).all():
         raise ValueError(f"quantiles must be finite numbers of shape {shape}, not {quantiles.shape}")
     if (np.diff(quantiles, axis=1) < 0).any():

@@ -13,7 +13,7 @@ from olrl.control.controller import Controller
 from olrl.control.decision import Base, Decision
 from olrl.control.explain import Explanation, explain
 from olrl.monitor.feature_table import ROW
-from olrl.monitor.features import FeatureExtractor, stack_signals
+from olrl.monitor.features import stack_signals
 from olrl.monitor.signals import Signals
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class PolicyController(Controller):
             raise ValueError(f"price must be at least 0, not {price!r}")
         self.policy = policy
         self.price = price
-        self._features = FeatureExtractor.for_bases([base])
+        self._features = policy.features.extractor([base])
         self._state = policy.coding.start_at([base])
         self._last = base.decision()
         self._observation: NDArray[np.float32] | None = None

@@ -12,6 +12,7 @@ MODULES = {
     "tracking": "tracking",
     "reader": "reader",
     "environments": "environments",
+    "elsewhere": "elsewhere",
     "ppo": "ppo",
     "memory": "peak_memory",
     "documents": "documents",

@@ -77,14 +77,13 @@ class TrainSubject:
 
 def _known_and_forking() -> None:
     """Make the recipe known, and fork workers: a server for them would import everything anew at each start."""
-    import olrl.agents.evaluation.jobs
     import olrl.agents.evaluation.play
     import olrl.agents.hindsight.stage
     import olrl.agents.ppo.environments
+    import olrl.agents.workers.local
     import olrl.envs.online_lm_vec  # what workers need, imported before they are forked
     from olrl.agents import ppo
     from olrl.agents.ppo.tiny import TINY
 
     ppo.recipe.PROFILES["tiny"] = TINY
-    for module in (olrl.agents.evaluation.jobs, olrl.agents.hindsight.stage, olrl.agents.ppo.environments):
-        vars(module)["warm_context"] = lambda: multiprocessing.get_context("fork")
+    vars(olrl.agents.workers.local)["warm_context"] = lambda: multiprocessing.get_context("fork")

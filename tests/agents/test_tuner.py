@@ -12,7 +12,7 @@ CONFIG = TuningConfig(model="femto", streams=1, rounds=4)
 
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("olrl.agents.evaluation.jobs.worker_pool", ThreadPoolExecutor)
+    monkeypatch.setattr("olrl.agents.workers.local.worker_pool", ThreadPoolExecutor)
 
 
 def tuner(name: str, cache: Path, config: TuningConfig = CONFIG) -> Tuner:

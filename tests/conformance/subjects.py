@@ -41,6 +41,7 @@ from olrl.streams.chunker import Chunker
 from olrl.streams.tokens import ByteTokenizer
 from tests.conformance.inputs import BASE, chunk, document, loss, report, rng_of, signals, targets, tokens
 from tests.conformance.subject import ARRAYS, COPY, JSON, Subject
+from tests.monitor.selected_sets import selected_set
 
 
 def _memory_round(memory: Memory, given: NDArray[np.int32]) -> Any:
@@ -229,6 +230,13 @@ SUBJECTS: list[Subject] = [
     Subject(
         name="features",
         make=lambda seed: FeatureExtractor.for_bases([BASE, BASE]),
+        given=lambda k: batch_signals([signals(k), signals(k + 5)]),
+        step=lambda features, given: features.update(given),
+        codec=JSON,
+    ),
+    Subject(
+        name="selected features",
+        make=lambda seed: selected_set().extractor([BASE, BASE]),
         given=lambda k: batch_signals([signals(k), signals(k + 5)]),
         step=lambda features, given: features.update(given),
         codec=JSON,

@@ -14,7 +14,7 @@ SKIPPING = ("skip-random", "skip-periodic", "skip-detector")
 @pytest.fixture(scope="module", autouse=True)
 def _in_this_process() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("olrl.agents.evaluation.jobs.worker_pool", ThreadPoolExecutor)
+        patch.setattr("olrl.agents.workers.local.worker_pool", ThreadPoolExecutor)
         yield
 
 

@@ -36,6 +36,8 @@ def runs(
     assert len(levels) == n
     return StreamRuns(
         observations=np.zeros((n, 3, 1), dtype=np.float32),
+        signals=np.zeros((n, 3, 1)),
+        bases=np.ones((n, 3)),
         loss=np.repeat(np.array(levels)[:, None], 4, axis=1),
         octaves=np.full((n, 3), octaves),
         log_batch=np.ones((n, 3)),

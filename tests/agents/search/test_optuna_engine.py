@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from olrl.agents.rivals.samplers import SAMPLERS
-from olrl.agents.search.trial import Trial
+from olrl.agents.search.study import WORST, told_loss
+from olrl.agents.search.trial import State, Trial
 from tests.agents.search.searches import formula_trial, olrl_search, results, trials, write_text
 
 SMALL = ("--model", "femto", "--rounds", 10, "--chunk", 2, "--seq-len", 16)
@@ -12,8 +13,13 @@ SMALL = ("--model", "femto", "--rounds", 10, "--chunk", 2, "--seq-len", 16)
 @pytest.fixture
 def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A stream on which a trial is a formula, and costs nothing."""
-    monkeypatch.setattr("olrl.agents.search.optuna_engine.play_trial", formula_trial)
+    trials_by(formula_trial, monkeypatch)
     return write_text(tmp_path / "text.jsonl", rounds=12)
+
+
+def trials_by(play: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("asked", "optuna_engine"):
+        monkeypatch.setattr(f"olrl.agents.search.{module}.play_trial", play)
 
 
 def interrupted_at(stop: int) -> object:
@@ -36,11 +42,11 @@ def test_a_search_that_was_interrupted_goes_on_as_it_would_have(
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert olrl_search(*given, "--trials", 14, "--out", whole) == 0
 
-    monkeypatch.setattr("olrl.agents.search.optuna_engine.play_trial", interrupted_at(12))
+    trials_by(interrupted_at(12), monkeypatch)
     assert olrl_search(*given, "--trials", 13, "--out", parts) == 130
     assert len(trials(parts)) == 12
 
-    monkeypatch.setattr("olrl.agents.search.optuna_engine.play_trial", formula_trial)
+    trials_by(formula_trial, monkeypatch)
     assert olrl_search(*given, "--trials", 14, "--out", parts, "--resume") == 0
     assert trials(parts) == trials(whole)
     assert results(parts)["best"] == results(whole)["best"]
@@ -84,7 +90,7 @@ def test_what_does_badly_is_stopped_early_and_never_called_the_best(text: Path, 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--sampler", "gp"), "another sampler"),
+        (("--sampler", "tpe"), "another sampler"),
         (("--base-lr", 0.5), "another base_lr"),
         (("--rounds", 9), "another rounds"),
     ],
@@ -104,3 +110,21 @@ def test_going_on_with_another_text_is_refused(text: Path, tmp_path: Path) -> No
     text.write_text(text.read_text(encoding="utf-8").replace("aaa", "zzz"), encoding="utf-8")
     with pytest.raises(ValueError, match="not comparable"):
         olrl_search(*given, "--resume")
+
+
+def trial(state: State, loss: float, losses: dict[int, float]) -> Trial:
+    rounds = max(losses)
+    return Trial(
+        number=0, places={}, settings={}, loss_bpb=loss, state=state, rounds=rounds, spent=1.0, examples=1,
+        updates=1, signal_examples=0, seconds=0.0, losses=losses,
+    )  # fmt: skip
+
+
+def test_of_a_stopped_trial_is_told_what_it_would_have_come_to() -> None:
+    base, other = trial("complete", 3.0, {2: 4.0, 4: 3.0}), trial("complete", 2.5, {2: 5.0, 4: 2.5})
+    stopped = trial("pruned", 4.4, {2: 4.4})
+    assert told_loss(stopped, [base, other]) == pytest.approx(4.4 * (3.0 / 4.0 + 2.5 / 5.0) / 2)
+    assert told_loss(stopped, [base, other, stopped]) == told_loss(stopped, [base, other])
+    assert told_loss(other, [base]) == 2.5
+    # one that was lost would make all others look alike
+    assert told_loss(trial("diverged", 8.0, {2: 8.0}), [base]) == WORST * 3.0

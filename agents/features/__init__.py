@@ -1,0 +1,1 @@
+"""Automatic feature engineering: candidates from raw signals, selected by recorded training runs."""
