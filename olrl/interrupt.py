@@ -22,7 +22,7 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.requested: signal.Signals | None = None
-        self._at_once = False
+        self._at_once = self._held = self._missed = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Interrupt":
@@ -48,7 +48,21 @@ class Interrupt:
         finally:
             self._at_once = False
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Within, nothing is raised: an interrupt that would have come at once comes at the end."""
+        self._held, self._missed = True, False
+        try:
+            yield
+        finally:
+            self._held = False
+        if self._missed:
+            raise KeyboardInterrupt
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
         again, self.requested = self.requested is not None, signal.Signals(number)
-        if again or self._at_once:
+        if not (again or self._at_once):
+            return
+        if not self._held:
             raise KeyboardInterrupt
+        self._missed = True

@@ -33,6 +33,8 @@ from olrl.explanations import ExplanationLog
 from olrl.folder_lock import FolderLock
 from olrl.interrupt import Interrupt
 from olrl.learners.causal_lm import CausalLMLearner
+from olrl.learners.learner import Learner
+from olrl.learners.led import Leader
 from olrl.learners.poisson import PoissonSampling
 from olrl.learners.privacy import WITHHELD, Guarantee
 from olrl.learners.private_lm import PrivateLMLearner
@@ -42,6 +44,7 @@ from olrl.run_config import DEFAULT_POLICY, RunConfig
 from olrl.run_folder import JsonLines, RunFolder, default_path, disk_mistakes
 from olrl.run_state import RunCheckpoints, RunParts, begin_anew, go_back, run_checkpoints
 from olrl.same_run import check_same, differences
+from olrl.several import Team, load_part, put_together, team
 from olrl.streams.chunk import Chunk
 from olrl.streams.chunker import Chunker
 from olrl.streams.corpus import corpus_sha256
@@ -83,7 +86,18 @@ def run(
     when the run is ended by whatever means and gone on with (`resume`). `say` is told what a person should know of
     that. Raises ValueError in one sentence for whatever the caller can put right, and leaves no new folder then.
     """
-    loaded = _load_model(config)
+    with team(config) as found:
+        return _run(config, found, on_round, say)
+
+
+def _run(
+    config: RunConfig,
+    found: Team | None,
+    on_round: Callable[[RoundRecord], None] | None,
+    say: Callable[[str], None],
+) -> RunResult:
+    """As `run`, by this process alone or as the first of those that have been found."""
+    loaded = _load_model(config, found)
     base = config.base(loaded.base, model=config.model)
     controller, policy = _controller(config, base)
     guarantee = _guarantee(config, base)
@@ -92,7 +106,7 @@ def run(
     with ExitStack() as stack, disk_mistakes(out, "run"):
         folder = _claim(config, out, stack)
         interrupt = stack.enter_context(Interrupt())
-        description = _describe(config, base, loaded, policy, guarantee)
+        description = _describe(config, base, loaded, policy, guarantee, found)
         checkpoint = _go_on(folder, config, description, say) if config.resume else None
         state: dict[str, Any] = {} if checkpoint is None else checkpoint.state
         dead_letter = stack.enter_context(DeadLetter(folder.dead_letter, keep_text=config.keep_rejected))
@@ -107,9 +121,10 @@ def run(
             if not (config.resume or folder.has_spooled):
                 folder.discard()
             raise
+        learner = _learner(loaded, base, guarantee, found, interrupt)
         parts = RunParts(
             deployment=Deployment(
-                _loop(config, loaded, chunks, base, guarantee),
+                _loop(config, _loop_config(config, loaded), chunks, learner, base, guarantee),
                 controller=controller if guarantee is None else RateOnly(controller),
                 guard=_guard(config, base, controller),
                 interrupt=interrupt,
@@ -154,13 +169,19 @@ def run(
             folder=folder,
             records=overview.kept,
             summary=overview.summary,
-            model_saved=_save_model(loaded, folder),
+            model_saved=_save_model(
+                put_together(config, learner) if isinstance(learner, Leader) else loaded, folder
+            ),
             interrupted=interrupt.requested,
         )
 
 
-def _load_model(config: RunConfig) -> LoadedModel:
-    loaded = load_model(config.model, device=config.device, lora=config.lora)
+def _load_model(config: RunConfig, found: Team | None) -> LoadedModel:
+    loaded = (
+        load_model(config.model, device=config.device, lora=config.lora)
+        if found is None
+        else load_part(config)
+    )
     longest = getattr(loaded.model.config, "max_position_embeddings", None)
     if longest is not None and (config.seq_len or 1) > longest:
         raise ValueError(
@@ -185,20 +206,34 @@ def _guarantee(config: RunConfig, base: Base) -> Guarantee | None:
     return Guarantee.of(config.privacy, base=base, chunk=config.chunk, cost=config.cost)
 
 
+def _learner(
+    loaded: LoadedModel,
+    base: Base,
+    guarantee: Guarantee | None,
+    found: Team | None,
+    interrupt: Interrupt,
+) -> Learner:
+    """The model as a learner: over several processes, with a guarantee one that adds noise, or a plain one."""
+    if found is not None:
+        return found.leader(loaded, interrupt.held)
+    if guarantee is None:
+        return CausalLMLearner(loaded.model)
+    return PrivateLMLearner(
+        loaded.model, noise=guarantee.noise, clip=guarantee.clip, expected=base.batch_size
+    )
+
+
 def _loop(
     config: RunConfig,
-    loaded: LoadedModel,
+    loop: LoopConfig,
     chunks: Iterator[Chunk],
+    learner: Learner,
     base: Base,
     guarantee: Guarantee | None,
 ) -> OnlineLoop:
-    """The loop; with a guarantee one that adds noise, draws its batches so, and withholds signals."""
-    loop = _loop_config(config, loaded)
+    """The loop; with a guarantee one that draws its batches so, and withholds signals."""
     if guarantee is None:
-        return assemble_loop(chunks, CausalLMLearner(loaded.model), base=base, config=loop)
-    learner = PrivateLMLearner(
-        loaded.model, noise=guarantee.noise, clip=guarantee.clip, expected=base.batch_size
-    )
+        return assemble_loop(chunks, learner, base=base, config=loop)
     sampling = PoissonSampling(rate=guarantee.sample_rate, updates=config.cost.updates(base.batch_size))
     loop = replace(loop, masked=WITHHELD, probes=0)
     return assemble_loop(chunks, learner, base=base, config=loop, sampling=sampling)
@@ -408,6 +443,7 @@ def _describe(
     loaded: LoadedModel,
     policy: dict[str, Any] | None,
     guarantee: Guarantee | None,
+    found: Team | None,
 ) -> dict[str, Any]:
     """All that decides the result; written before the first round."""
     loop = _loop_config(config, loaded)
@@ -427,6 +463,7 @@ def _describe(
         "privacy": None if guarantee is None else guarantee.to_json(),
         "corpus_sha256": corpus_sha256() if config.stream.startswith("builtin:") else None,
         "threads": torch.get_num_threads(),
+        "processes": 1 if found is None else found.ranks.size,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
     }
 

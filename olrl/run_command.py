@@ -10,13 +10,18 @@ from olrl.analysis.summary import Summary
 from olrl.progress import RunProgress
 from olrl.run import RunResult, run
 from olrl.run_config import RunConfig
+from olrl.several import follow_run, launched
 
 
 def run_and_tell(config: RunConfig) -> int:
     """Run with progress on standard error and the summary on standard output; the exit code.
 
-    0, or 128 + the number of the signal that ended the run (130 for Ctrl-C): all was saved then too.
+    0, or 128 + the number of the signal that ended the run (130 for Ctrl-C): all was saved then too. Of several
+    processes the first one talks.
     """
+    if launched().rank:
+        follow_run(config)
+        return 0
     disable_progress_bar()  # type: ignore[no-untyped-call] # transformers' own, for loading and saving
     console = Console(stderr=True)
     with RunProgress(console, rounds=config.rounds) as progress:

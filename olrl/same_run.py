@@ -12,12 +12,13 @@ _REST = {
     "policy": "the policy",
     "corpus_sha256": "the builtin text (it is read from installed packages)",
 }
+_HOW_MANY = ("threads", "processes")
 
 
 def check_same(begun: dict[str, Any], now: dict[str, Any], *, out: Path) -> None:
     """Raise ValueError, in one sentence, where a run that was `begun` would be gone on with as another one.
 
-    Both are what `config.json` says. Versions of packages and the number of threads may differ.
+    Both are what `config.json` says. Versions of packages and the number of threads and processes may differ.
 
     >>> begun = {"kind": "run", "run": {"seed": 3, "out": "a"}}
     >>> check_same(begun, {"kind": "run", "run": {"seed": 3, "out": "b"}}, out=Path("a"))
@@ -51,8 +52,8 @@ def differences(begun: dict[str, Any], now: dict[str, Any]) -> list[str]:
     >>> differences({"threads": 1, "versions": {"torch": "2.10"}}, {"threads": 1, "versions": {"torch": "2.13"}})
     ['torch is 2.13 and was 2.10']
     """
-    before = {"threads": begun["threads"], **begun["versions"]}
-    after = {"threads": now["threads"], **now["versions"]}
+    before = {name: begun.get(name) for name in _HOW_MANY} | begun["versions"]
+    after = {name: now.get(name) for name in _HOW_MANY} | now["versions"]
     return [
         f"{name} is {value} and was {before.get(name)}"
         for name, value in after.items()

@@ -31,6 +31,8 @@ MODULES = {
     "policy-leaf": "policies",
     "decide-state": "policies",
     "checkpoint": "checkpoints",
+    "resumed-run": "resumed",
+    "resumed-training": "resumed",
     "command-line": "command_line",
     "report": "command_line",
 }
@@ -42,6 +44,8 @@ CASES = {
     "policy-leaf": 3000,
     "decide-state": 2000,
     "checkpoint": 1500,
+    "resumed-run": 400,
+    "resumed-training": 400,
     "command-line": 1000,
     "report": 400,
 }
@@ -60,12 +64,12 @@ def main() -> int:
         tallies.append(tally)
         outcomes = ", ".join(f"{count:,} {what}" for what, count in sorted(tally.outcomes.items()))
         counts = f"{tally.cases:6,} cases, {len(tally.failures)} failed, slowest {tally.slowest_s:.1f} s"
-        print(f"{name:12} {counts}: {outcomes}")
+        print(f"{name:16} {counts}: {outcomes}")
         for failure in tally.failures[:5]:
             print(failure)
         sys.stdout.flush()
     failed = sum(len(tally.failures) for tally in tallies)
-    print(f"{'all':12} {sum(tally.cases for tally in tallies):6,} cases, {failed} failed")
+    print(f"{'all':16} {sum(tally.cases for tally in tallies):6,} cases, {failed} failed")
     return 1 if failed else 0
 
 
@@ -78,8 +82,8 @@ def apart(name: str, *, first: int, count: int) -> Tally:
         worker.start()
         its.close()
         try:
-            # Its own alarm rings long before; this is for code that no signal interrupts.
-            over = not mine.poll(60 + count * 0.5 + 3 * CASE_S)
+            # Its own alarm rings long before; this is for code that no signal interrupts, on a busy machine.
+            over = not mine.poll(600 + count * 5 + 3 * CASE_S)
             tally: Tally | None = None if over else mine.recv()
         except EOFError:
             tally = None

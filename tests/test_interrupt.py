@@ -46,3 +46,17 @@ def test_another_thread_may_run_too() -> None:
     thread.start()
     thread.join()
     assert entered == [True]
+
+
+def test_what_is_held_is_ended_before_an_interrupt_comes() -> None:
+    ended: list[bool] = []
+
+    def work(interrupt: Interrupt) -> None:
+        with interrupt.immediate(), interrupt.held():
+            signal.raise_signal(signal.SIGINT)
+            ended.append(True)
+
+    with Interrupt() as interrupt:
+        with pytest.raises(KeyboardInterrupt):
+            work(interrupt)
+        assert ended == [True]

@@ -11,10 +11,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from olrl.adapters.losses import Scorer, causal_lm_losses
 from olrl.adapters.monitor import Monitor
-from olrl.adapters.ranks import Ranks
 from olrl.adapters.sources import DatasetSource
 from olrl.adapters.steering import Steering, SteeringConfig, Step
 from olrl.control.controller import Controller
+from olrl.learners.ranks import Ranks
 
 
 class SteeringCallback(pl.Callback):

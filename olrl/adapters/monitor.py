@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from olrl.adapters.gradients import GradientMeter
 from olrl.adapters.losses import Scorer, causal_lm_losses, predicted_tokens
-from olrl.adapters.ranks import Ranks
 from olrl.control.decision import Base, Decision
 from olrl.learners.cost import CostModel
+from olrl.learners.gradient_meter import GradientMeter
 from olrl.learners.learner import UpdateReport
+from olrl.learners.ranks import Ranks
 from olrl.monitor.detectors import DetectorBank
 from olrl.monitor.histograms import TokenHistograms
 from olrl.monitor.monitor import ChunkLosses, LoopMonitor

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from olrl.adapters.losses import Scorer, causal_lm_losses
 from olrl.adapters.monitor import Monitor
-from olrl.adapters.ranks import Ranks
 from olrl.adapters.sources import source_of
 from olrl.adapters.steering import Steering, SteeringConfig, Step
 from olrl.control.controller import Controller
 from olrl.control.decision import Decision
+from olrl.learners.ranks import Ranks
 
 
 class SteeredLoop:

@@ -27,10 +27,10 @@ from olrl.adapters.losses import (
     targets_of,
 )
 from olrl.adapters.monitor import Monitor
-from olrl.adapters.ranks import Ranks
 from olrl.adapters.sources import DatasetSource, Source, StreamSource
 from olrl.adapters.steering import Steering, SteeringConfig, Step
 from olrl.control.controller import Controller
+from olrl.learners.ranks import Ranks
 
 
 class ReportedLR(LRScheduler):

@@ -1,7 +1,7 @@
 """A Hugging Face causal language model that learns online."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,11 @@ class CausalLMLearner(Learner):
         self.flat = FlatParameters(model.parameters())
         self._device = self.flat.values.device
         self._own = isinstance(optimizer, OptimizerConfig | None)
-        self._optimizer = _build_optimizer(self.flat, optimizer or OptimizerConfig())
+        self._optimizer = (
+            torch_optimizer([self.flat.values], optimizer or OptimizerConfig())
+            if isinstance(optimizer, OptimizerConfig | None)
+            else optimizer(self.flat.values)
+        )
         self._fresh_numbers = self._numbers()
         self.last_move: torch.Tensor | None = None
 
@@ -208,12 +212,11 @@ class CausalLMLearner(Learner):
         self.last_move = None if last is None else torch.from_numpy(last.copy()).to(self._device)
 
 
-def _build_optimizer(flat: FlatParameters, config: OptimizerConfig | OptimizerMaker) -> torch.optim.Optimizer:
-    if not isinstance(config, OptimizerConfig):
-        return config(flat.values)
+def torch_optimizer(weights: Iterable[torch.nn.Parameter], config: OptimizerConfig) -> torch.optim.Optimizer:
+    """The optimizer of a configuration, at rate 0 until a decision sets one."""
     if config.name == "sgd":
-        return torch.optim.SGD([flat.values], lr=0.0, momentum=config.momentum)
-    return torch.optim.AdamW([flat.values], lr=0.0, betas=config.betas, eps=config.eps, fused=True)
+        return torch.optim.SGD(weights, lr=0.0, momentum=config.momentum)
+    return torch.optim.AdamW(weights, lr=0.0, betas=config.betas, eps=config.eps, fused=True)
 
 
 def _array(tensor: torch.Tensor) -> NDArray[Any]:

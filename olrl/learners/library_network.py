@@ -24,11 +24,13 @@ class LibraryNetwork(Network):
     def losses(self, weights: Tensor, tokens: Tokens) -> Tensor:
         """Loss of each sequence, shape (1, B)."""
         with torch.inference_mode():
-            return _losses(self._model(input_ids=tokens[0, :, :-1], use_cache=False).logits, tokens[0])[None]
+            return sequence_losses(
+                self._model(input_ids=tokens[0, :, :-1], use_cache=False).logits, tokens[0]
+            )[None]
 
     def add_gradients(self, weights: Tensor, tokens: Tokens, *, to: Tensor, scale: Tensor) -> Tensor:
         """By backpropagation into the parameters' own gradients."""
-        losses = _losses(self._model(input_ids=tokens[0, :, :-1], use_cache=False).logits, tokens[0])
+        losses = sequence_losses(self._model(input_ids=tokens[0, :, :-1], use_cache=False).logits, tokens[0])
         (losses * scale[0]).sum().backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
         return losses.detach()[None]
 
@@ -62,7 +64,7 @@ class VmappedNetwork(Network):
         # Given whole, or the library looks into values to make it, which vmap cannot.
         ahead = torch.full((length, length), -torch.inf, device=tokens.device).triu(1)
         inputs = {"input_ids": tokens[:, :-1], "use_cache": False, "attention_mask": ahead[None, None]}
-        losses = _losses(functional_call(self._model, parameters, (), inputs).logits, tokens)
+        losses = sequence_losses(functional_call(self._model, parameters, (), inputs).logits, tokens)
         return (losses * scale).sum(), losses
 
     def _named(self, flat: Tensor) -> dict[str, Tensor]:
@@ -79,6 +81,7 @@ def _plain_attention() -> AbstractContextManager[None]:
     return sdpa_kernel(SDPBackend.MATH)
 
 
-def _losses(logits: Tensor, tokens: Tensor) -> Tensor:
+def sequence_losses(logits: Tensor, tokens: Tensor) -> Tensor:
+    """Mean cross-entropy of sequences (B, L + 1) by logits (B, L, V): nats per predicted token, shape (B,)."""
     flat = functional.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten(), reduction="none")
     return flat.view(len(tokens), -1).mean(dim=1)

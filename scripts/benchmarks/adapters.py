@@ -12,12 +12,17 @@ import torch
 from olrl.control.controller import Controller
 from olrl.control.decision import Base, Decision
 from olrl.control.policy import load_policy
+from olrl.learners.cost import CostModel
+from olrl.models.load import LoadedModel, load_model
 from olrl.models.lora import Lora, add_adapters
 from olrl.monitor.signals import Signals
+from olrl.streams.corpus import cache_folder
 
 from . import models
-from .figures import Figure, Section, Setting, need
+from .figures import Absent, Figure, Section, Setting, need
 from .rounds import endless_chunks
+
+PRETRAINED = "SmolLM2-135M, LoRA r=8, batch of 4"
 
 
 class _Held(Controller):
@@ -56,17 +61,33 @@ class _Clock:
         return timed
 
 
-def _rounds(setting: Setting, *, lora: bool, batch_size: int) -> Iterator[Figure]:
+def _large(setting: Setting, *, lora: bool, batch_size: int) -> Iterator[Figure]:
+    loaded = models.load(models.LARGE, setting.scratch)
+    config = need("olrl.adapters.steering", "SteeringConfig")()
+    return _rounds(loaded, config, lora=lora, batch_size=batch_size, rounds=setting.of(20, 3))
+
+
+def _pretrained(setting: Setting) -> Iterator[Figure]:
+    """A round as in the case study: 4 sequences and 2 probes are scored, and two steps taken over 4."""
+    folder = cache_folder() / "smollm2-135m"
+    if not folder.is_dir():
+        raise Absent("no SmolLM2: python scripts/fetch_smollm2.py")
+    config = need("olrl.adapters.steering", "SteeringConfig")(chunk=4, cost=CostModel(budget=16.0), probes=2)
+    return _rounds(load_model(str(folder)), config, lora=True, batch_size=4, rounds=setting.of(4, 1))
+
+
+def _rounds(
+    loaded: LoadedModel, config: Any, *, lora: bool, batch_size: int, rounds: int
+) -> Iterator[Figure]:
     steered_loop = need("olrl.adapters.plain", "SteeredLoop")
     losses = need("olrl.adapters.losses", "causal_lm_losses")
-    loaded = models.load(models.LARGE, setting.scratch)
     model: Any = loaded.model
     if lora:
         add_adapters(model, Lora(r=8))
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
     clock, controller = _Clock(), _Held(Base(lr=1e-4, batch_size=batch_size, window=8))
-    loop = steered_loop(model, optimizer, controller=controller)
+    loop = steered_loop(model, optimizer, controller=controller, config=config)
     controller.decide = clock.of("decide", controller.decide)  # type: ignore[method-assign] # measured from outside
     for name, method in (("signals", "signals"), ("signals", "before_step"), ("score", "sequence_losses")):
         setattr(loop.monitor, method, clock.of(name, getattr(loop.monitor, method)))
@@ -80,7 +101,7 @@ def _rounds(setting: Setting, *, lora: bool, batch_size: int) -> Iterator[Figure
         if loop.steering.steps_left:
             continue
         taken.append({**clock.seconds, "round": time.process_time() - started})
-        if len(taken) > setting.of(20, 3):
+        if len(taken) > rounds:
             break
         clock.seconds.clear()
         started = time.process_time()
@@ -106,8 +127,9 @@ SECTION = Section(
     name="adapters",
     about="what steering adds to a round of a loop by hand in PyTorch",
     parts={
-        _name(lora, size): partial(_rounds, lora=lora, batch_size=size)
+        _name(lora, size): partial(_large, lora=lora, batch_size=size)
         for lora in (False, True)
         for size in (2, 16)
-    },
+    }
+    | {PRETRAINED: _pretrained},
 )

@@ -3,12 +3,14 @@
 import hashlib
 import json
 import shutil
+import tempfile
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import load, save
+from stable_baselines3 import PPO
 
 from fuzzing.damage import damaged_bytes, damaged_json, dump, replaced_by_something_else
 from fuzzing.policies import with_header
@@ -25,10 +27,8 @@ FILES = ("arrays.safetensors", "state.json", "manifest.json")
 
 
 @cache
-def _whole() -> tuple[object, Path]:
-    """A model after a step of its optimizer, and a folder with a checkpoint of it."""
-    import tempfile
-
+def _model() -> PPO:
+    """A model after a step of its optimizer."""
     stage = StageConfig(name="fuzz", kind="surrogate", steps=1, n_envs=1)
     env = build_environments(stage, recipe(PROFILE))
     model = _build(recipe(PROFILE), stage, env, weights_of=None)
@@ -37,6 +37,11 @@ def _whole() -> tuple[object, Path]:
     for parameter in model.policy.parameters():
         parameter.grad = torch.ones_like(parameter)
     model.policy.optimizer.step()
+    return model
+
+
+def trained_model() -> tuple[PPO, Progress]:
+    """A model after a step of its optimizer, and a progress that fits: one leg, which was the best so far."""
     validation = Validation(model="nano", fixed_bpb=2.5, policy_bpb={"1": 2.4})
     progress = Progress(
         stage=0,
@@ -46,6 +51,13 @@ def _whole() -> tuple[object, Path]:
         results=[StageResult(name="fuzz", steps=1, updates=1, seconds=1.0, after=validation)],
         best=Best(stage="fuzz", leg=1, validation=validation),
     )
+    return _model(), progress
+
+
+@cache
+def _whole() -> tuple[PPO, Path]:
+    """The model, and a folder with a checkpoint of it."""
+    model, progress = trained_model()
     folder = Path(tempfile.mkdtemp()) / "checkpoints"
     folder.mkdir()
     save_checkpoint(folder, model, progress=progress.to_dict(), curves=folder / "none")
@@ -56,7 +68,11 @@ def _case(rng: np.random.Generator, folder: Path) -> str:
     model, whole = _whole()
     checkpoints = folder / "checkpoints"
     shutil.copytree(whole, checkpoints)
-    checkpoint = checkpoints / "00000000"
+    return _asked(model, checkpoints, tampered(rng, checkpoints / "00000000"))
+
+
+def tampered(rng: np.random.Generator, checkpoint: Path) -> str:
+    """Damage a checkpoint, with the manifest made to fit or not; how, in a word or two."""
     arrays, state, manifest = (checkpoint / name for name in FILES)
     ways = ("manifest", "state", "signed state", "signed state", "arrays", "signed header", "signed values")
     how = str(rng.choice([*ways, "file", "folder", "beside"]))
@@ -76,10 +92,10 @@ def _case(rng: np.random.Generator, folder: Path) -> str:
         case "folder":
             replaced_by_something_else(rng, checkpoint)
         case _:
-            (checkpoints / "99999999 is no number").mkdir()
+            (checkpoint.parent / "99999999 is no number").mkdir()
     if how.startswith("signed"):
         _sign(checkpoint)
-    return _asked(model, checkpoints, how)
+    return how
 
 
 def _sign(checkpoint: Path) -> None:
@@ -96,7 +112,9 @@ def _other_values(rng: np.random.Generator, data: bytes) -> bytes:
     name = list(tensors)[rng.integers(len(tensors))]
     match rng.integers(6):
         case 0:
-            tensors[name] = torch.full_like(tensors[name], float(rng.choice([np.nan, np.inf, 1e38, -1.0])))
+            other = float(rng.choice([np.nan, np.inf, 1e38, -1.0]))
+            whole = not tensors[name].is_floating_point()
+            tensors[name] = torch.full_like(tensors[name], (1 << 30) if whole else other)
         case 1:
             tensors[name] = tensors[name].to(torch.float64)
         case 2:
@@ -110,14 +128,14 @@ def _other_values(rng: np.random.Generator, data: bytes) -> bytes:
     return save(tensors)
 
 
-def _asked(model: object, checkpoints: Path, how: str) -> str:
+def _asked(model: PPO, checkpoints: Path, how: str) -> str:
     try:
         checkpoint = newest_checkpoint(checkpoints)
         if checkpoint is None:
             return f"{how}: none there"
         progress = Progress.from_dict(checkpoint.progress)
-        load_checkpoint(checkpoint, model, optimizer=bool(progress.leg))  # type: ignore[arg-type]
-        policy = frozen(recipe(PROFILE), model, progress, seed=0)  # type: ignore[arg-type]
+        load_checkpoint(checkpoint, model, optimizer=bool(progress.leg))
+        policy = frozen(recipe(PROFILE), model, progress, seed=0)
     except ValueError as error:
         sentence(error)
         if list(checkpoints.rglob("touched")) or (checkpoints.parent / "touched").exists():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from olrl.adapters.steering import SteeringConfig
 from olrl.assembly import LoopConfig, assemble_loop
 from olrl.control.controller import Controller
 from olrl.control.decision import Base, Decision
@@ -22,8 +23,10 @@ from olrl.streams.chunk import Chunk
 
 LENGTH = 12  # tokens a row
 CHUNK = 6
+ROUNDS = 8
 COST = CostModel(budget=24)  # 4, 3, 2 or 1 updates of 1, 3, 8 or 16 sequences
 BASE = Base(lr=1e-3, batch_size=3, window=2)
+CONFIG = SteeringConfig(chunk=CHUNK, cost=COST, guard=False)  # decisions reach the loop as they were decided
 
 # Every knob changes from each round to the next one that trains, and some rounds do not train.
 SCRIPT = (
@@ -68,6 +71,10 @@ def rows(count: int, *, length: int = LENGTH, seed: int = 0) -> Any:
     return np.random.default_rng(seed).integers(1, 256, (count, length))
 
 
+DATA = rows(CHUNK * ROUNDS)
+UNEVEN = rows(CHUNK * ROUNDS + 2)  # the last two never make a chunk
+
+
 @dataclass
 class Steps:
     """What each optimizer step was: its rate and the rows that went forward, for training, before it."""
@@ -103,7 +110,9 @@ class Reader:
         self._passes = []
 
 
-def expected(script: Sequence[Decision], *, rounds: int, chunk: int = CHUNK, size: int) -> Steps:
+def expected(
+    script: Sequence[Decision] = SCRIPT, *, rounds: int = ROUNDS, chunk: int = CHUNK, size: int
+) -> Steps:
     """What the steps of so many rounds must be, by the memory alone; rows are numbered modulo `size`."""
     memory = Memory(chunk_size=chunk, example_shape=(), dtype=np.int64, seed=0)
     steps, decisions = Steps(), cycle(script)
@@ -124,7 +133,9 @@ def expected(script: Sequence[Decision], *, rounds: int, chunk: int = CHUNK, siz
     return steps
 
 
-def assert_in_force(steps: Steps, script: Sequence[Decision], *, rounds: int, size: int) -> None:
+def assert_in_force(
+    steps: Steps, script: Sequence[Decision] = SCRIPT, *, rounds: int = ROUNDS, size: int
+) -> None:
     """Decision t held from the first to the last update of round t: rate, batch size and window."""
     wanted = expected(script, rounds=rounds, size=size)
     assert steps.rates == wanted.rates
@@ -132,7 +143,9 @@ def assert_in_force(steps: Steps, script: Sequence[Decision], *, rounds: int, si
     assert steps.batches == wanted.batches
 
 
-def signals_of_the_core(data: Any, *, rounds: int, script: Sequence[Decision] = SCRIPT) -> list[Signals]:
+def signals_of_the_core(
+    data: Any, *, rounds: int = ROUNDS, script: Sequence[Decision] = SCRIPT
+) -> list[Signals]:
     """Signals of our own loop, with plain SGD, on the same rows and decisions."""
     chunks = [
         Chunk(tokens=part.astype(np.int32), n_bytes=np.ones(CHUNK, dtype=np.int32))

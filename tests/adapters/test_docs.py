@@ -8,8 +8,6 @@ import pytest
 
 PAGE = Path(__file__).parents[2] / "docs" / "adapters.md"
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries that are steered
-
 
 def examples() -> dict[str, str]:
     """Python blocks by the heading they stand under."""

@@ -8,12 +8,13 @@ import torch
 
 from olrl.adapters.lightning import SteeringCallback
 from olrl.adapters.losses import causal_lm_losses
-from olrl.adapters.steering import SteeringConfig
 from tests.adapters.readback import (
     BASE,
     CHUNK,
-    COST,
+    CONFIG,
+    ROUNDS,
     SCRIPT,
+    UNEVEN,
     Reader,
     Scripted,
     a_model,
@@ -21,10 +22,6 @@ from tests.adapters.readback import (
     expected,
     rows,
 )
-
-pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's own, about hardware and loaders
-
-ROUNDS = 8
 
 
 class Module(pl.LightningModule):
@@ -51,7 +48,7 @@ def trained(
         model,
         torch.from_numpy(data),
         controller=controller,
-        steering=SteeringConfig(chunk=CHUNK, cost=COST, guard=False),
+        steering=CONFIG,
     )
 
     class Watching(pl.Callback):
@@ -73,10 +70,9 @@ def trained(
 
 
 def test_a_decision_holds_from_the_first_to_the_last_update_of_its_round(tmp_path: Path) -> None:
-    data = rows(CHUNK * ROUNDS + 2)
-    reader, controller, _ = trained(tmp_path, data)
+    reader, controller, _ = trained(tmp_path, UNEVEN)
     assert len(controller.decisions) == ROUNDS
-    assert_in_force(reader.steps, SCRIPT, rounds=ROUNDS, size=len(data))
+    assert_in_force(reader.steps, size=len(UNEVEN))
     assert all(signals.train_loss_nats is not None for signals in controller.signals[1:])
     assert all(signals.grad_norm is not None for signals in controller.signals[1:])
 

@@ -11,8 +11,11 @@ from olrl.control.decision import Decision
 from tests.adapters.readback import (
     BASE,
     CHUNK,
+    CONFIG,
     COST,
+    DATA,
     SCRIPT,
+    UNEVEN,
     Reader,
     Scripted,
     a_model,
@@ -21,9 +24,6 @@ from tests.adapters.readback import (
     rows,
     signals_of_the_core,
 )
-
-ROUNDS = 8
-CONFIG = SteeringConfig(chunk=CHUNK, cost=COST, guard=False)
 
 
 def trained(data: Any, *, controller: Any, config: SteeringConfig = CONFIG, poison_step: int = -1) -> Any:
@@ -43,18 +43,17 @@ def trained(data: Any, *, controller: Any, config: SteeringConfig = CONFIG, pois
 
 @pytest.mark.usefixtures("global_generators_untouched")
 def test_a_decision_holds_from_the_first_to_the_last_update_of_its_round() -> None:
-    data = rows(CHUNK * ROUNDS + 2)
-    loop, reader, _ = trained(data, controller=Scripted())
-    assert_in_force(reader.steps, SCRIPT, rounds=ROUNDS, size=len(data))
+    loop, reader, _ = trained(UNEVEN, controller=Scripted())
+    assert_in_force(reader.steps, size=len(UNEVEN))
     assert loop.steering.source.leftover == 2
 
 
 def test_signals_equal_those_of_our_own_loop() -> None:
     # Single sequences: our own learner takes the noise of larger batches from halves of one.
     script = [Decision(lr=10.0 ** -(2 + k % 2), batch_size=1, window=1 + k % 2) for k in range(4)]
-    data, controller = rows(CHUNK * ROUNDS), Scripted(script)
-    trained(data, controller=controller)
-    assert_same_signals(controller.signals, signals_of_the_core(data, rounds=ROUNDS, script=script))
+    controller = Scripted(script)
+    trained(DATA, controller=controller)
+    assert_same_signals(controller.signals, signals_of_the_core(DATA, script=script))
 
 
 def test_a_step_that_is_not_finite_does_not_happen() -> None:
@@ -90,9 +89,8 @@ def test_rows_of_different_lengths_are_refused() -> None:
 
 
 def test_it_continues_with_the_same_batches_and_signals_after_saving_and_loading() -> None:
-    data = rows(CHUNK * ROUNDS)
     whole = Scripted()
-    _, _, expected_model = trained(data, controller=whole)
+    _, _, expected_model = trained(DATA, controller=whole)
 
     model = a_model()
     controllers = Scripted(), Scripted()
@@ -100,7 +98,7 @@ def test_it_continues_with_the_same_batches_and_signals_after_saving_and_loading
     for part, controller in enumerate(controllers):
         optimizer = torch.optim.SGD(model.parameters(), lr=BASE.lr)
         loop = SteeredLoop(model, optimizer, controller=controller, config=CONFIG)
-        batches = loop.batches(data)
+        batches = loop.batches(DATA)
         if part:
             loop.steering.load_state_dict(state)
         for batch in batches:

@@ -7,14 +7,16 @@ import torch
 from torch.utils.data import IterableDataset
 from transformers import GPT2Config, GPT2LMHeadModel, TrainerCallback, TrainingArguments
 
-from olrl.adapters.steering import SteeringConfig
 from olrl.adapters.transformers import SteeredTrainer
 from olrl.control.decision import Decision
 from tests.adapters.readback import (
     BASE,
     CHUNK,
-    COST,
+    CONFIG,
+    DATA,
+    ROUNDS,
     SCRIPT,
+    UNEVEN,
     Reader,
     Scripted,
     a_model,
@@ -24,9 +26,6 @@ from tests.adapters.readback import (
     rows,
     signals_of_the_core,
 )
-
-ROUNDS = 8
-CONFIG = SteeringConfig(chunk=CHUNK, cost=COST, guard=False)
 
 
 def arguments(folder: Path, **settings: Any) -> TrainingArguments:
@@ -94,22 +93,19 @@ def trained(
 def test_a_decision_holds_from_the_first_to_the_last_update_of_its_round(
     tmp_path: Path, accumulation: int
 ) -> None:
-    data = rows(CHUNK * ROUNDS + 2)
-    _, watching, controller = trained(tmp_path, data, gradient_accumulation_steps=accumulation)
+    _, watching, controller = trained(tmp_path, UNEVEN, gradient_accumulation_steps=accumulation)
     assert len(controller.decisions) == ROUNDS
-    assert_in_force(watching.reader.steps, SCRIPT, rounds=ROUNDS, size=len(data))
+    assert_in_force(watching.reader.steps, size=len(UNEVEN))
 
 
 def test_no_more_sequences_than_the_device_takes_go_through_at_once(tmp_path: Path) -> None:
-    data = rows(CHUNK * ROUNDS)
-    _, watching, _ = trained(tmp_path, data, per_device_train_batch_size=2)
+    _, watching, _ = trained(tmp_path, DATA, per_device_train_batch_size=2)
     assert max(max(sizes) for sizes in watching.reader.steps.passes) == 2
     assert max(len(sizes) for sizes in watching.reader.steps.passes) == 8  # 16 sequences
 
 
 def test_the_logged_rate_is_the_one_that_was_used(tmp_path: Path) -> None:
-    data = rows(CHUNK * ROUNDS)
-    _, watching, _ = trained(tmp_path, data, lr_scheduler_type="cosine", warmup_steps=3)
+    _, watching, _ = trained(tmp_path, DATA, lr_scheduler_type="cosine", warmup_steps=3)
     logged = [row["learning_rate"] for row in watching.logged if "learning_rate" in row]
     assert logged == watching.reader.steps.rates
 
@@ -151,16 +147,14 @@ class Endless(IterableDataset[Any]):
 
 
 def test_a_stream_is_read_no_further_than_its_round(tmp_path: Path) -> None:
-    data = rows(CHUNK * ROUNDS)
-    dataset = Endless(data)
-    trained(tmp_path, data, dataset=dataset, max_steps=1)
+    dataset = Endless(DATA)
+    trained(tmp_path, DATA, dataset=dataset, max_steps=1)
     assert dataset.read == CHUNK
 
 
 def test_a_stream_ends_by_itself(tmp_path: Path) -> None:
-    data = rows(CHUNK * ROUNDS)
-    _, watching, _ = trained(tmp_path, data, dataset=Endless(data), max_steps=1000)
-    assert_in_force(watching.reader.steps, SCRIPT, rounds=ROUNDS, size=len(data))
+    _, watching, _ = trained(tmp_path, DATA, dataset=Endless(DATA), max_steps=1000)
+    assert_in_force(watching.reader.steps, size=len(DATA))
 
 
 def test_a_run_of_skipped_rounds_trains_nothing_and_scores_everything(tmp_path: Path) -> None:
@@ -224,9 +218,8 @@ def test_the_training_loss_is_our_own_and_not_the_models(tmp_path: Path) -> None
 
 def test_signals_of_trainer_equal_those_of_our_own_learner(tmp_path: Path) -> None:
     # The same rounds by CausalLMLearner: plain SGD, no clipping.
-    data = rows(CHUNK * ROUNDS)
-    _, _, controller = trained(tmp_path, data, max_grad_norm=0.0, optim="sgd")
-    assert_same_signals(controller.signals, signals_of_the_core(data, rounds=ROUNDS))
+    _, _, controller = trained(tmp_path, DATA, max_grad_norm=0.0, optim="sgd")
+    assert_same_signals(controller.signals, signals_of_the_core(DATA))
 
 
 def test_resuming_is_refused_with_the_reason(tmp_path: Path) -> None:

@@ -6,26 +6,20 @@ import pytest
 from datasets import Dataset
 from trl.trainer.sft_config import SFTConfig
 
-from olrl.adapters.steering import SteeringConfig
 from olrl.adapters.trl import SteeredSFTTrainer
 from olrl.models.byte_level import build_tokenizer
 from tests.adapters.readback import (
-    CHUNK,
-    COST,
-    SCRIPT,
+    CONFIG,
+    DATA,
+    UNEVEN,
     Reader,
     Scripted,
     a_model,
     assert_in_force,
     assert_same_signals,
-    rows,
     signals_of_the_core,
 )
 from tests.adapters.test_transformers import Watching
-
-pytestmark = pytest.mark.filterwarnings("ignore")  # TRL's own, about versions to come
-
-ROUNDS = 8
 
 
 def trained(folder: Path, data: Any, **settings: Any) -> tuple[Watching, Scripted]:
@@ -50,7 +44,7 @@ def trained(folder: Path, data: Any, **settings: Any) -> tuple[Watching, Scripte
         train_dataset=Dataset.from_dict({"input_ids": data.tolist()}),
         processing_class=tokenizer,
         controller=controller,
-        steering=SteeringConfig(chunk=CHUNK, cost=COST, guard=False),
+        steering=CONFIG,
         callbacks=[watching],
     )
     trainer.train()
@@ -61,15 +55,13 @@ def trained(folder: Path, data: Any, **settings: Any) -> tuple[Watching, Scripte
 def test_a_decision_holds_from_the_first_to_the_last_update_of_its_round(
     tmp_path: Path, accumulation: int
 ) -> None:
-    data = rows(CHUNK * ROUNDS + 2)
-    watching, _ = trained(tmp_path, data, gradient_accumulation_steps=accumulation)
-    assert_in_force(watching.reader.steps, SCRIPT, rounds=ROUNDS, size=len(data))
+    watching, _ = trained(tmp_path, UNEVEN, gradient_accumulation_steps=accumulation)
+    assert_in_force(watching.reader.steps, size=len(UNEVEN))
     logged = [row["learning_rate"] for row in watching.logged if "learning_rate" in row]
     assert logged == watching.reader.steps.rates
 
 
 def test_signals_equal_those_of_our_own_learner(tmp_path: Path) -> None:
-    data = rows(CHUNK * ROUNDS)
-    _, controller = trained(tmp_path, data, max_grad_norm=0.0, optim="sgd")
-    assert_same_signals(controller.signals, signals_of_the_core(data, rounds=ROUNDS))
+    _, controller = trained(tmp_path, DATA, max_grad_norm=0.0, optim="sgd")
+    assert_same_signals(controller.signals, signals_of_the_core(DATA))
     assert all(math.isfinite(signals.loss_nats or math.nan) for signals in controller.signals)

@@ -7,13 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.adapters.readback import SCRIPT, expected
-from tests.adapters.two_processes import LOOPS, ROUNDS
+from tests.adapters.readback import expected
+from tests.adapters.two_processes import LOOPS
 
 ROOT = Path(__file__).parents[2]
 SIZE = 2
-
-pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +30,7 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 def test_every_rank_takes_its_slice_of_one_shared_decision_and_nothing_is_lost(
     ranks: list[dict[str, Any]], loop: str
 ) -> None:
-    wanted = expected(SCRIPT, rounds=ROUNDS, size=10**9)
+    wanted = expected(size=10**9)
     one, other = (rank[loop]["steps"] for rank in ranks)
     assert one["rates"] == other["rates"] == wanted.rates
     for batch, mine, theirs in zip(wanted.batches, one["batches"], other["batches"], strict=True):

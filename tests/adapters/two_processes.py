@@ -20,11 +20,7 @@ from olrl.adapters.losses import causal_lm_losses
 from olrl.adapters.plain import SteeredLoop
 from olrl.adapters.steering import Round, SteeringConfig
 from olrl.control.policy import load_policy
-from tests.adapters.readback import BASE, CHUNK, COST, Reader, Scripted, a_model, rows
-
-ROUNDS = 6
-DATA = rows(CHUNK * ROUNDS)
-CONFIG = SteeringConfig(chunk=CHUNK, cost=COST, guard=False)
+from tests.adapters.readback import BASE, CHUNK, CONFIG, COST, DATA, Reader, Scripted, a_model
 
 
 def plain(folder: Path) -> dict[str, Any]:

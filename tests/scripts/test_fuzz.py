@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[2]
         ("policy-leaf", 40),
         ("decide-state", 40),
         ("checkpoint", 25),
+        ("resumed-run", 10),
+        ("resumed-training", 10),
         ("command-line", 15),
         ("report", 6),
     ],

@@ -116,7 +116,8 @@ class GradientMeter:
         self.cos = -sums[1] / length if self._moved and length > 0 else None
         if self._half is not None:
             self.snr = snr_of_sums(sums[3], sums[4], self._half, examples - self._half)
-        else:
+        if self.snr is None:  # of single or equal examples, from two steps in a row
+            self._half = None
             self._grad, self._before = self._before, self._grad
         self._first = examples
         self._start.copy([_local(p) for p in self._weights])

@@ -1,5 +1,6 @@
 """Several processes under one decision: who takes what, and what they tell each other."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +53,28 @@ class Ranks:
         dist.all_reduce(tensor)
         summed: NDArray[np.float64] = tensor.cpu().numpy()
         return summed
+
+    def gathered(self, mine: torch.Tensor, sizes: Sequence[int]) -> list[torch.Tensor]:
+        """On rank 0 the vectors of all processes, which have these sizes, on the CPU; nothing elsewhere."""
+        if self.rank:
+            dist.send(mine.detach().contiguous().to(self.device), dst=0)
+            return []
+        found = [mine.detach().cpu()]
+        for rank, size in enumerate(sizes[1:], start=1):
+            theirs = torch.empty(size, dtype=mine.dtype, device=self.device)
+            dist.recv(theirs, src=rank)
+            found.append(theirs.cpu())
+        return found
+
+    def scattered(self, parts: Sequence[torch.Tensor], size: int) -> torch.Tensor:
+        """Of the float32 vectors that rank 0 gives, one for each process, one's own, which has this size."""
+        if self.rank:
+            mine = torch.empty(size, device=self.device)
+            dist.recv(mine, src=0)
+            return mine
+        for rank, part in enumerate(parts[1:], start=1):
+            dist.send(part.to(self.device), dst=rank)
+        return parts[0]
 
     def agreed(self, decision: Decision) -> Decision:
         """Rank 0's decision: whatever rounding does to the others, all act on one."""
