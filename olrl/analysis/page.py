@@ -21,13 +21,13 @@ _TEMPLATES = Path(__file__).parent
 class Section:
     """A part of a page: a heading, then whichever of these there are, in this order.
 
-    `pictures` are names and PNG files. `folded` tables are opened by a click.
+    `pictures` are names and what PNG files hold. `folded` tables are opened by a click.
     """
 
     title: str
     text: str = ""
     figure: "go.Figure | None" = None
-    pictures: Sequence[tuple[str, Path]] = ()
+    pictures: Sequence[tuple[str, bytes]] = ()
     heads: Sequence[str] = ()
     rows: Sequence[Sequence[Any]] = ()
     folded: bool = False
@@ -115,7 +115,7 @@ def _environment() -> "jinja2.Environment":
 
 def _plain(section: Section) -> dict[str, Any]:
     names = ("id", "title", "text", "heads", "rows", "folded", "code")
-    pictures = [(name, _encoded(file)) for name, file in section.pictures]
+    pictures = [(name, base64.b64encode(png).decode("ascii")) for name, png in section.pictures]
     return {**{name: getattr(section, name) for name in names}, "pictures": pictures}
 
 
@@ -126,7 +126,3 @@ def _drawn(figure: "go.Figure") -> str:
             full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True}
         )
     )
-
-
-def _encoded(file: Path) -> str:
-    return base64.b64encode(file.read_bytes()).decode("ascii")

@@ -83,7 +83,7 @@ def _reasons(folder: RunFolder) -> Iterator[Section]:
             title="What moved the decisions",
             text="Integrated gradients of the policy: how much each feature added to the choice, against the "
             "average situation of its training. The strongest features of each knob, with their share:",
-            pictures=[("What moved the decisions", picture)],
+            pictures=[("What moved the decisions", picture.read_bytes())],
             heads=("knob", "strongest features"),
             rows=told(found),
         )

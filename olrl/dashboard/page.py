@@ -7,6 +7,7 @@ take no markup. The text of a stream is not among what is read.
 import sys
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -100,20 +101,18 @@ def _body(folder: RunFolder, against: RunFolder | None, over: bool) -> None:
 
 def _sections(folder: RunFolder, page: Page | None) -> None:
     if page is None:
-        st.info("No round has ended yet: the model is being loaded, or the run waits for its stream.")
+        st.info("Nothing to show yet: no round has ended, since a model is being loaded or the run waits for its stream.")
         return
     st.html(tiles_html(page))
     for section in page.sections:
         st.html(f'<section id="{section.id}"><h2>{escape(section.title)}</h2></section>')
         if section.figure is not None:
-            if section.text:
-                st.html(f"<p>{escape(section.text)}</p>")
             section.figure.update_layout(uirevision=str(folder.path))  # a zoom survives new rounds
             st.plotly_chart(
                 section.figure, theme=None, key=f"{folder.path} {section.id}", config={"displaylogo": False}
             )
-        else:
-            st.html(section_html(section))
+        if html := section_html(section).strip():
+            st.html(html)
 
 
 def _head(folder: RunFolder, alive: Liveness, page: Page | None) -> None:
@@ -131,25 +130,31 @@ def _controls(folder: RunFolder) -> None:
     offered = actions(folder)
     chosen = next((action for action in offered if (str(folder.path), action.name) == asked), None)
     if chosen is None:
-        columns = st.columns([1] * len(offered) + [4])
-        for column, action in zip(columns, offered, strict=False):
-            if column.button(action.name, disabled=not action.possible, help=action.why_not, width="stretch"):
-                st.session_state["asked"] = (str(folder.path), action.name)
-                st.rerun(scope="fragment")
+        for column, action in zip(st.columns([1] * len(offered) + [3]), offered, strict=False):
+            column.button(
+                action.name,
+                disabled=not action.possible,
+                help=action.why_not,
+                width="stretch",
+                on_click=_ask,
+                args=(folder, action),
+            )
         return
-    _confirm(folder, chosen)
+    st.warning(chosen.consequence)
+    yes, no, _ = st.columns([1, 1, 2])
+    say: dict[str, Any] = {"width": "stretch", "on_click": _answer}
+    yes.button(f"Yes: {chosen.name.lower()}", type="primary", args=(folder, chosen, True), **say)
+    no.button("No", args=(folder, chosen, False), **say)
 
 
-def _confirm(folder: RunFolder, action: Action) -> None:
-    st.warning(action.consequence)
-    yes, no, _ = st.columns([1, 1, 3])
-    said_yes = yes.button(f"Yes: {action.name.lower()}", type="primary", width="stretch")
-    said_no = no.button("No", width="stretch")
-    if said_yes:
+def _ask(folder: RunFolder, action: Action) -> None:
+    st.session_state["asked"] = (str(folder.path), action.name)
+
+
+def _answer(folder: RunFolder, action: Action, yes: bool) -> None:
+    st.session_state.pop("asked", None)
+    if yes:
         action.act(folder)
-    if said_yes or said_no:
-        st.session_state.pop("asked", None)
-        st.rerun(scope="fragment")
 
 
 def _table(glances: list[Glance]) -> str:
