@@ -453,8 +453,8 @@ def dashboard(
 ) -> None:
     """Follow a run while it goes on: a live page, for a browser on this machine only. Ctrl-C ends it.
 
-    Shows what the report shows, says whether the run is running, silent or over, and switches it to shadow or stops it
-    after you have said so twice. Needs pip install 'olrl[dashboard]'.
+    Shows what the report shows, says whether the run is running, silent or over, and switches it to shadow or
+    stops it after you have said so twice. Needs pip install 'olrl[dashboard]'.
     """
     from olrl.dashboard.serve import serve
 

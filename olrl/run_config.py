@@ -18,7 +18,10 @@ from olrl.run_folder import BASE
 
 CONTROLLERS: tuple[str, ...] = (*registry.CONTROLLERS, "policy")
 DEFAULT_POLICY = "default"
-PROPOSES_NOTHING = ("never", "base")  # controllers whose proposals are the base, or nothing: shadow has no effect
+PROPOSES_NOTHING = (
+    "never",
+    "base",
+)  # controllers whose proposals are the base, or nothing: shadow has no effect
 
 
 @dataclass(frozen=True, kw_only=True)

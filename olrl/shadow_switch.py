@@ -7,7 +7,7 @@ from olrl.run_folder import RunFolder, read_json_lines
 
 
 class ShadowSwitch:
-    """Whether a round is in shadow: always, or while a person's file `SHADOW` lies in the run's folder.
+    r"""Whether a round is in shadow: always, or while a person's file `SHADOW` lies in the run's folder.
 
     Looked at once a round, when its decision is due. Each switch is a line of `switches.jsonl`, on the disk before
     it has any effect: a run that was killed and goes on from an earlier checkpoint makes its rounds again as they
@@ -22,7 +22,7 @@ class ShadowSwitch:
     ...     before = switch(0)
     ...     folder.shadow.touch()
     ...     before, switch(1), ShadowSwitch(folder)(0), folder.switches.read_text()
-    (False, True, False, '{"round": 1, "shadow": true}\\n')
+    (False, True, False, '{"round": 1, "shadow": true}\n')
     """
 
     def __init__(self, folder: RunFolder, *, always: bool = False, possible: bool = True) -> None:

@@ -24,6 +24,7 @@ from .recipe import recipe as recipe_of
 from .report import write_report
 from .train import Reporter, best_policy, policy_of_checkpoint, train
 
+
 class StopRequested(Exception):
     """A person has put a file STOP into the folder of a training."""
 

@@ -15,8 +15,8 @@ def write_folder_report(
     """The files written, and what to say of one that could not be.
 
     Of a run: `report.md` with its figure, and `report.html`; `against` is the folder of a run of the same chunks.
-    Of a comparison or a training: `report.html`, beside the `report.md` that it wrote itself. ValueError for another
-    folder.
+    Of a comparison or a training: `report.html`, beside the `report.md` that it wrote itself. ValueError for
+    another folder.
     """
     folder = RunFolder.open(path)
     kind = kind_of(folder)

@@ -18,8 +18,8 @@ class RunFollower:
     """The overview of a run while it goes on, and after it has ended.
 
     `read()` takes in what was written since, for about a second at most, so that a page is shown while the first
-    million rounds are read: until it has `caught_up`, `progress` is the share that has been. Memory does not grow with the run. `against` is
-    the folder of another run of the same chunks that is as far or farther: both are then known as far as both are.
+    million rounds are read: until it has `caught_up`, `progress` is the share that has been. Memory does not grow
+    with the run. `against` is the folder of another run of the same chunks: both are then known as far as both are.
     Where a run was gone on with from an earlier place, it is read anew. ValueError, in one sentence, for files that
     are damaged, and for a run to compare with that did not read the same chunks.
     """
@@ -57,9 +57,7 @@ class RunFollower:
             count = min(count, self._theirs.ready(count))
         if not count:
             return False
-        self._seen.add(
-            self._rounds.take(count), None if self._theirs is None else self._theirs.take(count)
-        )
+        self._seen.add(self._rounds.take(count), None if self._theirs is None else self._theirs.take(count))
         self.rounds += count
         return True
 

@@ -48,7 +48,8 @@ def liveness(folder: RunFolder, *, now_s: float | None = None) -> Liveness:
             return Liveness("running", f"It wrote last {_duration(quiet)} ago.")
         return Liveness(
             "silent",
-            f"Nothing new for {_duration(quiet)}, but its process is there: it waits for its stream, or is stalled.",
+            f"Nothing new for {_duration(quiet)}, but its process is there: it waits for its stream, or is "
+            "stalled.",
         )
     ended = _ended(folder)
     if ended is not None:

@@ -156,9 +156,7 @@ class Thinner:
     def add(self, block: RunRecords) -> None:
         """Take in the next rounds."""
         if self._rounds is None or not self._whole:
-            block = replace(
-                block, smoothed_bpb=self._smoother.add(block.loss_bpb), smoothed_over=self._over
-            )
+            block = replace(block, smoothed_bpb=self._smoother.add(block.loss_bpb), smoothed_over=self._over)
         if self._whole:
             self._done.append(block)
         else:

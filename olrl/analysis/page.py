@@ -75,11 +75,15 @@ def write_page(page: Page, path: Path) -> Path:
         }
         for section in page.sections
     ]
-    text = _environment().get_template("report.html.j2").render(
-        page={**vars(page), "sections": shown},
-        script=Markup(get_plotlyjs()) if drawn else None,
-        style=Markup(shared_style()),
-        version=version("olrl"),
+    text = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            page={**vars(page), "sections": shown},
+            script=Markup(get_plotlyjs()) if drawn else None,
+            style=Markup(shared_style()),
+            version=version("olrl"),
+        )
     )
     path.write_text(text, encoding="utf-8")
     return path

@@ -57,7 +57,8 @@ def run_page(folder: RunFolder, overview: Overview, *, show_text: bool = False) 
         *_reasons(folder),
         Section(
             title="Drift alarms and guard",
-            text=_events_told(overview) + (f" The {which} {len(overview.events)} of both:" if left > 0 else ""),
+            text=_events_told(overview)
+            + (f" The {which} {len(overview.events)} of both:" if left > 0 else ""),
             heads=("round", "event", "what"),
             rows=overview.events[::-1] if overview.newest else overview.events,
             folded=len(overview.events) > 12,

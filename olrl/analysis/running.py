@@ -18,7 +18,7 @@ def running(
 ) -> Iterator[RunRecords]:
     """The blocks of a run of so many rounds, as `Running` completes them.
 
-    `reference` are blocks of another run that are cut alike; `also` is given those of its rounds that were compared.
+    `reference` are blocks of another run that are cut alike; `also` is given its rounds that were compared.
     """
     so_far = Running(over=smoothing(rounds))
     theirs = None if reference is None else iter(reference)

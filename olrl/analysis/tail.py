@@ -14,7 +14,7 @@ class CutBack(Exception):
 
 
 class Tail:
-    """Rows that were appended since the last look; a line that is not whole yet waits for its end.
+    r"""Rows that were appended since the last look; a line that is not whole yet waits for its end.
 
     Holds the place in the file and nothing of it. Raises `CutBack` where the file was cut back or replaced, and
     ValueError where a line is damaged or has no end.
@@ -24,7 +24,7 @@ class Tail:
     ...     path = Path(folder) / "rows.jsonl"
     ...     tail = Tail(path)
     ...     nothing = tail.rows(10)
-    ...     _ = path.write_text('{"round": 0}\\n{"rou')
+    ...     _ = path.write_text('{"round": 0}\n{"rou')
     ...     nothing, tail.rows(10), tail.rows(10)
     ([], [{'round': 0}], [])
     """

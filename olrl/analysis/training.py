@@ -54,9 +54,7 @@ class TrainingFollower:
         stages: list[Stage] = []
         for _, path in begun:
             begin = stages[-1].end if stages else 0.0
-            curves = {
-                tag: (steps + begin, values) for tag, (steps, values) in self._curves(path).items()
-            }
+            curves = {tag: (steps + begin, values) for tag, (steps, values) in self._curves(path).items()}
             last = max((steps[-1] for steps, _ in curves.values() if len(steps)), default=begin)
             stages.append(Stage(name=path.name, begin=begin, end=float(last), curves=curves))
         return stages

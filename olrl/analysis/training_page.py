@@ -69,7 +69,9 @@ def training_page(follower: TrainingFollower, *, picture: bytes | None = None) -
 
 
 def _sentence(stages: list[Stage], scores: list[tuple[str, float, float]]) -> str:
-    begun = f"{stages[-1].end:,.0f} environment steps in {len(stages)} stages, the last of them {stages[-1].name}"
+    begun = (
+        f"{stages[-1].end:,.0f} environment steps in {len(stages)} stages, the last of them {stages[-1].name}"
+    )
     if not scores:
         return f"So far {begun}; the policy was not judged yet."
     best = min(scores, key=lambda one: one[2])
@@ -96,9 +98,9 @@ def _validation(stages: list[Stage], scores: list[tuple[str, float, float]]) -> 
         figure.add_hline(y=0, line={"color": style.BLACK, "width": 0.8})
         yield Section(
             title="Validation by stage",
-            text="After each leg of a stage the policy, without chance, on streams that training does not see, from "
-            "base rates right and wrong: its loss against that of the tuned constant; below 0 is better. The policy "
-            "of the best leg is kept.",
+            text="After each leg of a stage the policy, without chance, on streams that training does not see, "
+            "from base rates right and wrong: its loss against that of the tuned constant; below 0 is better. "
+            "The policy of the best leg is kept.",
             figure=figure,
             heads=("stage", "step", "score"),
             rows=[(name, f"{step:,.0f}", f"{score:+.2f} %") for name, step, score in scores],
@@ -116,19 +118,21 @@ def _learning(stages: list[Stage]) -> Iterator[Section]:
     if drawn:
         yield Section(
             title="Learning curve",
-            text="Means over episodes (returns) and over rollouts, by environment step; a stage has a colour. Stages "
-            "differ in their episodes, so returns of two stages do not compare.",
+            text="Means over episodes (returns) and over rollouts, by environment step; a stage has a colour. "
+            "Stages differ in their episodes, so returns of two stages do not compare.",
             figure=_figure(drawn, height=130 + 150 * len(drawn)),
         )
 
 
 def _choices(stages: list[Stage]) -> Iterator[Section]:
-    drawn = [(stages, tag, told) for tag, told in CHOICES.items() if any(len(s.curve(tag)[0]) for s in stages)]
+    drawn = [
+        (stages, tag, told) for tag, told in CHOICES.items() if any(len(s.curve(tag)[0]) for s in stages)
+    ]
     if drawn:
         yield Section(
             title="How actions are used",
-            text="Mean choice over a rollout: for moves 0 is down, 1 stay and 2 up; the last is the share of rounds "
-            "that train.",
+            text="Mean choice over a rollout: for moves 0 is down, 1 stay and 2 up; the last is the share of "
+            "rounds that train.",
             figure=_figure(drawn, height=130 + 110 * len(drawn)),
         )
 
@@ -154,9 +158,7 @@ def policy_picture(policy: Path) -> bytes:
     return file.getvalue()
 
 
-def _figure(
-    panels: list[tuple[list[Stage], str, str]], *, height: int, markers: bool = False
-) -> "go.Figure":
+def _figure(panels: list[tuple[list[Stage], str, str]], *, height: int, markers: bool = False) -> "go.Figure":
     """Curves above each other that share their steps, a colour a stage."""
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots

@@ -35,7 +35,9 @@ def runs_in(path: Path) -> list[RunFolder]:
         return [RunFolder.open(path)]
     found = [each for each in _below(path) if (each / CONFIG).is_file()]
     if not found:
-        raise ValueError(f"{path} holds no run: neither in itself nor in a folder right below it is a {CONFIG}")
+        raise ValueError(
+            f"{path} holds no run: neither in itself nor in a folder right below it is a {CONFIG}"
+        )
     found.sort(key=lambda each: -(each / CONFIG).stat().st_mtime)
     return [RunFolder(each) for each in found[:MOST]]
 
@@ -73,7 +75,9 @@ def comparable(folder: RunFolder, others: list[RunFolder]) -> list[RunFolder]:
     """Those of the other runs that were asked to read the same chunks; whether they did is checked in reading."""
     asked = _chunks(folder)
     return [
-        other for other in others if other.path != folder.path and asked is not None and _chunks(other) == asked
+        other
+        for other in others
+        if other.path != folder.path and asked is not None and _chunks(other) == asked
     ]
 
 

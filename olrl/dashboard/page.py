@@ -1,7 +1,7 @@
 """The page itself, as streamlit runs it: from top to bottom, whenever somebody clicks and every few seconds.
 
-Whatever comes from a folder is shown as text: escaped by the report's templates, by the figures, or in elements that
-take no markup. The text of a stream is not among what is read.
+Whatever comes from a folder is shown as text: escaped by the report's templates, by the figures, or in elements
+that take no markup. The text of a stream is not among what is read.
 """
 
 import sys
@@ -22,7 +22,8 @@ EVERY_S, EVERY_OVER_S = 2, 30  # between two looks, at what goes on and at what 
 MISTAKES = (ValueError, OSError, LookupError, TypeError, AttributeError, ArithmeticError)
 COLOURS = {"running": "#009E73", "silent": "#E69F00", "dead": "#D55E00", "over": "#0072B2"}
 STYLE = """
-.state { display: inline-block; border-radius: 1rem; padding: .05rem .8rem; color: white; font-weight: 600; margin-right: .6rem; }
+.state { display: inline-block; border-radius: 1rem; padding: .05rem .8rem; margin-right: .6rem; color: white; }
+.state { font-weight: 600; }
 [data-testid="stMainBlockContainer"] { padding-top: 2rem; max-width: 80rem; }
 h1 { font-size: 1.5rem !important; } h2 { font-size: 1.15rem !important; border-bottom: 1px solid #ddd; }
 """
@@ -86,7 +87,7 @@ def _body(folder: RunFolder, against: RunFolder | None, over: bool) -> None:
     except MISTAKES as error:
         _mistake(error)
         return
-    # Each part in a place of its own, so that none moves where another comes or goes: a chart that moves is drawn anew.
+    # Each part in a place of its own, so that none moves where another comes or goes: a moved chart is drawn anew.
     head, controls, reading, body = st.container(), st.container(), st.container(), st.container()
     with head:
         _head(folder, alive, page)
@@ -101,7 +102,9 @@ def _body(folder: RunFolder, against: RunFolder | None, over: bool) -> None:
 
 def _sections(folder: RunFolder, page: Page | None) -> None:
     if page is None:
-        st.info("Nothing to show yet: no round has ended, since a model is being loaded or the run waits for its stream.")
+        st.info(
+            "Nothing to show yet: no round has ended. A model is being loaded, or the run waits for its stream."
+        )
         return
     st.html(tiles_html(page))
     for section in page.sections:
@@ -119,9 +122,8 @@ def _head(folder: RunFolder, alive: Liveness, page: Page | None) -> None:
     title = ascii_safe(folder.path.name) if page is None else page.title
     state = f'<span class="state" id="state" style="background:{COLOURS[alive.state]}">{alive.state}</span>'
     sentence = "" if page is None else page.sentence
-    st.html(
-        f'<h1>{escape(title)}</h1><p>{state}{escape(ascii_safe(alive.told))}</p><p id="sentence">{escape(sentence)}</p>'
-    )
+    told = escape(ascii_safe(alive.told))
+    st.html(f'<h1>{escape(title)}</h1><p>{state}{told}</p><p id="sentence">{escape(sentence)}</p>')
 
 
 def _controls(folder: RunFolder) -> None:

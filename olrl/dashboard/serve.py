@@ -39,12 +39,17 @@ def serve(folder: Path, *, port: int) -> None:
     if any(find_spec(name) is None for name in ("streamlit", *NEEDED)):
         raise ValueError(MISSING)
     port = _free(port)
-    from streamlit.web import bootstrap  # takes a second, and refuses what a configuration of the user's says wrong
+    from streamlit.web import (
+        bootstrap,
+    )  # takes a second, and refuses what a configuration of the user's says wrong
 
     settings = {**SETTINGS, "server.port": port, "browser.serverPort": port}
     flags = {name.replace(".", "_"): value for name, value in settings.items()}
     bootstrap.load_config_options(flags)
-    print(f"The live page of {folder} is at http://{HOST}:{port} (this machine only); Ctrl-C ends it.", flush=True)
+    print(
+        f"The live page of {folder} is at http://{HOST}:{port} (this machine only); Ctrl-C ends it.",
+        flush=True,
+    )
     script = Path(__file__).with_name("page.py")
     bootstrap.run(str(script), False, [str(folder.resolve())], flags)
 

@@ -20,7 +20,9 @@ PATIENCE_S = 120.0
 @pytest.fixture
 def run_folder(tmp_path: Path) -> Iterator[RunFolder]:
     """A run that goes on, of hostile names."""
-    rows = [row(k, 3.0, drift=["adwin"] if k == 7 else [], guard=HOSTILE if k == 9 else None) for k in range(20)]
+    rows = [
+        row(k, 3.0, drift=["adwin"] if k == 7 else [], guard=HOSTILE if k == 9 else None) for k in range(20)
+    ]
     arrived = [{"round": k, "source": HOSTILE, "segment": k // 10, "n_bytes": 100} for k in range(20)]
     folder = make_run(tmp_path / "runs" / "one", rows, arrived)
     with FolderLock(folder.path):
@@ -51,7 +53,14 @@ def press(app: AppTest, label: str) -> AppTest:
 
 def test_a_person_finds_what_the_report_says_and_how_the_run_stands(shown: AppTest) -> None:
     told = html(shown)
-    for words in ("running", "bits per byte", "of the budget saved", "adwin", "Loss and decisions", "By source"):
+    for words in (
+        "running",
+        "bits per byte",
+        "of the budget saved",
+        "adwin",
+        "Loss and decisions",
+        "By source",
+    ):
         assert words in told, words
     assert len(shown.get("plotly_chart")) == 1
 
