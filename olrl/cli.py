@@ -1,4 +1,4 @@
-"""The command line: `olrl run`, `decide`, `inspect`, `report`, and what other rooms add to it.
+"""The command line: `olrl run`, `decide`, `inspect`, `report`, `dashboard`, and what other rooms add to it.
 
 Nothing heavy is imported before a command runs, so that help is quick.
 """
@@ -51,7 +51,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(_olrl)
-    for command in (run, decide, inspect, report):
+    for command in (run, decide, inspect, report, dashboard):
         app.command()(command)
     for point in sorted(entry_points(group=GROUP), key=_place):
         app.command(point.name, cls=LazyCommand, help=_about(point))(_elsewhere)
@@ -455,6 +455,24 @@ def report(
     print("\n".join(str(path) for path in written))
     if missing is not None:
         _say(missing, 0)
+
+
+def dashboard(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder of a run or of a training, or a folder of such.")
+    ],
+    port: Annotated[
+        int, typer.Option(metavar="N", help="Port on this machine (127.0.0.1); 0 takes one that is free.")
+    ] = 8501,
+) -> None:
+    """Follow a run while it goes on: a live page, for a browser on this machine only. Ctrl-C ends it.
+
+    Shows what the report shows, says whether the run is running, silent or over, and switches it to shadow or
+    stops it after you have said so twice. Needs pip install 'olrl[dashboard]'.
+    """
+    from olrl.dashboard.serve import serve
+
+    serve(folder, port=port)
 
 
 app = build_app()

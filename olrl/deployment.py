@@ -34,11 +34,11 @@ class Outcome:
 class Deployment:
     """Rounds of a loop under a controller behind a guard.
 
-    With `in_force`, that decision is applied in every round and the controller's are proposals only (shadow
-    mode): then the guard watches what is in force, and not whether the proposals can be trusted. `stop` is asked
-    after each round. With `loss_withheld` the guard neither misses the loss nor measures one to roll back by.
-    Without `budgets` nothing but the stream, `limit`, `stop` or an interrupt ends the rounds; when they do, `ended`
-    says why.
+    With `in_force`, that decision is applied in every round that is `in_shadow`, by its number, and the
+    controller's are proposals only: then the guard watches what is in force, and not whether the proposals can be
+    trusted. `stop` is asked after each round. With `loss_withheld` the guard neither misses the loss nor measures
+    one to roll back by. Without `budgets` nothing but the stream, `limit`, `stop` or an interrupt ends the rounds; when
+    they do, `ended` says why.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Deployment:
         interrupt: Interrupt,
         budgets: Budgets | None = None,
         in_force: Decision | None = None,
+        in_shadow: Callable[[int], bool] = lambda number: True,
         limit: int | None = None,
         stop: Callable[[], bool] = lambda: False,
         loss_withheld: bool = False,
@@ -64,7 +65,7 @@ class Deployment:
         self._controller = controller
         self._guard = guard
         self._interrupt = interrupt
-        self._in_force = in_force
+        self._in_force, self._in_shadow = in_force, in_shadow
         self._limit = limit
         self._stop = stop
         self._loss_withheld = loss_withheld
@@ -96,12 +97,13 @@ class Deployment:
 
     def _round(self, signals: Signals) -> Outcome:
         proposed = self._controller.decide(signals)
-        asked = self._in_force or proposed
+        in_force = self._in_force if self._in_shadow(self.loop.rounds.round) else None
+        asked = in_force or proposed
         before = self._guard.rollbacks
         decision, reason = self._guard.check(
             asked,
             signals,
-            observed=None if self._in_force else self._controller.observed(),
+            observed=None if in_force else self._controller.observed(),
             last_good=None if self._loss_withheld else self._last_good,
             loss_withheld=self._loss_withheld,
         )
@@ -119,7 +121,7 @@ class Deployment:
             record=record,
             guard=reason,
             layer=self._guard.layer,
-            proposed=proposed if self._in_force else None,
+            proposed=proposed if in_force else None,
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -40,11 +40,12 @@ from olrl.learners.privacy import WITHHELD, Guarantee
 from olrl.learners.private_lm import PrivateLMLearner
 from olrl.loop import OnlineLoop, RoundRecord
 from olrl.models.load import LoadedModel, load_model
-from olrl.run_config import DEFAULT_POLICY, RunConfig
+from olrl.run_config import DEFAULT_POLICY, PROPOSES_NOTHING, RunConfig
 from olrl.run_folder import JsonLines, RunFolder, default_path, disk_mistakes
 from olrl.run_state import RunCheckpoints, RunParts, begin_anew, go_back, run_checkpoints
 from olrl.same_run import check_same, differences
 from olrl.several import Team, load_part, put_together, team
+from olrl.shadow_switch import ShadowSwitch
 from olrl.streams.chunk import Chunk
 from olrl.streams.chunker import Chunker
 from olrl.streams.corpus import corpus_sha256
@@ -81,6 +82,7 @@ def run(
 ) -> RunResult:
     """Run to the stream's end, to the last of the rounds asked for, to a file `STOP` or to Ctrl-C.
 
+    While a file `SHADOW` lies in the run's folder, the base is in force (see `olrl.shadow_switch`).
     `on_round` is called after each round. Everything is left in a folder (see `olrl.run_folder`); the same
     configuration on the same text gives the same `decisions.jsonl`, byte for byte, on one machine, and so it does
     when the run is ended by whatever means and gone on with (`resume`). `say` is told what a person should know of
@@ -129,7 +131,10 @@ def _run(
                 guard=_guard(config, base, controller),
                 interrupt=interrupt,
                 budgets=Budgets(config.limits),
-                in_force=base.decision() if config.shadow else None,
+                in_force=base.decision(),
+                in_shadow=ShadowSwitch(
+                    folder, always=config.shadow, possible=config.controller not in PROPOSES_NOTHING
+                ),
                 limit=config.rounds,
                 stop=lambda: folder.stop_requested,
                 loss_withheld=guarantee is not None,

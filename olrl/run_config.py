@@ -18,6 +18,10 @@ from olrl.run_folder import BASE
 
 CONTROLLERS: tuple[str, ...] = (*registry.CONTROLLERS, "policy")
 DEFAULT_POLICY = "default"
+PROPOSES_NOTHING = (
+    "never",
+    "base",
+)  # controllers whose proposals are the base, or nothing: shadow has no effect
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +131,7 @@ class RunConfig:
             raise ValueError(f"controller must be one of {known}, not {self.controller!r}{hint}")
         if self.policy is not None and self.controller != "policy":
             raise ValueError(f"policy {self.policy!r} has no effect with the controller {self.controller!r}")
-        if self.shadow and self.controller in ("never", "base"):
+        if self.shadow and self.controller in PROPOSES_NOTHING:
             raise ValueError(
                 f"shadow has no effect with the controller {self.controller!r}, which proposes nothing new: "
                 f"choose hypergradient, drift-reset or policy"

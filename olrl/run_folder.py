@@ -139,6 +139,21 @@ class RunFolder:
         """Whether a person has put a file `STOP` here."""
         return self.stop.exists()
 
+    @property
+    def shadow(self) -> Path:
+        """What a person puts here to switch a run to shadow, and takes away to switch it back."""
+        return self.path / "SHADOW"
+
+    @property
+    def shadow_requested(self) -> bool:
+        """Whether a person has put a file `SHADOW` here."""
+        return self.shadow.exists()
+
+    @property
+    def switches(self) -> Path:
+        """A line for each switch to shadow or back: the round from which it holds."""
+        return self.path / "switches.jsonl"
+
     def discard(self) -> None:
         """Remove the folder and all in it: nothing came of the run."""
         shutil.rmtree(self.path)
@@ -214,7 +229,7 @@ def iterate_json_lines(path: Path) -> Iterator[dict[str, Any]]:
     Raises ValueError for any other line that is no JSON object.
     """
     with path.open("rb") as file:
-        for number, line in enumerate(_bounded(file, path), start=1):
+        for number, line in enumerate(bounded_lines(file, path), start=1):
             if not line.strip():
                 continue
             try:
@@ -232,12 +247,12 @@ def count_json_lines(path: Path) -> int:
     """How many rows `iterate_json_lines` gives if no line is damaged, counted without looking into them."""
     count, line = 0, b""
     with path.open("rb") as file:
-        for line in _bounded(file, path):  # the last one is looked at below
+        for line in bounded_lines(file, path):  # the last one is looked at below
             count += bool(line.strip())
     return count - (bool(line.strip()) and not line.endswith(b"\n") and not _is_json(line))
 
 
-def _bounded(file: IO[bytes], path: Path) -> Iterator[bytes]:
+def bounded_lines(file: IO[bytes], path: Path) -> Iterator[bytes]:
     """Lines of a file; ValueError where one has no end, as in a file of zeros."""
     while line := file.readline(MAX_LINE_BYTES):
         if len(line) == MAX_LINE_BYTES:

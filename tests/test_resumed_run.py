@@ -106,6 +106,26 @@ def test_ctrl_c_and_resume_loses_nothing_and_replaces_the_model(config: RunConfi
     assert not list(out.glob("model.*"))
 
 
+def test_rounds_that_were_in_shadow_are_made_again_in_shadow(config: RunConfig, tmp_path: Path) -> None:
+    def switch(out: Path, last: int) -> Callable[[RoundRecord], None]:
+        def act(record: RoundRecord) -> None:
+            if record.round == 3:  # a checkpoint was made after round 2
+                (out / "SHADOW").touch()
+            if record.round == last:
+                raise Killed
+
+        return act
+
+    straight, killed = tmp_path / "one", tmp_path / "two"
+    whole = run(to(config, straight), on_round=switch(straight, last=-1)).folder
+    with pytest.raises(Killed):
+        run(to(config, killed), on_round=switch(killed, last=4))
+    resumed = run(to(config, killed, resume=True)).folder
+    rows = [json.loads(line) for line in resumed.decisions.read_text().splitlines()]
+    assert [row["round"] for row in rows if "proposed" not in row] == [0, 1, 2, 3]
+    assert resumed.decisions.read_bytes() == whole.decisions.read_bytes()
+
+
 def test_a_run_that_had_ended_is_at_its_end_again_and_goes_on_with_what_was_added(
     config: RunConfig, tmp_path: Path
 ) -> None:

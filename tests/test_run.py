@@ -114,6 +114,36 @@ def test_in_shadow_the_base_stays_in_force_and_proposals_are_written_down(
     assert all(0.4 < row["proposed"]["lr"] / row["lr"] < 2.1 for row in rows)  # a move from what is in force
 
 
+def test_a_file_shadow_switches_from_its_round_on_and_back_when_it_is_taken_away(
+    tmp_path: Path, stream: Path
+) -> None:
+    policy = str(untrained_policy(tmp_path / "policy"))
+    out = tmp_path / "run"
+
+    def act(record: RoundRecord) -> None:
+        if record.round == 2:
+            (out / "SHADOW").touch()
+        if record.round == 5:
+            (out / "SHADOW").unlink()
+
+    result = run(quick(stream, controller="policy", policy=policy, out=out), on_round=act)
+    rows = decisions(result)
+    assert [row["round"] for row in rows if "proposed" in row] == [3, 4, 5]
+    assert {row["lr"] for row in rows[3:6]} == {1e-3}  # the base
+    assert len({row["lr"] for row in rows[6:]}) > 1
+    assert read_json_lines(result.folder.switches) == [
+        {"round": 3, "shadow": True},
+        {"round": 6, "shadow": False},
+    ]
+    assert sorted(result.records.proposed) == [3, 4, 5]
+
+
+def test_a_file_shadow_means_nothing_where_nothing_is_proposed(tmp_path: Path, stream: Path) -> None:
+    out = tmp_path / "run"
+    result = run(quick(stream, rounds=3, out=out), on_round=at_round(0, (out / "SHADOW").touch))
+    assert not any("proposed" in row for row in decisions(result))
+
+
 def test_the_adapted_model_is_loaded_by_transformers_and_has_learned(tmp_path: Path, stream: Path) -> None:
     result = run(quick(stream, out=tmp_path / "run"))
     model = AutoModelForCausalLM.from_pretrained(result.folder.model)

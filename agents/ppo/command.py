@@ -26,7 +26,33 @@ from .progress import Progress
 from .recipe import Recipe
 from .recipe import recipe as recipe_of
 from .report import write_report
-from .train import best_policy, policy_of_checkpoint, train
+from .train import Reporter, best_policy, policy_of_checkpoint, train
+
+
+class StopRequested(Exception):
+    """A person has put a file STOP into the folder of a training."""
+
+
+class Stoppable:
+    """Tells another reporter, and ends the training at its next step where a file `STOP` lies in its folder."""
+
+    def __init__(self, report: Reporter, folder: RunFolder) -> None:
+        self._report, self._folder = report, folder
+
+    def part(self, name: str, total: int) -> None:
+        """A part of the run with so many steps begins."""
+        self._report.part(name, total)
+
+    def step(self, done: int, note: str = "") -> None:
+        """So many of its steps are done; StopRequested where there shall be no more."""
+        self._report.step(done, note)
+        if self._folder.stop_requested:
+            raise StopRequested
+
+    def say(self, text: str) -> None:
+        """A line to keep."""
+        self._report.say(text)
+
 
 RANGE_STREAMS = {"standard": 4, "full": 10}  # of each model, on which the range of training is measured
 
@@ -67,6 +93,7 @@ def train_and_tell(
                 recipe = replace(recipe, features=_features_of(given))
             _check_same(given, {**settings, "recipe": _plain(recipe)}, out)
             stacks = given["stacks"] if type(given.get("stacks")) is int else workers.count
+            RunFolder.open(out).stop.unlink(missing_ok=True)
         else:
             stacks = workers.count
             RunFolder.create(out).write_config({**settings, "recipe": _plain(recipe), "stacks": stacks})
@@ -84,15 +111,21 @@ def _train_and_tell(
     )
     try:
         progress = train(
-            recipe, seed=seed, out=out, resume=resume, report=bars, workers=workers, stacks=stacks
+            recipe,
+            seed=seed,
+            out=out,
+            resume=resume,
+            report=Stoppable(bars, RunFolder(out)),
+            workers=workers,
+            stacks=stacks,
         )
     except (ValueError, TypeError, OSError):
         if not resume and newest_checkpoint(out / "checkpoints") is None:
             RunFolder.open(out).discard()  # a mistake before anything was trained
         raise
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, StopRequested) as stopped:
         bars.say(f"Stopped; go on with: olrl train --profile {profile} --seed {seed} --out {out} --resume")
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        raise typer.Exit(0 if isinstance(stopped, StopRequested) else EXIT_INTERRUPTED) from None
     add_range(out / "policy", recipe, streams=RANGE_STREAMS.get(profile, 0), bars=bars)
     write_report(out / "report.md", recipe, progress, seed=seed)  # last: with it the run is complete
     bars.say(f"Policy in {out / 'policy'}, report in {out / 'report.md'}; curves: tensorboard --logdir {out}")

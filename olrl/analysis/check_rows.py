@@ -10,17 +10,13 @@ _MOST = 1e12  # rounds, bytes, units: figures and tables of more would never be 
 
 def check_decision(row: dict[str, Any]) -> None:
     """Raises ValueError, naming the field, unless `row` can be a line of decisions.jsonl."""
-    for name, least, most in (
-        ("round", 0, _MOST),
-        ("lr", 1e-50, 3e40),  # the least base, lowered by every rollback; an axis takes their quotient
-        ("batch_size", 1, 1e6),
-        ("updates", 0, _MOST),
-        ("spent", 0, _MOST),
-    ):
-        _check(row, name, _is_number(row[name], least, most))
+    for name in ("round", "updates", "spent"):
+        _check(row, name, _is_number(row[name], 0, _MOST))
     _check(row, "loss_bpb", row["loss_bpb"] is None or _is_number(row["loss_bpb"], -1e6, 1e6))
-    _check(row, "window", _is_number(row["window"], 0, 64) and row["window"] in WINDOWS)
-    _check(row, "update", isinstance(row["update"], bool))
+    _check_knobs(row)
+    if "proposed" in row:
+        _check(row, "proposed", isinstance(row["proposed"], dict))
+        _check_knobs(row["proposed"])
     _check(row, "guard", isinstance(row["guard"], str | None))
     drift = row["drift"]
     _check(row, "drift", isinstance(drift, list) and all(isinstance(name, str) for name in drift))
@@ -30,6 +26,14 @@ def check_arrived(row: dict[str, Any]) -> None:
     """Raises ValueError, naming the field, unless `row` can be a line of stream.jsonl."""
     _check(row, "n_bytes", _is_number(row["n_bytes"], 0, _MOST))
     _check(row, "segment", _is_number(row["segment"], -_MOST, _MOST))
+
+
+def _check_knobs(row: dict[str, Any]) -> None:
+    # The least base, lowered by every rollback; an axis takes their quotient.
+    _check(row, "lr", _is_number(row["lr"], 1e-50, 3e40))
+    _check(row, "batch_size", _is_number(row["batch_size"], 1, 1e6))
+    _check(row, "window", _is_number(row["window"], 0, 64) and row["window"] in WINDOWS)
+    _check(row, "update", isinstance(row["update"], bool))
 
 
 def _is_number(value: Any, least: float, most: float) -> bool:

@@ -11,8 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocat
 from numpy.typing import NDArray
 
 from olrl.analysis import style
-from olrl.analysis.records import RunRecords, smooth, smoothing
-from olrl.control.decision import WINDOWS
+from olrl.analysis.records import RunRecords
 
 
 def figure_run(run: RunRecords, *, truth: bool = True) -> Figure:
@@ -30,17 +29,16 @@ def figure_run(run: RunRecords, *, truth: bool = True) -> Figure:
         _segments(axes, run)
     _loss(loss, run, rounds)
     _alarms(axes, run, rounds)
-    batch_axis(batch, np.append(run.batch_size, _proposed(run, "batch_size")))
+    batch_axis(batch, np.append(run.batch_size, [each["batch_size"] for each in run.proposed.values()]))
     window_axis(window)
-    places = [WINDOWS.index(int(value)) for value in _proposed(run, "window")]
-    for ax, applied, proposed in (
-        (rate, run.lr, _proposed(run, "lr")),
-        (batch, run.batch_size, _proposed(run, "batch_size")),
-        (window, run.window_index, np.array(places)),
+    for ax, applied, knob in (
+        (rate, run.lr, "lr"),
+        (batch, run.batch_size, "batch_size"),
+        (window, run.window_index, "window"),
     ):
         if run.proposed:
             line: dict[str, Any] = {"where": "post", "color": style.ORANGE, "linewidth": 1.2}
-            ax.step(rounds, proposed, label="proposed, not applied", **line)
+            ax.step(rounds, run.proposals(knob), label="proposed, not applied", **line)
         ax.step(rounds, applied, where="post", color=style.BLUE, linewidth=1.4)
     rate_axis(rate)
     window.set_xlabel("round")
@@ -111,8 +109,7 @@ def _segments(axes: list[Axes], run: RunRecords) -> None:
 
 def _loss(ax: Axes, run: RunRecords, rounds: NDArray[np.float64]) -> None:
     ax.plot(rounds, run.loss_bpb, color=style.SKY, linewidth=0.6, alpha=0.8, label="loss of each chunk")
-    over = smoothing(int(run.round[-1] - run.round[0]) + 1)  # of all rounds, not only those kept
-    smoothed = smooth(run.loss_bpb, rounds=over) if run.smoothed_bpb is None else run.smoothed_bpb
+    smoothed, over = run.smoothed()
     ax.plot(rounds, smoothed, color=style.BLUE, linewidth=1.7, label=f"smoothed ({over} rounds)")
     ax.set_ylabel("loss before training\n(bits per byte)", fontsize=9)
     foot = ax.get_xaxis_transform()
@@ -151,13 +148,10 @@ def _alarms(axes: list[Axes], run: RunRecords, rounds: NDArray[np.float64]) -> N
         ax.add_collection(lines, autolim=False)
 
 
-def _proposed(run: RunRecords, knob: str) -> NDArray[np.float64]:
-    return np.array([float(proposed[knob]) for proposed in run.proposed])
-
-
 def _title(run: RunRecords) -> str:
     asked = run.config["run"]
-    shadow = ", in shadow" if run.proposed else ""
+    whole = len(run.proposed) == len(run)
+    shadow = ", in shadow" if whole else ", partly in shadow" if run.proposed else ""
     return f"{asked['controller']}{shadow} steering {asked['model']} on {Path(asked['stream']).name}"
 
 

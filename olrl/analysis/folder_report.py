@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from olrl.analysis.liveness import kind_of
 from olrl.analysis.overview import read_overview
 from olrl.analysis.page import MISSING, can_draw
 from olrl.analysis.report import write_report
@@ -14,16 +15,21 @@ def write_folder_report(
     """The files written, and what to say of one that could not be.
 
     Of a run: `report.md` with its figure, and `report.html`; `against` is the folder of a run of the same chunks.
-    Of a comparison: `report.html`, beside the `report.md` that it wrote itself. ValueError for another folder.
+    Of a comparison or a training: `report.html`, beside the `report.md` that it wrote itself. ValueError for
+    another folder.
     """
     folder = RunFolder.open(path)
-    if folder.results.is_file():
+    kind = kind_of(folder)
+    if kind in ("train", "compare"):
+        what = "a comparison" if kind == "compare" else "a training"
         if against is not None or show_text:
-            raise ValueError(f"{path} is a comparison: --against and --show-text are for the folder of a run")
-        return ([], MISSING) if not can_draw() else ([_comparison(folder)], None)
+            raise ValueError(f"{path} is {what}: --against and --show-text are for the folder of a run")
+        write = _comparison if kind == "compare" else _training
+        return ([], MISSING) if not can_draw() else ([write(folder)], None)
     if not folder.decisions.is_file():
         raise ValueError(
-            f"{path} holds neither decisions.jsonl of a run nor results.json of a comparison: nothing to report"
+            f"{path} holds neither decisions.jsonl of a run, nor results.json of a comparison, nor a training: "
+            "nothing to report"
         )
     overview = read_overview(folder, against=None if against is None else RunFolder.open(against))
     written = [write_report(folder, overview)]
@@ -32,6 +38,12 @@ def write_folder_report(
     from olrl.analysis.run_page import write_run_page
 
     return [*written, write_run_page(folder, overview, show_text=show_text)], None
+
+
+def _training(folder: RunFolder) -> Path:
+    from olrl.analysis.training_page import write_training_page
+
+    return write_training_page(folder)
 
 
 def _comparison(folder: RunFolder) -> Path:

@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 
 from olrl.analysis import style
 from olrl.analysis.figures import segment_starts
-from olrl.analysis.records import RunRecords, smooth, smoothing
+from olrl.analysis.records import RunRecords
 from olrl.control.decision import WINDOWS
 
 MAX_NAMED = 40  # segments whose source is written above them: more lie over one another
@@ -70,8 +70,7 @@ def _rounds(rounds: NDArray[np.int64]) -> NDArray[Any]:
 
 
 def _loss(figure: go.Figure, run: RunRecords, reference: str) -> None:
-    over = smoothing(int(run.round[-1] - run.round[0]) + 1)
-    smoothed = smooth(run.loss_bpb, rounds=over) if run.smoothed_bpb is None else run.smoothed_bpb
+    smoothed, over = run.smoothed()
     _line(figure, run, run.loss_bpb, 1, name="loss of each chunk", line={"color": style.SKY, "width": 0.7})
     if run.reference_bpb is not None:
         look = {"color": style.BLACK, "width": 1.4, "dash": "dot"}
@@ -120,12 +119,9 @@ def _knobs(figure: go.Figure, run: RunRecords) -> None:
     for row, (knob, applied) in enumerate(places.items(), start=3):
         first = row == 3
         if run.proposed:
-            values = [float(proposed[knob]) for proposed in run.proposed]
-            if knob == "window":
-                values = [float(WINDOWS.index(int(value))) for value in values]
             line = {"shape": "hv", "color": style.ORANGE, "width": 1.2}
             look: dict[str, Any] = {"name": "proposed, not applied", "legendgroup": "proposed", "line": line}
-            _line(figure, run, np.array(values), row, showlegend=first, **look)
+            _line(figure, run, run.proposals(knob), row, showlegend=first, **look)
         line = {"shape": "hv", "color": style.BLUE, "width": 1.6}
         _line(figure, run, applied, row, name="in force", legendgroup="applied", showlegend=first, line=line)
     _rate_axis(figure, run.lr[run.lr > 0], row=3)

@@ -1,5 +1,6 @@
 """A run of any length at a glance: its totals, its first events, and the rounds that a figure shows."""
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -15,12 +16,13 @@ from olrl.analysis.records import (
     read_blocks,
     smoothing,
 )
-from olrl.analysis.running import check_reference, running
+from olrl.analysis.running import Running, check_reference, running
 from olrl.analysis.summary import Summariser, Summary
 from olrl.run_folder import RunFolder
 
 MAX_EVENTS = 50  # drift and guard events that a report shows; all of them are in decisions.jsonl
 STRETCHES = 1000  # a figure is about 1,200 dots wide
+_LONG = 10_000  # rounds, from which on losses are averaged as of any longer run
 
 Event = tuple[int, str, str]  # round, kind, what
 
@@ -30,8 +32,9 @@ class Overview:
     """What a report says and shows of a run; takes no more room for a longer one.
 
     `kept` holds all rounds of a run of up to 4,096, and of a longer one those that a figure of it needs (see
-    `Thinner`). `events` are the first 50 drift alarms and interventions of the guard, of `n_events`. `reference`
-    and its name are of a second run of the same chunks, over as many rounds, where there is one.
+    `Thinner`). `events` are the first 50 drift alarms and interventions of the guard, of `n_events`; of a run that
+    goes on, the `newest`. `reference` and its name are of a second run of the same chunks, over as many rounds,
+    where there is one.
     """
 
     kept: RunRecords
@@ -40,6 +43,7 @@ class Overview:
     n_events: int
     reference: Summary | None = None
     reference_name: str = ""
+    newest: bool = False
 
     @property
     def regret_bpb(self) -> float | None:
@@ -59,8 +63,12 @@ def read_overview(folder: RunFolder, *, against: RunFolder | None = None) -> Ove
     check_reference(against, rounds=rounds)
     theirs, summariser = read_blocks(against), Summariser(rounds=rounds)
     seen = overview(running(read_blocks(folder), theirs, rounds=rounds, also=summariser.add), rounds=rounds)
-    name = f"{against.read_config()['run']['controller']} ({against.path.resolve().name})"
-    return replace(seen, reference=summariser.summary(), reference_name=name)
+    return replace(seen, reference=summariser.summary(), reference_name=name_of(against))
+
+
+def name_of(folder: RunFolder) -> str:
+    """What a run is called beside another: its controller, and its folder."""
+    return f"{folder.read_config()['run']['controller']} ({folder.path.resolve().name})"
 
 
 def overview(blocks: Iterable[RunRecords], *, rounds: int) -> Overview:
@@ -86,28 +94,88 @@ def _events(block: RunRecords) -> list[Event]:
     return sorted(rows)
 
 
+class GrowingOverview:
+    """The overview of a run that goes on, block by block: of any length, and never more than a figure needs.
+
+    Until 4,096 rounds all of them are kept. From then on, losses are averaged over 200 rounds, and the first and
+    last tenth are those of the run so far, to a thousandth of it.
+    """
+
+    def __init__(self) -> None:
+        self._thinner = Thinner(rounds=None)
+        self._running = Running(over=smoothing(_LONG))
+        self._summariser = Summariser(rounds=None)
+        self._reference: Summariser | None = None
+        self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
+        self._n_events = 0
+
+    def add(self, block: RunRecords, other: RunRecords | None = None) -> None:
+        """Take in the next rounds, and the same rounds of a run to compare with; always, or never."""
+        completed = self._running.add(block, other)
+        self._summariser.add(block)
+        self._thinner.add(completed)
+        found = _events(block)
+        self._events.extend(found)
+        self._n_events += len(found)
+        if other is not None:
+            self._reference = self._reference or Summariser(rounds=None)
+            self._reference.add(other)
+
+    def overview(self, *, reference_name: str = "") -> Overview:
+        """What is known so far, of at least one round."""
+        return Overview(
+            kept=self._thinner.kept(),
+            summary=self._summariser.summary(),
+            events=tuple(self._events),
+            n_events=self._n_events,
+            reference=None if self._reference is None else self._reference.summary(),
+            reference_name=reference_name,
+            newest=True,
+        )
+
+
 class Thinner:
     """The rounds of a long run that its figure needs, taken in block by block.
 
     Of each thousandth of the run: the first and the last round, those with the lowest and the highest loss,
     rate, batch size and window, and the first with an alarm, with an intervention, without training, and with
-    a loss that was not finite. Drawn at a dot a stretch or less, they look as all rounds would. The smoothed
-    loss is that of all rounds. A run of up to 4,096 rounds is kept whole.
+    a loss that was not finite or a proposal in shadow. Drawn at a dot a stretch or less, they look as all rounds
+    would. The smoothed loss is that of all rounds. A run of up to 4,096 rounds is kept whole. Where the number of
+    `rounds` is not known, stretches become twice as long whenever there are more than a thousand.
     """
 
-    def __init__(self, *, rounds: int) -> None:
-        self._whole = rounds <= BLOCK_ROUNDS
-        self._length = -(-rounds // STRETCHES)
-        self._smoother = Smoother(rounds=smoothing(rounds))
+    def __init__(self, *, rounds: int | None) -> None:
+        self._rounds = rounds
+        self._whole = (rounds or 0) <= BLOCK_ROUNDS
+        self._length = 1 if rounds is None else -(-rounds // STRETCHES)
+        self._over = smoothing(_LONG if rounds is None else rounds)
+        self._smoother = Smoother(rounds=self._over)
         self._done: list[RunRecords] = []
         self._open: RunRecords | None = None  # of the stretch that the next block may go on with
 
     def add(self, block: RunRecords) -> None:
         """Take in the next rounds."""
+        if self._rounds is None or not self._whole:
+            block = replace(block, smoothed_bpb=self._smoother.add(block.loss_bpb), smoothed_over=self._over)
         if self._whole:
             self._done.append(block)
+        else:
+            self._thin(block)
+        if self._rounds is None:
+            self._make_room(int(block.round[-1]) + 1)
+
+    def _make_room(self, rounds: int) -> None:
+        """Begin to leave rounds out, or leave out more, when so many have been seen."""
+        longer = self._length
+        while rounds > longer * STRETCHES:
+            longer *= 2
+        if longer == self._length or rounds <= BLOCK_ROUNDS:
             return
-        block = replace(block, smoothed_bpb=self._smoother.add(block.loss_bpb))
+        everything = join(self._parts())
+        self._whole, self._length, self._done, self._open = False, longer, [], None
+        self._thin(everything)
+
+    def _thin(self, block: RunRecords) -> None:
         waiting = block if self._open is None else join([self._open, block])
         stretch = waiting.round // self._length
         starts = np.flatnonzero(np.diff(stretch, prepend=stretch[0] - 1))
@@ -121,7 +189,12 @@ class Thinner:
 
     def kept(self) -> RunRecords:
         """The rounds kept so far."""
-        return join([*self._done, *([] if self._open is None else [self._open])])
+        self._done = [join(self._done)] if len(self._done) > 1 else self._done
+        kept = join(self._parts())
+        return replace(kept, smoothed_bpb=None, smoothed_over=None) if self._whole else kept
+
+    def _parts(self) -> list[RunRecords]:
+        return [*self._done, *([] if self._open is None else [self._open])]
 
 
 def _picks(rows: RunRecords) -> NDArray[np.int64]:
@@ -131,6 +204,6 @@ def _picks(rows: RunRecords) -> NDArray[np.int64]:
         picks |= {int(values.argmin()), int(values.argmax())}
     for flagged in (~rows.update, ~np.isfinite(rows.loss_bpb)):
         picks |= set(np.flatnonzero(flagged)[:1].tolist())
-    for marked in (rows.drift, rows.guard):
+    for marked in (rows.drift, rows.guard, rows.proposed):
         picks |= set(sorted(marked)[:1])
     return np.array(sorted(picks), dtype=np.int64)

@@ -9,24 +9,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import jinja2
     import plotly.graph_objects as go
 
 NEEDED = ("plotly", "jinja2")
 MISSING = "the HTML report needs plotly, which is not installed: pip install 'olrl[report]'"
-_TEMPLATE = Path(__file__).with_name("report.html.j2")
+_TEMPLATES = Path(__file__).parent
 
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
     """A part of a page: a heading, then whichever of these there are, in this order.
 
-    `pictures` are names and PNG files. `folded` tables are opened by a click.
+    `pictures` are names and what PNG files hold. `folded` tables are opened by a click.
     """
 
     title: str
     text: str = ""
     figure: "go.Figure | None" = None
-    pictures: Sequence[tuple[str, Path]] = ()
+    pictures: Sequence[tuple[str, bytes]] = ()
     heads: Sequence[str] = ()
     rows: Sequence[Sequence[Any]] = ()
     folded: bool = False
@@ -63,31 +64,63 @@ def write_page(page: Page, path: Path) -> Path:
     """
     if not can_draw():
         raise ImportError(MISSING)
-    import jinja2
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
     drawn = any(section.figure is not None for section in page.sections)
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     shown = [
         {
-            **{
-                name: getattr(section, name)
-                for name in ("id", "title", "text", "heads", "rows", "folded", "code")
-            },
+            **_plain(section),
             "figure": None if section.figure is None else Markup(_drawn(section.figure)),
-            "pictures": [(name, _encoded(file)) for name, file in section.pictures],
         }
         for section in page.sections
     ]
-    text = template.render(
-        page={**vars(page), "sections": shown},
-        script=Markup(get_plotlyjs()) if drawn else None,
-        version=version("olrl"),
+    text = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            page={**vars(page), "sections": shown},
+            script=Markup(get_plotlyjs()) if drawn else None,
+            style=Markup(shared_style()),
+            version=version("olrl"),
+        )
     )
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def tiles_html(page: Page) -> str:
+    """The numbers at a page's head, escaped."""
+    return str(_parts().tiles(vars(page)))
+
+
+def section_html(section: Section) -> str:
+    """What a section holds but its heading and its figure, escaped."""
+    return str(_parts().content({**_plain(section), "figure": None}))
+
+
+def shared_style() -> str:
+    """The style sheet of tiles and sections."""
+    return (_TEMPLATES / "parts.css").read_text(encoding="utf-8")
+
+
+def _parts() -> Any:
+    return _environment().get_template("parts.html.j2").module
+
+
+def _environment() -> "jinja2.Environment":
+    import jinja2
+
+    loader = jinja2.FileSystemLoader(_TEMPLATES)
+    return jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+
+
+def _plain(section: Section) -> dict[str, Any]:
+    names = ("id", "title", "text", "heads", "rows", "folded", "code")
+    pictures = [(name, base64.b64encode(png).decode("ascii")) for name, png in section.pictures]
+    return {**{name: getattr(section, name) for name in names}, "pictures": pictures}
 
 
 def _drawn(figure: "go.Figure") -> str:
@@ -97,7 +130,3 @@ def _drawn(figure: "go.Figure") -> str:
             full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True}
         )
     )
-
-
-def _encoded(file: Path) -> str:
-    return base64.b64encode(file.read_bytes()).decode("ascii")

@@ -19,6 +19,7 @@ BLOCK_ROUNDS = 4096  # rows held at once where a run is read as a stream
 
 Floats = NDArray[np.float64]
 Row = dict[str, Any]
+_BY_ROW = ("guard", "drift", "proposed")  # what only some rows have
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +28,10 @@ class RunRecords:
 
     `loss_bpb` holds NaN where the loss was not finite. `window` is the value of the ladder (0: the
     reservoir), `window_index` its place on the ladder. `guard` and `drift` hold, for the rows that have
-    any, the guard's reason and the detectors that fired. `proposed` holds the decisions proposed in shadow,
-    else nothing. `ended` says why the run is over, None while it is not (or was killed). `smoothed_bpb` is
-    there where rows were left out, since it depends on all of them. The last three are what `running` adds:
-    depending on all rounds so far, and on those of a second run.
+    any, the guard's reason and the detectors that fired; `proposed` the decisions proposed, for those in shadow.
+    `ended` says why the run is over, None while it is not (or was killed). `smoothed_bpb` is there, with its time
+    constant in rounds, where rows were left out, since it depends on all of them. The last three are what `running`
+    adds: depending on all rounds so far, and on those of a second run.
     """
 
     config: dict[str, Any]
@@ -47,10 +48,11 @@ class RunRecords:
     segment: NDArray[np.int64]
     guard: dict[int, str] = field(default_factory=dict)
     drift: dict[int, list[str]] = field(default_factory=dict)
-    proposed: list[dict[str, Any]] = field(default_factory=list)
+    proposed: dict[int, dict[str, Any]] = field(default_factory=dict)
     dead_letters: dict[str, int] = field(default_factory=dict)
     ended: str | None = None
     smoothed_bpb: Floats | None = None
+    smoothed_over: int | None = None
     saved_share: Floats | None = None
     reference_bpb: Floats | None = None
     regret_bpb: Floats | None = None
@@ -63,6 +65,21 @@ class RunRecords:
         """Place of each round's window on the ladder 1, 2, 4, … 64, reservoir."""
         return np.array([WINDOWS.index(int(w)) for w in self.window], dtype=np.int64)
 
+    def proposals(self, knob: str) -> Floats:
+        """What was proposed for a knob in shadow (`window`: its place on the ladder); NaN in other rounds."""
+        values = np.full(len(self), math.nan)
+        for row, proposed in self.proposed.items():
+            value = proposed[knob]
+            values[row] = WINDOWS.index(value) if knob == "window" else value
+        return values
+
+    def smoothed(self) -> tuple[Floats, int]:
+        """The loss averaged for a figure, bits per byte, and over how many rounds."""
+        if self.smoothed_bpb is not None and self.smoothed_over is not None:
+            return self.smoothed_bpb, self.smoothed_over
+        over = smoothing(len(self))
+        return smooth(self.loss_bpb, rounds=over), over
+
     @property
     def charged_bpb(self) -> Floats:
         """Loss with the uniform predictor's 8 bits a byte where it was not finite."""
@@ -74,25 +91,24 @@ class RunRecords:
         for name, value in vars(self).items():
             if isinstance(value, np.ndarray):
                 taken[name] = value[rows]
-        for name in ("guard", "drift"):
+        for name in _BY_ROW:
             there = getattr(self, name)
             taken[name] = {new: there[old] for new, old in enumerate(rows.tolist()) if old in there}
         taken["source"] = [self.source[row] for row in rows]
-        taken["proposed"] = [self.proposed[row] for row in rows] if self.proposed else []
         return replace(self, **taken)
 
 
 def join(parts: Sequence[RunRecords]) -> RunRecords:
-    """Parts of one run, in order, as one; proposals are kept only if all of them have some."""
+    """Parts of one run, in order, as one."""
     joined: dict[str, Any] = {}
     for each in fields(RunRecords):
         values = [getattr(part, each.name) for part in parts]
         if isinstance(values[0], np.ndarray):
             joined[each.name] = np.concatenate(values)
         elif isinstance(values[0], list):
-            joined[each.name] = list(chain.from_iterable(values)) if all(values) else []
+            joined[each.name] = list(chain.from_iterable(values))
     starts = np.cumsum([0, *map(len, parts)]).tolist()
-    for name in ("guard", "drift"):
+    for name in _BY_ROW:
         joined[name] = {
             start + row: value
             for start, part in zip(starts, parts, strict=False)
@@ -117,7 +133,7 @@ def read_blocks(folder: RunFolder) -> Iterator[RunRecords]:
     rounds = zip(iterate_json_lines(folder.decisions), iterate_json_lines(folder.stream), strict=False)
     while block := list(islice(rounds, BLOCK_ROUNDS)):
         try:
-            yield RunRecords(**common, **_columns([row for row, _ in block], [chunk for _, chunk in block]))
+            yield RunRecords(**common, **columns([row for row, _ in block], [chunk for _, chunk in block]))
         except (KeyError, TypeError) as error:
             raise ValueError(
                 f"{folder.path}: a row of decisions.jsonl or stream.jsonl lacks {error}"
@@ -143,7 +159,8 @@ def _check_lengths(folder: RunFolder) -> None:
         raise ValueError(f"{folder.path} holds {rows} decisions and {arrived} chunks: nothing to report")
 
 
-def _columns(rows: list[Row], arrived: list[Row]) -> dict[str, Any]:
+def columns(rows: list[Row], arrived: list[Row]) -> dict[str, Any]:
+    """Lines of decisions.jsonl and stream.jsonl as columns; ValueError or KeyError where one is damaged."""
     for row in rows:
         check_decision(row)
     for row in arrived:
@@ -164,7 +181,7 @@ def _columns(rows: list[Row], arrived: list[Row]) -> dict[str, Any]:
         "segment": np.array([a["segment"] for a in arrived], dtype=np.int64),
         "guard": {k: r["guard"] for k, r in enumerate(rows) if r["guard"] is not None},
         "drift": {k: list(r["drift"]) for k, r in enumerate(rows) if r["drift"]},
-        "proposed": [r["proposed"] for r in rows] if all("proposed" in r for r in rows) else [],
+        "proposed": {k: r["proposed"] for k, r in enumerate(rows) if "proposed" in r},
     }
 
 

@@ -43,6 +43,7 @@ def run_page(folder: RunFolder, overview: Overview, *, show_text: bool = False) 
     heads, by_source = sources(overview)
     knobs, ranges = decisions(summary)
     left = overview.n_events - len(overview.events)
+    which = "newest" if overview.newest else "first"
     sections = [
         Section(
             title="Loss and decisions",
@@ -56,9 +57,10 @@ def run_page(folder: RunFolder, overview: Overview, *, show_text: bool = False) 
         *_reasons(folder),
         Section(
             title="Drift alarms and guard",
-            text=_events_told(overview) + (f" The first {len(overview.events)} of both:" if left > 0 else ""),
+            text=_events_told(overview)
+            + (f" The {which} {len(overview.events)} of both:" if left > 0 else ""),
             heads=("round", "event", "what"),
-            rows=overview.events,
+            rows=overview.events[::-1] if overview.newest else overview.events,
             folded=len(overview.events) > 12,
         ),
         *_dead_letters(folder, overview, show_text=show_text),
@@ -82,7 +84,7 @@ def _reasons(folder: RunFolder) -> Iterator[Section]:
             title="What moved the decisions",
             text="Integrated gradients of the policy: how much each feature added to the choice, against the "
             "average situation of its training. The strongest features of each knob, with their share:",
-            pictures=[("What moved the decisions", picture)],
+            pictures=[("What moved the decisions", picture.read_bytes())],
             heads=("knob", "strongest features"),
             rows=told(found),
         )
@@ -90,9 +92,12 @@ def _reasons(folder: RunFolder) -> Iterator[Section]:
 
 def _tiles(overview: Overview) -> list[tuple[str, str]]:
     summary = overview.summary
-    tiles = [
+    loss = [
         ("bits per byte, prequential", f"{summary.loss_bpb:.4f}"),
         ("first tenth → last tenth", f"{summary.first_bpb:.3f} → {summary.last_bpb:.3f}"),
+    ]
+    tiles = [
+        *([("loss", "withheld")] if summary.private else loss),
         ("of the budget saved", f"{1 - summary.spent_share:.1%}"),
         ("rounds without training", f"{summary.skipped:,} of {summary.rounds:,}"),
         ("rounds with a drift alarm", f"{summary.alarm_rounds:,}"),

@@ -16,32 +16,48 @@ def running(
     rounds: int,
     also: Callable[[RunRecords], None] = lambda block: None,
 ) -> Iterator[RunRecords]:
-    """The blocks of a run of so many rounds, with what it has come to after each of them.
+    """The blocks of a run of so many rounds, as `Running` completes them.
 
-    `saved_share` is the share of all budgets so far that was not spent. With a `reference`, blocks of another run
-    that are cut alike, `reference_bpb` is its loss, smoothed as the run's own is, and `regret_bpb` the difference
-    of both prequential losses so far, bits per byte: above 0 where the run does worse. `also` is given the
-    reference's rounds that were compared. ValueError where the two are not of the same chunks.
+    `reference` are blocks of another run that are cut alike; `also` is given its rounds that were compared.
     """
-    spent, costs = _Total(), _Total()
-    lost, n_bytes = _Total(), _Total()
-    smoother = Smoother(rounds=smoothing(rounds))
+    so_far = Running(over=smoothing(rounds))
     theirs = None if reference is None else iter(reference)
     for block in blocks:
-        budget = np.full(len(block), float(block.config["run"]["budget"]))
-        added = replace(block, saved_share=1.0 - spent.add(block.spent) / costs.add(budget))
         if theirs is None:
-            yield added
+            yield so_far.add(block)
             continue
         other = next(theirs).take(np.arange(len(block)))
-        check_same_chunks(block, other)
+        yield so_far.add(block, other)
         also(other)
+
+
+class Running:
+    """Adds to the blocks of a run, one after another, what it has come to after each round.
+
+    `saved_share` is the share of all budgets so far that was not spent. With the same rounds of another run,
+    `reference_bpb` is its loss, averaged over `over` rounds, and `regret_bpb` the difference of both prequential
+    losses so far, bits per byte: above 0 where the run does worse. ValueError where the two are not of the same
+    chunks.
+    """
+
+    def __init__(self, *, over: int) -> None:
+        self._spent, self._costs = _Total(), _Total()
+        self._lost, self._bytes = _Total(), _Total()
+        self._smoother = Smoother(rounds=over)
+
+    def add(self, block: RunRecords, other: RunRecords | None = None) -> RunRecords:
+        """The next rounds, completed."""
+        budget = np.full(len(block), float(block.config["run"]["budget"]))
+        added = replace(block, saved_share=1.0 - self._spent.add(block.spent) / self._costs.add(budget))
+        if other is None:
+            return added
+        check_same_chunks(block, other)
         weights = np.where(block.round >= 1, block.n_bytes, 0.0)  # round 0 comes before the first decision
-        difference = lost.add((block.charged_bpb - other.charged_bpb) * weights)
-        yield replace(
+        difference = self._lost.add((block.charged_bpb - other.charged_bpb) * weights)
+        return replace(
             added,
-            reference_bpb=smoother.add(other.loss_bpb),
-            regret_bpb=difference / np.maximum(n_bytes.add(weights), 1.0),
+            reference_bpb=self._smoother.add(other.loss_bpb),
+            regret_bpb=difference / np.maximum(self._bytes.add(weights), 1.0),
         )
 
 

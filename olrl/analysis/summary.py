@@ -87,14 +87,18 @@ def summarise(run: RunRecords) -> Summary:
 
 
 class Summariser:
-    """Totals of a run of `rounds` rounds, taken in block by block; holds no more for a longer run."""
+    """Totals of a run of `rounds` rounds, taken in block by block; holds no more for a longer run.
 
-    def __init__(self, *, rounds: int) -> None:
-        if rounds < 1:
+    With None the run goes on, and its totals are those so far, its tenths to a thousandth of it.
+    """
+
+    def __init__(self, *, rounds: int | None) -> None:
+        if rounds is not None and rounds < 1:
             raise ValueError(f"a run has at least 1 round, not {rounds!r}")
-        tenth = max(1, rounds // 10)
+        tenth = max(1, (rounds or 0) // 10)
         self._rounds = rounds
-        self._first, self._last = tenth, rounds - tenth
+        self._first, self._last = tenth, (rounds or 0) - tenth
+        self._stretches = _Stretches()
         self._seen = 0
         self._before: RunRecords | None = None  # the last round of the blocks so far
         self._config: dict[str, Any] = {}
@@ -111,6 +115,8 @@ class Summariser:
     def add(self, block: RunRecords) -> None:
         """Take in the next rounds."""
         place = self._seen + np.arange(len(block))
+        if self._rounds is None:
+            self._stretches.add(block, place)
         self._losses["all"].add(block, (block.round >= 1) | (self._rounds == 1))
         self._losses["first"].add(block, place < self._first)
         self._losses["last"].add(block, place >= self._last)
@@ -145,20 +151,23 @@ class Summariser:
             self._ranges[name] = min(low, values.min()), max(high, values.max())
 
     def summary(self) -> Summary:
-        """The totals; AssertionError unless all rounds were taken in."""
-        assert self._seen == self._rounds, f"{self._seen} of {self._rounds} rounds were taken in"
-        ranges = self._ranges
+        """The totals; AssertionError unless all rounds were taken in, one at least."""
+        assert self._seen == (self._rounds or max(self._seen, 1)), f"{self._seen} of {self._rounds} rounds"
+        ranges, loss = self._ranges, self._losses
+        first, last = (
+            self._stretches.tenths() if self._rounds is None else (loss["first"].value, loss["last"].value)
+        )
         return Summary(
-            rounds=self._rounds,
+            rounds=self._seen,
             n_bytes=self._sums["n_bytes"],
-            loss_bpb=self._losses["all"].value,
-            first_bpb=self._losses["first"].value,
-            last_bpb=self._losses["last"].value,
+            loss_bpb=first if self._seen == 1 else loss["all"].value,
+            first_bpb=first,
+            last_bpb=last,
             nonfinite=self._sums["nonfinite"],
             updates=self._sums["updates"],
             skipped=self._sums["skipped"],
             spent=self._spent,
-            budget=float(self._config["run"]["budget"]) * self._rounds,
+            budget=float(self._config["run"]["budget"]) * self._seen,
             alarms=dict(sorted(self._alarms.items())),
             alarm_rounds=self._sums["alarm_rounds"],
             guard=dict(sorted(self._guard.items())),
@@ -175,6 +184,35 @@ class Summariser:
             moves={name.removesuffix("_index"): count for name, count in self._moves.items()},
             private=is_private(self._config),
         )
+
+
+class _Stretches:
+    """Losses and bytes by stretches of equal length, twice as long whenever there are more than 2,000."""
+
+    _MOST = 2000
+
+    def __init__(self) -> None:
+        self._length = 1
+        self._rounds = 0
+        self._bits, self._bytes = np.zeros(self._MOST), np.zeros(self._MOST)
+
+    def add(self, block: RunRecords, place: NDArray[np.int64]) -> None:
+        """Take in rounds; `place` counts them from 0, in order."""
+        self._rounds = int(place[-1]) + 1
+        while self._rounds > self._MOST * self._length:
+            self._length *= 2
+            for sums in (self._bits, self._bytes):
+                half = sums.reshape(-1, 2).sum(axis=1)
+                sums[: len(half)], sums[len(half) :] = half, 0.0
+        np.add.at(self._bits, place // self._length, block.charged_bpb * block.n_bytes)
+        np.add.at(self._bytes, place // self._length, block.n_bytes)
+
+    def tenths(self) -> tuple[float, float]:
+        """Bits per byte in the first and in the last tenth so far."""
+        used = -(-self._rounds // self._length)
+        tenth = max(1, round(self._rounds / 10 / self._length))
+        first, last = slice(0, tenth), slice(max(used - tenth, 0), used)
+        return tuple(float(self._bits[s].sum() / self._bytes[s].sum()) for s in (first, last))  # type: ignore[return-value] # two
 
 
 class _Mean:

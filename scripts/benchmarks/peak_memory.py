@@ -1,12 +1,12 @@
 """Peak resident memory, each measured in a process of its own that does nothing else."""
 
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
 from .figures import Figure, Section, Setting, need
+from .long_run import long_run
 from .resident import peak_of
 
 
@@ -70,26 +70,8 @@ def _read_back(folder: str) -> None:
 
 def _reports(setting: Setting) -> Iterator[Figure]:
     for rounds in (50, 100) if setting.quick else (1_000, 10_000, 100_000):
-        folder = _long_run(setting.scratch / f"report-{rounds}", rounds)
+        folder = long_run(setting.scratch / f"report-{rounds}", rounds)
         yield _peak(f"{rounds} rounds", peak_of(_read_back, str(folder)))
-
-
-def _long_run(path: Path, rounds: int) -> Path:
-    """The folder of a run that never was, written once."""
-    if path.exists():
-        return path
-    folder = need("olrl.run_folder", "RunFolder").create(path)
-    asked = {"stream": "a.jsonl", "model": "pico", "controller": "base", "budget": 64.0}
-    folder.write_config({"kind": "run", "run": asked})
-    losses = np.random.default_rng(0).uniform(2.0, 4.0, rounds)
-    held = {"lr": 1e-3, "batch_size": 2, "window": 1, "update": True, "updates": 10, "spent": 60.0}
-    lines = need("olrl.run_folder", "JsonLines")
-    with closing(lines(folder.decisions)) as decisions, closing(lines(folder.stream)) as stream:
-        for k, loss in enumerate(losses.tolist()):
-            drift = ["adwin"] if k % 50 == 49 else []
-            decisions.write({"round": k, "loss_bpb": loss, **held, "guard": None, "drift": drift})
-            stream.write({"round": k, "source": "a.jsonl", "segment": 0, "n_bytes": 1024})
-    return path
 
 
 def _peak(name: str, megabytes: float) -> Figure:

@@ -16,6 +16,7 @@ MODULES = {
     "ppo": "ppo",
     "memory": "peak_memory",
     "documents": "documents",
+    "live-page": "live_page",
 }
 
 

@@ -1,0 +1,1 @@
+"""A live page of runs, served to this machine only; needs streamlit (`pip install 'olrl[dashboard]'`)."""
