@@ -32,7 +32,9 @@ from olrl.deployment import Deployment, Outcome
 from olrl.explanations import ExplanationLog
 from olrl.folder_lock import FolderLock
 from olrl.interrupt import Interrupt
+from olrl.learners.averaged_predictions import AveragedPredictions
 from olrl.learners.causal_lm import CausalLMLearner
+from olrl.learners.learner import Learner
 from olrl.learners.poisson import PoissonSampling
 from olrl.learners.privacy import WITHHELD, Guarantee
 from olrl.learners.private_lm import PrivateLMLearner
@@ -195,13 +197,24 @@ def _loop(
     """The loop; with a guarantee one that adds noise, draws its batches so, and withholds signals."""
     loop = _loop_config(config, loaded)
     if guarantee is None:
-        return assemble_loop(chunks, CausalLMLearner(loaded.model), base=base, config=loop)
+        return assemble_loop(chunks, _learner(config, loaded), base=base, config=loop)
     learner = PrivateLMLearner(
-        loaded.model, noise=guarantee.noise, clip=guarantee.clip, expected=base.batch_size
+        loaded.model,
+        noise=guarantee.noise,
+        clip=guarantee.clip,
+        expected=base.batch_size,
+        optimizer=config.optimizer_config,
     )
     sampling = PoissonSampling(rate=guarantee.sample_rate, updates=config.cost.updates(base.batch_size))
     loop = replace(loop, masked=WITHHELD, probes=0)
     return assemble_loop(chunks, learner, base=base, config=loop, sampling=sampling)
+
+
+def _learner(config: RunConfig, loaded: LoadedModel) -> Learner:
+    learner = CausalLMLearner(loaded.model, optimizer=config.optimizer_config)
+    if not config.draws:
+        return learner
+    return AveragedPredictions(learner, passes=config.draws, seed=config.seed)
 
 
 def _controller(config: RunConfig, base: Base) -> tuple[Controller, dict[str, Any] | None]:
