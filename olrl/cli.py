@@ -207,7 +207,7 @@ def run(
         str,
         typer.Option(
             metavar="adamw|sgd|von|vadam",
-            help="How gradients become moves; von (variational online Newton) and vadam keep a posterior of weights.",
+            help="How gradients become moves; von (variational online Newton) and vadam keep a posterior.",
         ),
     ] = RunConfig.optimizer,
     draws: Annotated[

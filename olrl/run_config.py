@@ -39,8 +39,8 @@ class RunConfig:
     price: what one whole budget is worth, as a share of the running loss.
     optimizer: how gradients become moves, one of `OPTIMIZERS`; `von` and `vadam` keep a posterior over the
         weights.
-    draws: with one of these: chunks are scored by predictions averaged over so many weights drawn from the posterior, each
-        of which costs a pass; 0: under its mean.
+    draws: with one of these: chunks are scored by predictions averaged over so many weights drawn from the
+        posterior, each of which costs a pass; 0: under its mean.
     lora: train adapters in place of the model's weights, as `Lora.parse` reads it: `r=8`.
     device: where the model computes, as PyTorch names it.
     seed: decides all that is drawn.
@@ -138,8 +138,8 @@ class RunConfig:
             )
         if self.optimizer in BAYESIAN and self.privacy is not None:
             raise ValueError(
-                f"optimizer {self.optimizer!r} cannot learn with differential privacy: noise in gradients would pass "
-                f"for curvature; choose adamw or sgd"
+                f"optimizer {self.optimizer!r} cannot learn with differential privacy: noise in gradients would "
+                f"pass for curvature; choose adamw or sgd"
             )
 
     def _check_controller(self) -> None:

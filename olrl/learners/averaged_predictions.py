@@ -1,7 +1,7 @@
 """A language model that predicts by the mean over several weights drawn from its posterior."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from olrl.draws import uniforms
 from olrl.learners.causal_lm import CausalLMLearner
 from olrl.learners.learner import Examples, Learner, UpdateReport
 
+_Told = Callable[[Tensor, Tensor], Tensor]
 _SEEDS = 2**32  # torch's generator on a CPU looks at no more bits of a seed
 
 
@@ -33,36 +34,29 @@ class AveragedPredictions(Learner):
         if passes < 1:
             raise ValueError(f"predictions are averaged over at least 1 draw, not {passes!r}")
         if learner.posterior is None:
-            raise ValueError("there is nothing to draw from: only a learner with the optimizer von has a posterior")
+            raise ValueError(
+                "there is nothing to draw from: only a learner with the optimizer von has a posterior"
+            )
         self.passes = passes
         self._learner, self._posterior, self._seed = learner, learner.posterior, seed
 
     def score(self, examples: Examples) -> NDArray[np.float64]:
         """Loss of each sequence under the averaged predictions, shape (n,), nats per predicted token."""
         tokens = torch.from_numpy(examples.astype(np.int64))
-        logarithms = [
-            self._each(tokens, _chosen) for _ in self._drawn()
-        ]
+        logarithms = [self._each(tokens, _chosen) for _ in self._drawn()]
         averaged = torch.logsumexp(torch.stack(logarithms), dim=0) - math.log(self.passes)
         losses: NDArray[np.float64] = -averaged.double().mean(dim=1).cpu().numpy()
         return losses
 
     def probabilities(self, examples: Examples) -> NDArray[np.float32]:
-        """The averaged probability of every token at every place, shape (n, L, V): what it knows it does not know."""
+        """The averaged probability of every token at every place, shape (n, L, V)."""
         tokens = torch.from_numpy(examples.astype(np.int64))
-        each = [self._each(tokens, lambda logits, targets: logits.softmax(dim=2)) for _ in self._drawn()]
+        each = [self._each(tokens, _distribution) for _ in self._drawn()]
         averaged: NDArray[np.float32] = torch.stack(each).mean(dim=0).cpu().numpy()
         return averaged
 
-    def _each(self, tokens: Tensor, told: Any) -> Tensor:
-        """What `told` makes of the logits (b, L, V) and targets (b, L) of a pass, over all passes."""
-        values, model = self._learner.flat.values, self._learner.model
-        parts = []
-        with torch.inference_mode():
-            for part in torch.split(tokens.to(values.device), self._learner.pass_size):
-                logits = model(input_ids=part[:, :-1], use_cache=False).logits.float()
-                parts.append(told(logits, part[:, 1:]))
-        return torch.cat(parts)
+    def _each(self, tokens: Tensor, told: _Told) -> Tensor:
+        return _over_passes(self._learner, tokens, told)
 
     def _drawn(self) -> Iterator[None]:
         """Once for each draw, which is in the place of the weights meanwhile."""
@@ -91,6 +85,28 @@ class AveragedPredictions(Learner):
     def load_state_dict(self, state: dict[str, NDArray[Any]]) -> None:
         """Continue from `state_dict()`."""
         self._learner.load_state_dict(state)
+
+
+def probabilities(learner: CausalLMLearner, examples: Examples) -> NDArray[np.float32]:
+    """The probability of every token at every place under a learner's weights, shape (n, L, V)."""
+    tokens = torch.from_numpy(examples.astype(np.int64))
+    found: NDArray[np.float32] = _over_passes(learner, tokens, _distribution).cpu().numpy()
+    return found
+
+
+def _over_passes(learner: CausalLMLearner, tokens: Tensor, told: _Told) -> Tensor:
+    """What `told` makes of the logits (b, L, V) and targets (b, L) of a pass, over all passes, (n, …)."""
+    parts = []
+    with torch.inference_mode():
+        for part in torch.split(tokens.to(learner.flat.values.device), learner.pass_size):
+            logits = learner.model(input_ids=part[:, :-1], use_cache=False).logits.float()
+            parts.append(told(logits, part[:, 1:]))
+    return torch.cat(parts)
+
+
+def _distribution(logits: Tensor, targets: Tensor) -> Tensor:
+    """The probabilities of all tokens, shape (b, L, V)."""
+    return logits.softmax(dim=2)
 
 
 def _chosen(logits: Tensor, targets: Tensor) -> Tensor:

@@ -33,8 +33,8 @@ class CausalLMLearner(Learner):
     In place of a configuration, `optimizer` may make any torch optimizer; decisions set its `lr` and
     `weight_decay`. One that keeps averaged weights beside those it trains, and has `train()` and `eval()` to
     change between the two (as schedulefree's), is in `train()` during an update and in `eval()` else: scored,
-    moved and saved are the averaged weights. So it is with `VON`, which trains draws from a posterior: scored is its
-    mean, and a report tells its `uncertainty`.
+    moved and saved are the averaged weights. So it is with `VON`, which trains draws from a posterior: scored is
+    its mean, and a report tells its `uncertainty`.
 
     `flat` holds weights and gradients as two vectors, `last_move` how the last round that trained moved them.
 
@@ -224,15 +224,7 @@ def _build_optimizer(flat: FlatParameters, config: OptimizerConfig | OptimizerMa
     if config.name == "sgd":
         return torch.optim.SGD([flat.values], lr=0.0, momentum=config.momentum)
     if config.name in BAYESIAN:
-        return VON(
-            [flat.values],
-            memory=config.memory,
-            curvature=config.curvature,
-            forgetting=config.forgetting,
-            floor=config.floor,
-            squares=config.name == "vadam",
-            seed=config.seed,
-        )
+        return VON([flat.values], **config.posterior(), squares=config.name == "vadam", seed=config.seed)
     return torch.optim.AdamW([flat.values], lr=0.0, betas=config.betas, eps=config.eps, fused=True)
 
 

@@ -32,11 +32,11 @@ class VON(torch.optim.Optimizer):
     Newton); the term in squares, with which s stays positive whatever h is, and the estimate h are from Lin,
     Schmidt and Khan, 2020, "Handling the positive-definite constraint in the Bayesian learning rule"; the average
     of gradients, and dividing by s without a root, from Shen et al., 2024, "Variational learning is effective for
-    large deep networks". Written from their equations. Departures: draws come in opposite pairs, one a step, so that
-    they do not move m, and that a gradient which both have in common is not taken for curvature (with one draw a
-    jump of the target would be, and a step after it next to nothing); with `draws="signs"` it is one standard deviation up or down in each
-    weight, with the mean, variance and third moment of a Gaussian and a curvature without noise where the loss is a
-    sum of squares over weights; `floor`.
+    large deep networks". Written from their equations. Departures: draws come in opposite pairs, one a step, so
+    that they do not move m, and that a gradient which both have in common is not taken for curvature (with one draw
+    a jump of the target would be, and a step after it next to nothing); with `draws="signs"` it is one standard
+    deviation up or down in each weight, with the mean, variance and third moment of a Gaussian and a curvature
+    without noise where the loss is a sum of squares over weights; `floor`.
 
     With `squares` it is Vadam of the first paper: the curvature is that of squared gradients, n · g² for a gradient
     that is the mean over n `observations`, and the move is divided by a root,
@@ -44,15 +44,16 @@ class VON(torch.optim.Optimizer):
         s ← s + forgetting · (n · g² + floor − s)    without its bias to where it starts
         m ← m − lr · (ḡ / (√(s / n) + 1e-8) + weight_decay · m + pull · (m − m₀))
 
-    which is AdamW at weights drawn from the posterior: a rate that suits AdamW suits it. The squares overestimate the
-    curvature where gradients do not vanish on average; but one gradient tells them, where Stein's identity needs many
-    to be heard above the noise, the more the larger `memory` is: thousands of steps for a language model.
+    which is AdamW at weights drawn from the posterior: a rate that suits AdamW suits it. The squares overestimate
+    the curvature where gradients do not vanish on average; but one gradient tells them, where Stein's identity
+    needs many to be heard above the noise, the more the larger `memory` is: thousands of steps for a language
+    model.
 
-    A stream: since s is an average over the last 1 / `forgetting` of its updates, information fades as it does when the prior
-    of a step is the posterior of the one before, flattened: precision times 1 − forgetting, towards `floor`, with the
-    mean where it is (Kulhavý and Zarrop, 1993). A posterior that counted all data would freeze. `weight_decay` and
-    `pull` are Gaussian priors around zero and around the initial weights m₀, of precisions memory · weight_decay
-    and memory · pull.
+    A stream: since s is an average over the last 1 / `forgetting` of its updates, information fades as it does when
+    the prior of a step is the posterior of the one before, flattened: precision times 1 − forgetting, towards
+    `floor`, with the mean where it is (Kulhavý and Zarrop, 1993). A posterior that counted all data would freeze.
+    `weight_decay` and `pull` are Gaussian priors around zero and around the initial weights m₀, of precisions
+    memory · weight_decay and memory · pull.
 
     Weights are the draw between `train()` and `eval()`, and else the mean: as with optimizers that average weights,
     who scores or saves calls `eval()` first. `curvature` is s to start from. Nothing is drawn but by `seed` and the
@@ -133,7 +134,9 @@ class VON(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override] # takes no closure
         """Take in the gradient at the draw, and draw anew; weights without a gradient stay as they are."""
         if closure is not None:
-            raise TypeError("step takes no closure: differentiate at the weights that train() has put in place")
+            raise TypeError(
+                "step takes no closure: differentiate at the weights that train() has put in place"
+            )
         for group in self.param_groups:
             for p in group["params"]:
                 if "mean" not in self.state[p]:

@@ -78,7 +78,9 @@ def test_every_pass_is_charged() -> None:
                 loop.rescore()
             records.append(loop.apply(Base(lr=1e-3).decision()))
         trained_on = sum(record.report.examples for record in records)
-        assert sum(r.tokens for r in records) == 8 * (12 + trained_on + sum(r.signal_examples for r in records))
+        assert sum(r.tokens for r in records) == 8 * (
+            12 + trained_on + sum(r.signal_examples for r in records)
+        )
         return [record.signal_examples for record in records]
 
     assert charged(0) == [0, 2, 2 + 4]  # probes, and the new chunk a second time

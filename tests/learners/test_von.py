@@ -71,7 +71,9 @@ def test_on_a_correlated_design_it_is_the_mean_field_optimum_not_the_marginal() 
 def test_a_pull_is_a_prior_around_the_initial_weights() -> None:
     """With curvature 1 and a prior precision of 0.1 around 0.5, the mean is (b + 0.05) / 1.1."""
     b = torch.tensor([1.0, -1.0], dtype=torch.float64)
-    found, variance = posterior(settled(torch.eye(2, dtype=torch.float64), b, steps=600, forgetting=0.2, pull=True))
+    found, variance = posterior(
+        settled(torch.eye(2, dtype=torch.float64), b, steps=600, forgetting=0.2, pull=True)
+    )
     np.testing.assert_allclose(found, (b + 0.05) / 1.1, rtol=1e-3)
     np.testing.assert_allclose(variance, np.full(2, 1 / (MEMORY * 1.1)), rtol=1e-3)
 
@@ -135,7 +137,14 @@ def test_without_noise_vadam_is_adamw() -> None:
     theirs = torch.nn.Parameter(mine.detach().clone())
     adamw = torch.optim.AdamW([theirs], lr=1e-2, betas=(0.9, 0.999), weight_decay=0.1)
     vadam = VON(
-        [mine], lr=1e-2, memory=math.inf, forgetting=1e-3, floor=0, squares=True, weight_decay=0.1, observations=64
+        [mine],
+        lr=1e-2,
+        memory=math.inf,
+        forgetting=1e-3,
+        floor=0,
+        squares=True,
+        weight_decay=0.1,
+        observations=64,
     )
     for _ in range(50):
         gradient = torch.randn(50, generator=generator)
@@ -191,7 +200,9 @@ def test_where_no_gradient_tells_anything_certainty_is_forgotten_down_to_the_flo
 
 def test_uncertainty_is_the_geometric_mean_of_deviations_over_all_weights() -> None:
     first, second = torch.nn.Parameter(torch.zeros(1)), torch.nn.Parameter(torch.zeros(3))
-    optimizer = VON([{"params": [first], "curvature": 4.0}, {"params": [second], "curvature": 0.25}], memory=100)  # type: ignore[list-item] # groups, as torch has them
+    optimizer = VON(
+        [{"params": [first], "curvature": 4.0}, {"params": [second], "curvature": 0.25}], memory=100
+    )  # type: ignore[list-item] # groups, as torch has them
     assert optimizer.uncertainty() == pytest.approx((0.05 * 0.2**3) ** 0.25)
 
 
