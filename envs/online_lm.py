@@ -12,7 +12,7 @@ from olrl.assembly import LoopConfig, assemble_loop
 from olrl.control.decision import BATCH_SIZES, WINDOWS, Base
 from olrl.learners.causal_lm import CausalLMLearner
 from olrl.learners.cost import CostModel
-from olrl.learners.optimizer import OptimizerConfig
+from olrl.learners.optimizer import STACKABLE, OptimizerConfig
 from olrl.loop import OnlineLoop
 from olrl.models.load import load_model
 from olrl.streams.chunk import Chunk
@@ -176,7 +176,9 @@ class OnlineLMEnv(ControlEnv):
         self._n_streams = n_streams
         self.ranges = EpisodeRanges.from_dict(ranges or {})
         self.config = LoopConfig(chunk=chunk, seq_len=loaded.seq_len)
-        self.optimizer = OptimizerConfig(name=optimizer)  # type: ignore[arg-type] # checked there
+        if optimizer not in STACKABLE:  # the reference learner is one of a stack
+            raise ValueError(f"optimizer must be {' or '.join(STACKABLE)}, not {optimizer!r}")
+        self.optimizer = OptimizerConfig(name=optimizer)  # type: ignore[arg-type] # just checked
         suite = SuiteConfig.for_rounds(
             rounds,
             bytes_per_round=loaded.bytes_per_round(chunk=chunk),

@@ -203,6 +203,20 @@ def run(
         float,
         typer.Option(metavar="P", help="What one whole budget is worth, as a share of the running loss."),
     ] = RunConfig.price,
+    optimizer: Annotated[
+        str,
+        typer.Option(
+            metavar="adamw|sgd|von|vadam",
+            help="How gradients become moves; von (variational online Newton) and vadam keep a posterior.",
+        ),
+    ] = RunConfig.optimizer,
+    draws: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="With these: predict by the mean over N weights drawn from the posterior; 0: by its mean.",
+        ),
+    ] = RunConfig.draws,
     lora: Annotated[
         str | None,
         typer.Option(

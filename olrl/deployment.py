@@ -37,8 +37,8 @@ class Deployment:
     With `in_force`, that decision is applied in every round that is `in_shadow`, by its number, and the
     controller's are proposals only: then the guard watches what is in force, and not whether the proposals can be
     trusted. `stop` is asked after each round. With `loss_withheld` the guard neither misses the loss nor measures
-    one to roll back by. Without `budgets` nothing but the stream, `limit`, `stop` or an interrupt ends the rounds; when
-    they do, `ended` says why.
+    one to roll back by. Without `budgets` nothing but the stream, `limit`, `stop` or an interrupt ends the rounds;
+    when they do, `ended` says why.
     """
 
     def __init__(

@@ -71,7 +71,7 @@ class Rounds:
         self._decision = base.decision()
         self._chunk: Chunk | None = None
         self._signals: Signals | None = None
-        self._probed = 0
+        self._probed = self._repeated = 0
 
     def next_examples(self) -> Examples | None:
         """The next chunk's examples, and behind them the probes; `None` at the stream's end."""
@@ -81,7 +81,7 @@ class Rounds:
         if chunk is None:
             return None
         probes = self._probe_examples()
-        self._chunk, self._probed = chunk, 0 if probes is None else len(probes)
+        self._chunk, self._probed, self._repeated = chunk, 0 if probes is None else len(probes), 0
         return chunk.tokens if probes is None else np.concatenate([chunk.tokens, probes])
 
     def new_examples(self) -> Examples:
@@ -91,8 +91,12 @@ class Rounds:
         """
         if self._chunk is None:
             raise RuntimeError("there is no chunk to look at: a round starts with observe()")
-        self._probed += len(self._chunk.tokens)
+        self.passed_again(len(self._chunk.tokens))
         return self._chunk.tokens
+
+    def passed_again(self, examples: int) -> None:
+        """So many examples more went through the model in this round than were to be scored: they are charged."""
+        self._repeated += examples
 
     def observed(self, losses: NDArray[np.float64]) -> Signals:
         """Take in the losses of these examples, and measure."""
@@ -119,7 +123,8 @@ class Rounds:
         assert chunk is not None
         assert signals is not None
         spent = self.cost.spent(decision.batch_size, report.updates + report.nonfinite)
-        examples = len(chunk.tokens) + self._probed + report.examples
+        signal_examples = self._probed + self._repeated
+        examples = len(chunk.tokens) + signal_examples + report.examples
         self.monitor.trained(decision, report, spent)
         record = RoundRecord(
             round=self.round,
@@ -130,7 +135,7 @@ class Rounds:
             loss_bpb=signals.loss_bpb,
             n_bytes=int(chunk.n_bytes.sum()),
             spent=spent,
-            signal_examples=self._probed,
+            signal_examples=signal_examples,
             source=chunk.source,
             segment=chunk.segment,
             tokens=examples * (chunk.tokens.shape[1] - 1),
@@ -152,7 +157,7 @@ class Rounds:
         return {
             "round": self.round,
             "decision": asdict(self._decision),
-            "seen": (self._chunk, self._signals, self._probed),
+            "seen": (self._chunk, self._signals, self._probed, self._repeated),
             "memory": self.memory.state_dict(),
             "monitor": self.monitor.state_dict(),
         }
@@ -162,7 +167,7 @@ class Rounds:
         self.memory.load_state_dict(state["memory"])
         self.monitor.load_state_dict(state["monitor"])
         self.round, self._decision = state["round"], Decision(**state["decision"])
-        self._chunk, self._signals, self._probed = state["seen"]
+        self._chunk, self._signals, self._probed, self._repeated = state["seen"]
 
 
 class OnlineLoop:
@@ -191,13 +196,17 @@ class OnlineLoop:
     def observe(self) -> Signals | None:
         """Score the next chunk, train on nothing, and measure; `None` at the stream's end."""
         examples = self.rounds.next_examples()
-        return None if examples is None else self.rounds.observed(self.learner.score(examples))
+        return None if examples is None else self.rounds.observed(self._score(examples))
 
     def rescore(self) -> float | None:
         """The loss of the learner as it is now on the chunk observed last, nats a token; None if not finite."""
-        losses = self.learner.score(self.rounds.new_examples())
+        losses = self._score(self.rounds.new_examples())
         loss = float(np.mean(losses))
         return loss if np.isfinite(loss) else None
+
+    def _score(self, examples: Examples) -> NDArray[np.float64]:
+        self.rounds.passed_again((self.learner.passes - 1) * len(examples))
+        return self.learner.score(examples)
 
     def apply(self, decision: Decision) -> RoundRecord:
         """Train under `decision` until the budget is spent, and tell what happened."""

@@ -32,6 +32,7 @@ from olrl.deployment import Deployment, Outcome
 from olrl.explanations import ExplanationLog
 from olrl.folder_lock import FolderLock
 from olrl.interrupt import Interrupt
+from olrl.learners.averaged_predictions import AveragedPredictions
 from olrl.learners.causal_lm import CausalLMLearner
 from olrl.learners.learner import Learner
 from olrl.learners.led import Leader
@@ -123,7 +124,7 @@ def _run(
             if not (config.resume or folder.has_spooled):
                 folder.discard()
             raise
-        learner = _learner(loaded, base, guarantee, found, interrupt)
+        learner = _learner(config, loaded, base, guarantee, found, interrupt)
         parts = RunParts(
             deployment=Deployment(
                 _loop(config, _loop_config(config, loaded), chunks, learner, base, guarantee),
@@ -212,6 +213,7 @@ def _guarantee(config: RunConfig, base: Base) -> Guarantee | None:
 
 
 def _learner(
+    config: RunConfig,
     loaded: LoadedModel,
     base: Base,
     guarantee: Guarantee | None,
@@ -221,11 +223,18 @@ def _learner(
     """The model as a learner: over several processes, with a guarantee one that adds noise, or a plain one."""
     if found is not None:
         return found.leader(loaded, interrupt.held)
-    if guarantee is None:
-        return CausalLMLearner(loaded.model)
-    return PrivateLMLearner(
-        loaded.model, noise=guarantee.noise, clip=guarantee.clip, expected=base.batch_size
-    )
+    if guarantee is not None:
+        return PrivateLMLearner(
+            loaded.model,
+            noise=guarantee.noise,
+            clip=guarantee.clip,
+            expected=base.batch_size,
+            optimizer=config.optimizer_config,
+        )
+    learner = CausalLMLearner(loaded.model, optimizer=config.optimizer_config)
+    if not config.draws:
+        return learner
+    return AveragedPredictions(learner, passes=config.draws, seed=config.seed)
 
 
 def _loop(

@@ -11,6 +11,7 @@ from olrl.control import registry
 from olrl.control.decision import Base
 from olrl.control.guard import GuardSettings, Limits
 from olrl.learners.cost import CostModel
+from olrl.learners.optimizer import BAYESIAN, OPTIMIZERS, OptimizerConfig
 from olrl.learners.privacy import CONTROLLERS as PRIVATE_CONTROLLERS
 from olrl.learners.privacy import PrivacyConfig
 from olrl.models.lora import Lora
@@ -40,6 +41,10 @@ class RunConfig:
     seq_len: predicted tokens a sequence; None is what suits the model.
     budget: cost units a round may spend; a step over B sequences costs 4 + B.
     price: what one whole budget is worth, as a share of the running loss.
+    optimizer: how gradients become moves, one of `OPTIMIZERS`; `von` and `vadam` keep a posterior over the
+        weights.
+    draws: with one of these: chunks are scored by predictions averaged over so many weights drawn from the
+        posterior, each of which costs a pass; 0: under its mean.
     lora: train adapters in place of the model's weights, as `Lora.parse` reads it: `r=8`.
     device: where the model computes, as PyTorch names it.
     seed: decides all that is drawn.
@@ -77,6 +82,8 @@ class RunConfig:
     seq_len: int | None = None
     budget: float = 64.0
     price: float = 0.0
+    optimizer: str = "adamw"
+    draws: int = 0
     lora: str | None = None
     device: str = "cpu"
     seed: int = 0
@@ -106,6 +113,7 @@ class RunConfig:
             ("seq_len", 1),
             ("seed", 0),
             ("checkpoint_every", 0),
+            ("draws", 0),
         ):
             value = getattr(self, name)
             if value is not None and value < least:
@@ -115,6 +123,7 @@ class RunConfig:
         CostModel(budget=self.budget)
         GuardSettings(snapshots=self.snapshots)
         _ = self.limits
+        self._check_optimizer()
         if self.lora is not None:
             Lora.parse(self.lora)
         self._own_base(Base(lr=1.0))
@@ -122,6 +131,20 @@ class RunConfig:
         if self.privacy is not None:
             self._check_private()
         self._check_resumable()
+
+    def _check_optimizer(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, not {self.optimizer!r}")
+        if self.draws and self.optimizer not in BAYESIAN:
+            raise ValueError(
+                f"draws has no effect with the optimizer {self.optimizer!r}, which has no posterior to draw from: "
+                f"choose {' or '.join(BAYESIAN)}"
+            )
+        if self.optimizer in BAYESIAN and self.privacy is not None:
+            raise ValueError(
+                f"optimizer {self.optimizer!r} cannot learn with differential privacy: noise in gradients would "
+                f"pass for curvature; choose adamw or sgd"
+            )
 
     def _check_controller(self) -> None:
         if self.controller not in CONTROLLERS:
@@ -174,6 +197,11 @@ class RunConfig:
         return CostModel(budget=self.budget)
 
     @property
+    def optimizer_config(self) -> OptimizerConfig:
+        """The optimizer, with this run's seed."""
+        return OptimizerConfig(name=self.optimizer, seed=self.seed)  # type: ignore[arg-type] # checked before
+
+    @property
     def limits(self) -> Limits:
         """What the run may spend in all."""
         return Limits(
@@ -191,6 +219,11 @@ class RunConfig:
             raise ValueError(
                 "no base configuration is known for adapters: give --base-lr, the learning rate you would train "
                 "them with (usually ten times that of all weights, e.g. 1e-3)"
+            )
+        if self.optimizer not in ("adamw", "vadam") and self.base_lr is None:
+            raise ValueError(
+                f"the rates that ship were tuned for adamw: give --base-lr, the learning rate you would train with "
+                f"{self.optimizer}"
             )
         if shipped is None and self.base_lr is None:
             raise ValueError(

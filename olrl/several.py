@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 
 from olrl.learners.led import Leader, Line, follow
+from olrl.learners.optimizer import BAYESIAN, OptimizerConfig
 from olrl.learners.ranks import Ranks
 from olrl.learners.sharded_lm import ShardedLMLearner
 from olrl.models.load import LoadedModel, load_model
@@ -38,10 +39,15 @@ class Team:
 
     ranks: Ranks
     line: Line
+    optimizer: OptimizerConfig
+
+    def learner(self, loaded: LoadedModel) -> ShardedLMLearner:
+        """This process's part of the model as a learner; spreads the model, in place, once all others do."""
+        return ShardedLMLearner(loaded.model, ranks=self.ranks, optimizer=self.optimizer)
 
     def leader(self, loaded: LoadedModel, held: Callable[[], AbstractContextManager[Any]]) -> Leader:
         """The learner of the first process; spreads the model, in place, once its followers have."""
-        return Leader(ShardedLMLearner(loaded.model, ranks=self.ranks), self.line, held=held)
+        return Leader(self.learner(loaded), self.line, held=held)
 
 
 @contextmanager
@@ -61,7 +67,7 @@ def team(config: RunConfig) -> Iterator[Team | None]:
     dist.init_process_group("nccl" if config.device == "cuda" else "gloo")
     line = Line()
     try:
-        yield Team(ranks=Ranks.present(), line=line)
+        yield Team(ranks=Ranks.present(), line=line, optimizer=config.optimizer_config)
     finally:
         if not (alone.rank or line.broken):
             line.say(None)
@@ -72,6 +78,10 @@ def _check(config: RunConfig) -> None:
     if config.privacy is not None:
         raise ValueError(
             "differential privacy is for one process: leave the launcher out, or --dp-noise/epsilon"
+        )
+    if config.optimizer in BAYESIAN or config.draws:
+        raise ValueError(
+            "a posterior over the weights is kept by one process: leave the launcher out, or take --optimizer adamw"
         )
     if config.device not in ("cpu", "cuda"):
         raise ValueError(
@@ -102,7 +112,7 @@ def follow_run(config: RunConfig) -> None:
         assert found is not None, "whoever is not the first is not alone"
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-        follow(ShardedLMLearner(load_part(config).model, ranks=found.ranks), found.line)
+        follow(found.learner(load_part(config)), found.line)
 
 
 def put_together(config: RunConfig, leader: Leader) -> LoadedModel:

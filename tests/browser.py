@@ -1,4 +1,4 @@
-"""A headless Chromium for tests that look at pages, through its DevTools protocol; they are skipped where there is none.
+"""A headless Chromium for tests that look at pages, through its DevTools protocol; skipped where there is none.
 
 One browser serves all tests of a process, since its start costs more than most pages do.
 """
@@ -27,11 +27,21 @@ NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chro
 HELP = f"no browser: install one of {', '.join(NAMES)} (Debian and Ubuntu: apt-get install chromium)"
 SCREENSHOTS = Path(__file__).parents[1] / ".screenshots"
 # Nothing but the page: no first-run pages, no updates, no phoning home, no graphics card.
-QUIET = (
-    "--headless --disable-gpu --no-first-run --no-default-browser-check --disable-extensions --disable-sync "
-    "--disable-background-networking --disable-component-update --disable-default-apps --mute-audio "
-    "--hide-scrollbars --remote-debugging-port=0 --force-color-profile=srgb"
-).split()
+QUIET = [
+    "--headless",
+    "--disable-gpu",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--disable-extensions",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--mute-audio",
+    "--hide-scrollbars",
+    "--remote-debugging-port=0",
+    "--force-color-profile=srgb",
+]
 
 
 class Page:
@@ -85,7 +95,9 @@ class Page:
         end = time.monotonic() + PATIENCE_S
         while not (value := self.ask(script)):
             if time.monotonic() > end:
-                pytest.fail(f"{script} was not true after {PATIENCE_S:.0f} s; the page says: {self.text()[:2000]}")
+                pytest.fail(
+                    f"{script} was not true after {PATIENCE_S:.0f} s; the page says: {self.text()[:2000]}"
+                )
             time.sleep(0.1)
         return value
 
@@ -103,7 +115,9 @@ class Page:
 
     def texts(self, selector: str) -> list[str]:
         """What each such element says."""
-        return list(self.ask(f"[...document.querySelectorAll({json.dumps(selector)})].map(e => e.textContent)"))
+        return list(
+            self.ask(f"[...document.querySelectorAll({json.dumps(selector)})].map(e => e.textContent)")
+        )
 
     def count(self, selector: str) -> int:
         """How many such elements there are."""
@@ -116,14 +130,21 @@ class Page:
 
     def press(self, label: str) -> None:
         """Click the button of this label once it is there."""
-        found = f"[...document.querySelectorAll('button')].find(b => b.innerText.trim() === {json.dumps(label)})"
+        found = (
+            f"[...document.querySelectorAll('button')].find(b => b.innerText.trim() === {json.dumps(label)})"
+        )
         self.wait(f"{found} !== undefined")
         self.ask(f"{found}.click()")
 
     def keep(self, name: str, *, height: int | None = None) -> Path:
         """Keep a screenshot for review, of the window or of so much of the page."""
         if height is not None:
-            size = {"width": self.ask("innerWidth"), "height": height, "deviceScaleFactor": 1, "mobile": False}
+            size = {
+                "width": self.ask("innerWidth"),
+                "height": height,
+                "deviceScaleFactor": 1,
+                "mobile": False,
+            }
             self.call("Emulation.setDeviceMetricsOverride", **size)
         png = base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
         SCREENSHOTS.mkdir(exist_ok=True)

@@ -86,6 +86,21 @@ def test_a_run_killed_within_any_stretch_goes_on_to_the_same_bytes(
     assert resumed.summary.dead_letters == {"empty": 1, "invalid JSON": 2, "not text": 1}
 
 
+@pytest.mark.parametrize("optimizer", ["von", "vadam"])
+def test_a_run_with_a_posterior_goes_on_to_the_same_bytes(tmp_path: Path, optimizer: str) -> None:
+    """Its precision, its draws and what it predicts by: a posterior that began anew would decide nothing else here."""
+    stream = write_stream(tmp_path / "mail.jsonl")
+    asked = {"optimizer": optimizer, "draws": 2, "model": "femto", "checkpoint_every": 2, "rounds": 6}
+    config = quick(stream, **asked, out=tmp_path / "straight")
+    straight = run(config).folder
+    with pytest.raises(Killed):
+        run(to(config, tmp_path / "killed"), on_round=killed_after(3))
+    resumed = run(RunConfig(**settings_in(tmp_path / "killed"))).folder
+    assert resumed.decisions.read_bytes() == straight.decisions.read_bytes()
+    models = [folder.model / "model.safetensors" for folder in (resumed, straight)]
+    assert models[0].read_bytes() == models[1].read_bytes()
+
+
 def test_ctrl_c_and_resume_loses_nothing_and_replaces_the_model(config: RunConfig, tmp_path: Path) -> None:
     straight = run(config).folder
     out = tmp_path / "stopped"

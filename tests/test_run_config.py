@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from olrl.control.decision import Base
@@ -26,3 +28,29 @@ def test_the_controllers_of_a_run_need_no_more_than_signals() -> None:
 def test_an_unknown_setting_is_an_error() -> None:
     with pytest.raises(TypeError, match="round"):
         RunConfig(stream="-", round=3)  # type: ignore[call-arg]
+
+
+def test_rates_that_ship_are_adamws_and_vadam_shares_them() -> None:
+    shipped = Base(lr=1e-3)
+    assert RunConfig(stream="-", optimizer="vadam").base(shipped, model="nano") == shipped
+    with pytest.raises(ValueError, match="tuned for adamw: give --base-lr, .* train with von"):
+        RunConfig(stream="-", optimizer="von").base(shipped, model="nano")
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"optimizer": "adam"}, "optimizer must be one of adamw, sgd, von, vadam, not 'adam'"),
+        ({"draws": 4}, "draws has no effect with the optimizer 'adamw', .* choose von or vadam"),
+        ({"optimizer": "von", "draws": -1}, "draws must be at least 0, not -1"),
+        (
+            {"optimizer": "vadam", "dp_noise": 1.0, "controller": "base"},
+            "cannot learn with differential privacy",
+        ),
+    ],
+)
+def test_optimizers_that_there_are_not_and_settings_without_effect_are_errors(
+    asked: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        RunConfig(stream="-", **asked)

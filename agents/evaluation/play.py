@@ -15,6 +15,8 @@ from olrl.control.controller import Controller
 from olrl.control.decision import Base, Decision
 from olrl.control.guard import Guard, GuardSettings
 from olrl.learners.causal_lm import CausalLMLearner, OptimizerMaker
+from olrl.learners.learner import Learner
+from olrl.learners.optimizer import OptimizerConfig
 from olrl.loop import RoundRecord
 from olrl.monitor.signals import Signals
 from olrl.streams.chunk import Chunk
@@ -104,7 +106,7 @@ class LearnerPool:
         self._learner = CausalLMLearner(model)
         self._initial = {"values": self._learner.state_dict()["values"]}
 
-    def fresh(self, optimizer: OptimizerMaker | None = None) -> CausalLMLearner:
+    def fresh(self, optimizer: OptimizerConfig | OptimizerMaker | None = None) -> CausalLMLearner:
         """A learner as it is at first: initial weights, no moments, no last move.
 
         With an optimizer of its own it is a new one; else the one that is kept, which the last to have asked
@@ -146,7 +148,7 @@ class Rollout:
     def __init__(
         self,
         chunks: Sequence[Chunk],
-        learner: CausalLMLearner,
+        learner: Learner,
         *,
         base: Base,
         config: LoopConfig,
@@ -228,7 +230,7 @@ class Rollout:
 def play(
     controller: Controller,
     chunks: Sequence[Chunk],
-    learner: CausalLMLearner,
+    learner: Learner,
     *,
     base: Base,
     config: LoopConfig,

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from olrl.assembly import LoopConfig
 from olrl.control.controller import Controller
 from olrl.control.decision import Base
-from olrl.learners.causal_lm import CausalLMLearner
+from olrl.learners.learner import Learner
 from olrl.streams.chunk import Chunk
 
 from ..evaluation.forgetting import HeldOut
@@ -70,7 +70,7 @@ class Task:
         learner, config = self.learners.fresh(), self.given.config
         return Rollout(self.chunks, learner, base=base, config=config, held_out=self.held_out)
 
-    def play(self, controller: Controller, *, learner: CausalLMLearner | None = None) -> Trace:
+    def play(self, controller: Controller, *, learner: Learner | None = None) -> Trace:
         """The whole run under a controller, with a fresh learner if none is given."""
         return play(
             controller,
@@ -117,7 +117,7 @@ class Entrant(ABC):
         """Make the run."""
         return task.play(self.controller(task.given), learner=self.learner(task))
 
-    def learner(self, task: Task) -> CausalLMLearner:
+    def learner(self, task: Task) -> Learner:
         """The learner that is steered, fresh."""
         return task.learners.fresh()
 

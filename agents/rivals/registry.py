@@ -31,6 +31,9 @@ from .skip_periodic import SKIP_PERIODIC
 from .skip_random import SKIP_RANDOM
 from .unpriced import UNPRICED
 from .untrained import UNTRAINED
+from .vadam import VADAM
+from .vadam_policy import VADAM_POLICY
+from .von import VON_RIVAL
 from .wsd import WSD_RIVAL
 
 ENTRANTS: dict[str, Entrant] = {
@@ -48,6 +51,8 @@ ENTRANTS: dict[str, Entrant] = {
         GREEDY_LR,
         SCHEDULE_FREE,
         PRODIGY,
+        VON_RIVAL,
+        VADAM,
         GNS_BATCH,
         BANDIT,
         LOOKAHEAD,
@@ -62,6 +67,7 @@ ENTRANTS: dict[str, Entrant] = {
         SEGMENT_BEST,
         POLICY,
         DEFAULT,
+        VADAM_POLICY,
         UNTRAINED,
         RANDOM,
         REPLAY,

@@ -14,7 +14,8 @@ from olrl.learners.gradient_noise import snr, snr_of_halves
 from olrl.learners.learner import Examples, Learner, UpdateReport
 from olrl.learners.network import Network
 from olrl.learners.networks import network_of
-from olrl.learners.optimizer import OptimizerConfig
+from olrl.learners.optimizer import BAYESIAN, OptimizerConfig
+from olrl.learners.von import VON
 
 # Makes a torch optimizer of the one vector that holds all weights.
 OptimizerMaker = Callable[[torch.nn.Parameter], torch.optim.Optimizer]
@@ -32,7 +33,8 @@ class CausalLMLearner(Learner):
     In place of a configuration, `optimizer` may make any torch optimizer; decisions set its `lr` and
     `weight_decay`. One that keeps averaged weights beside those it trains, and has `train()` and `eval()` to
     change between the two (as schedulefree's), is in `train()` during an update and in `eval()` else: scored,
-    moved and saved are the averaged weights.
+    moved and saved are the averaged weights. So it is with `VON`, which trains draws from a posterior: scored is
+    its mean, and a report tells its `uncertainty`.
 
     `flat` holds weights and gradients as two vectors, `last_move` how the last round that trained moved them.
 
@@ -97,6 +99,8 @@ class CausalLMLearner(Learner):
                     grad_snr = snr(before, self.flat.grads, len(batch), len(batch))
                 before = self.flat.grads.clone() if grad_snr is None else None
             losses.append(loss)
+            if self.posterior:
+                self.posterior.seen(batch.size - len(batch))
             self._optimizer.step()
         self._switch_to("eval")
         if losses:
@@ -109,8 +113,14 @@ class CausalLMLearner(Learner):
             grad_snr=grad_snr,
             grad_cos=grad_cos,
             update_ratio=self._ratio(start) if losses else None,
+            uncertainty=self.posterior.uncertainty() if losses and self.posterior else None,
             nonfinite=nonfinite,
         )
+
+    @property
+    def posterior(self) -> VON | None:
+        """The optimizer, where it keeps a posterior over the weights."""
+        return self._optimizer if isinstance(self._optimizer, VON) else None
 
     def step(self, decision: Decision) -> None:
         """One optimizer step on the gradient that the caller has put into `flat.grads`."""
@@ -216,6 +226,8 @@ def torch_optimizer(weights: Iterable[torch.nn.Parameter], config: OptimizerConf
     """The optimizer of a configuration, at rate 0 until a decision sets one."""
     if config.name == "sgd":
         return torch.optim.SGD(weights, lr=0.0, momentum=config.momentum)
+    if config.name in BAYESIAN:
+        return VON(weights, **config.posterior(), squares=config.name == "vadam", seed=config.seed)
     return torch.optim.AdamW(weights, lr=0.0, betas=config.betas, eps=config.eps, fused=True)
 
 

@@ -28,11 +28,18 @@ class UpdateReport:
     grad_snr: float | None = None
     grad_cos: float | None = None
     update_ratio: float | None = None
+    uncertainty: float | None = None
     nonfinite: int = 0
 
 
 class Learner(ABC):
-    """A model with its optimizer."""
+    """A model with its optimizer.
+
+    `passes` is how often an example goes through the model to be scored: more than once where predictions are
+    averaged over several weights.
+    """
+
+    passes: int = 1
 
     @abstractmethod
     def score(self, examples: Examples) -> NDArray[np.float64]:

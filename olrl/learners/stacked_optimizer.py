@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from olrl.learners.network import Scratch
-from olrl.learners.optimizer import OptimizerConfig
+from olrl.learners.optimizer import STACKABLE, OptimizerConfig
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,10 @@ class StackedOptimizer:
     """
 
     def __init__(self, config: OptimizerConfig) -> None:
+        if config.name not in STACKABLE:
+            raise ValueError(
+                f"stacked learners have {' or '.join(STACKABLE)}, not {config.name}: train them one by one"
+            )
         self.config = config
         self._scratch = Scratch()
 

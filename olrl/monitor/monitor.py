@@ -109,6 +109,7 @@ class LoopMonitor:
             "grad_cos": report.grad_cos,
             "gradient_age": self._gradient_age,
             "update_ratio": report.update_ratio,
+            "uncertainty": report.uncertainty,
             "updates": self._updates,
             "spent": self._spent,
             "nonfinite": self._nonfinite,

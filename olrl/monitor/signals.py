@@ -24,7 +24,6 @@ class Signals:
         hist_shift_last: the same against the previous chunk.
         alarms: names of the drift detectors that fired on the new chunk.
         rounds_since_alarm: rounds since any detector fired (0 = now); rounds seen if none ever did.
-        uncertainty: posterior uncertainty of a Bayesian learner.
 
     Measured on the training batches of the last round that updated (`gradient_age` rounds ago, 0 = last round):
         train_loss_nats: mean loss of all its batches, each before its own step, nats per token.
@@ -33,6 +32,8 @@ class Signals:
             (two consecutive batches when the batch size is 1); may be negative through chance.
         grad_cos: cosine of minus its first gradient with the whole move of the round before, in [-1, 1].
         update_ratio: norm of the whole round's move over the norm of the weights.
+        uncertainty: of a learner with a posterior over its weights (`VON`), the geometric mean of their standard
+            deviations after it, in units of weights.
 
     Bookkeeping:
         lr, batch_size, window: the decision in force in the last round (the base before the first); `None` where

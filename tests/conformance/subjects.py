@@ -24,10 +24,11 @@ from olrl.control.controller import Controller
 from olrl.control.guard import Guard
 from olrl.control.policy import FrozenPolicy
 from olrl.control.registry import CONTROLLERS, make_controller
+from olrl.learners.averaged_predictions import AveragedPredictions
 from olrl.learners.causal_lm import CausalLMLearner, OptimizerMaker
 from olrl.learners.cost import CostModel
 from olrl.learners.learner import Learner, UpdateReport
-from olrl.learners.optimizer import OptimizerConfig
+from olrl.learners.optimizer import OptimizerConfig, OptimizerName
 from olrl.learners.quadratic import QuadraticLearner
 from olrl.memory import Memory
 from olrl.models.byte_level import ByteModelShape, build_model
@@ -171,6 +172,10 @@ def _language_model(seed: int, optimizer: OptimizerConfig | OptimizerMaker) -> C
     return CausalLMLearner(model, optimizer=optimizer)
 
 
+def _bayesian(seed: int, name: OptimizerName) -> CausalLMLearner:
+    return _language_model(seed, OptimizerConfig(name=name, seed=seed, memory=1e4))
+
+
 def _quadratic(seed: int, optimizer: str) -> QuadraticLearner:
     start = np.random.default_rng(seed).standard_normal(3)
     return QuadraticLearner(start=start, curvature=np.array([0.5, 1.0, 4.0]), optimizer=optimizer)
@@ -195,6 +200,11 @@ LEARNERS = [
     _learner("causal-lm sgd", lambda seed: _language_model(seed, _MOMENTUM), tokens),
     _learner("causal-lm schedule-free", lambda seed: _language_model(seed, schedule_free_adamw), tokens),
     _learner("causal-lm prodigy", lambda seed: _language_model(seed, prodigy), tokens),
+    _learner("causal-lm von", lambda seed: _bayesian(seed, "von"), tokens),
+    _learner("causal-lm vadam", lambda seed: _bayesian(seed, "vadam"), tokens),
+    _learner(
+        "averaged predictions", lambda seed: AveragedPredictions(_bayesian(seed, "vadam"), passes=2), tokens
+    ),
     _learner("quadratic adamw", lambda seed: _quadratic(seed, "adamw"), targets),
     _learner("quadratic sgd", lambda seed: _quadratic(seed, "sgd"), targets),
 ]
