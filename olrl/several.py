@@ -42,7 +42,7 @@ class Team:
     optimizer: OptimizerConfig
 
     def learner(self, loaded: LoadedModel) -> ShardedLMLearner:
-        """This process's part of the model as a learner; spreads the model, in place, once all others do."""
+        """The part of the model that this process holds, as a learner; spreads the model, in place."""
         return ShardedLMLearner(loaded.model, ranks=self.ranks, optimizer=self.optimizer)
 
     def leader(self, loaded: LoadedModel, held: Callable[[], AbstractContextManager[Any]]) -> Leader:

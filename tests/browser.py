@@ -27,7 +27,8 @@ NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chro
 HELP = f"no browser: install one of {', '.join(NAMES)} (Debian and Ubuntu: apt-get install chromium)"
 SCREENSHOTS = Path(__file__).parents[1] / ".screenshots"
 # Nothing but the page: no first-run pages, no updates, no phoning home, no graphics card.
-QUIET = [
+QUIET = (
+)
     "--headless",
     "--disable-gpu",
     "--no-first-run",

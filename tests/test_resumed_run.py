@@ -88,7 +88,7 @@ def test_a_run_killed_within_any_stretch_goes_on_to_the_same_bytes(
 
 @pytest.mark.parametrize("optimizer", ["von", "vadam"])
 def test_a_run_with_a_posterior_goes_on_to_the_same_bytes(tmp_path: Path, optimizer: str) -> None:
-    """Its precision, its draws and what it predicts by: a posterior that began anew would decide nothing else here."""
+    """Its precision, its draws and what it predicts by."""
     stream = write_stream(tmp_path / "mail.jsonl")
     asked = {"optimizer": optimizer, "draws": 2, "model": "femto", "checkpoint_every": 2, "rounds": 6}
     config = quick(stream, **asked, out=tmp_path / "straight")

@@ -33,7 +33,7 @@ def test_an_unknown_setting_is_an_error() -> None:
 def test_rates_that_ship_are_adamws_and_vadam_shares_them() -> None:
     shipped = Base(lr=1e-3)
     assert RunConfig(stream="-", optimizer="vadam").base(shipped, model="nano") == shipped
-    with pytest.raises(ValueError, match="tuned for adamw: give --base-lr, .* train with von"):
+    with pytest.raises(ValueError, match=r"tuned for adamw: give --base-lr, .* train with von"):
         RunConfig(stream="-", optimizer="von").base(shipped, model="nano")
 
 
