@@ -28,7 +28,6 @@ HELP = f"no browser: install one of {', '.join(NAMES)} (Debian and Ubuntu: apt-g
 SCREENSHOTS = Path(__file__).parents[1] / ".screenshots"
 # Nothing but the page: no first-run pages, no updates, no phoning home, no graphics card.
 QUIET = (
-)
     "--headless",
     "--disable-gpu",
     "--no-first-run",
@@ -42,7 +41,7 @@ QUIET = (
     "--hide-scrollbars",
     "--remote-debugging-port=0",
     "--force-color-profile=srgb",
-]
+)
 
 
 class Page:
