@@ -4,8 +4,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from olrl.control.decision import Base
+from olrl.labelled_loop import LabelledLoop
+from olrl.learners.classifier import ClassifierLearner
 from olrl.learners.cost import CostModel
 from olrl.learners.learner import Learner
 from olrl.learners.poisson import PoissonSampling
@@ -48,10 +51,20 @@ def cut_chunks(documents: Iterable[Document], tokenizer: Tokenizer, config: Loop
     return Chunker(tokenizer, n_sequences=config.chunk, seq_len=config.seq_len).chunks(documents)
 
 
-def assemble_rounds(chunks: Iterator[Chunk], *, base: Base, config: LoopConfig) -> Rounds:
-    """The rounds of a language model's loop on a stream of chunks, with memory and monitor."""
+def assemble_rounds(
+    chunks: Iterator[Chunk],
+    *,
+    base: Base,
+    config: LoopConfig,
+    row: tuple[int, ...] | None = None,
+    dtype: DTypeLike = np.int32,
+) -> Rounds:
+    """The rounds of a loop on a stream of chunks, with memory and monitor.
+
+    Rows are token sequences, or of the shape and kind that a learner says.
+    """
     memory = Memory(
-        chunk_size=config.chunk, example_shape=(config.seq_len + 1,), dtype=np.int32, seed=config.seed
+        chunk_size=config.chunk, example_shape=row or (config.seq_len + 1,), dtype=dtype, seed=config.seed
     )
     monitor = LoopMonitor(
         detectors=DetectorBank(),
@@ -73,5 +86,8 @@ def assemble_loop(
     config: LoopConfig,
     sampling: PoissonSampling | None = None,
 ) -> OnlineLoop:
-    """The loop of a language-model learner on a stream of chunks."""
+    """The loop of a learner on a stream of chunks of its kind."""
+    if isinstance(learner, ClassifierLearner):
+        rounds = assemble_rounds(chunks, base=base, config=config, row=learner.row, dtype=learner.dtype)
+        return LabelledLoop(rounds, learner)
     return OnlineLoop(assemble_rounds(chunks, base=base, config=config), learner, sampling=sampling)

@@ -138,6 +138,29 @@ def run(
     model: Annotated[
         str, typer.Option(metavar="nano|mini|bpe|pico|femto|DIR|HUB-ID", help="The model that learns.")
     ] = RunConfig.model,
+    task: Annotated[
+        str,
+        typer.Option(
+            metavar="lm|classify|answer",
+            help="What is learned: the text, a document's label, or its label as an answer to its text.",
+        ),
+    ] = RunConfig.task,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...",
+            show_default="read from the file beforehand",
+            help="The labels that --task classify tells apart.",
+        ),
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="frozen|learning",
+            show_default="frozen",
+            help="With --task classify: a head learns on features of the model, or all weights do.",
+        ),
+    ] = None,
     controller: Annotated[
         str, typer.Option(metavar="NAME", help=f"What decides: {', '.join(CONTROLLERS)}.")
     ] = RunConfig.controller,
@@ -190,7 +213,12 @@ def run(
     rounds: Annotated[
         int | None, typer.Option(metavar="N", show_default="to the stream's end", help="Rounds at most.")
     ] = None,
-    chunk: Annotated[int, typer.Option(metavar="C", help="Sequences that arrive a round.")] = RunConfig.chunk,
+    chunk: Annotated[
+        int,
+        typer.Option(
+            metavar="C", help="Sequences (documents, where labels are learned) that arrive a round."
+        ),
+    ] = RunConfig.chunk,
     seq_len: Annotated[
         int | None,
         typer.Option(metavar="L", show_default="the model's own, or 64", help="Predicted tokens a sequence."),

@@ -18,9 +18,10 @@ _TOLD = "(loss|alarm|grad_cos|update_ratio|hist_shift)"
 # Four questions, each with charts: a title and patterns of tags, which match a whole tag.
 LAYOUT: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "1 How well: loss against reference and rivals": (
-        ("loss, bits per byte, averaged", (r"loss/bpb_ema", r"loss/reference_bpb_ema")),
+        ("loss, bits per byte, averaged", (r"loss/bpb_ema", r"loss/reference_bpb_ema", r"loss/bits_per_label_ema")),
         ("loss saved against the reference (above 0: better)", (r"loss/saved_bpb_ema",)),
-        ("loss of each chunk, bits per byte", (r"loss/bpb",)),
+        ("loss of each chunk, bits per byte", (r"loss/bpb", r"loss/bits_per_label")),
+        ("share of answers that were right", (r"signals/metric",)),
     ),
     "2 What it did: decisions": (
         ("learning rate", (r"decision/lr", r"proposed/lr")),
@@ -45,6 +46,9 @@ LAYOUT: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
 # What runs are compared by: scalars that each writes at its end, and what they are called.
 RESULTS: dict[str, str] = {
     "result/loss_bpb": "loss, bits per byte",
+    "result/loss_bits_per_label": "loss, bits per label",
+    "result/accuracy": "share of answers that were right",
+    "result/macro_f1": "F1, mean over classes",
     "result/spent": "cost, units",
     "result/saved_share": "share of the budget saved",
     "result/alarm_rounds": "rounds with a drift alarm",

@@ -1,5 +1,6 @@
 """The online learning loop: observe, decide, apply."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -25,7 +26,8 @@ class RoundRecord:
     the loss was not finite. `n_bytes` is the chunk's length in bytes, `spent` the cost units of its updates,
     `signal_examples` the examples passed through the model for signals alone, `tokens` all that were predicted in
     scoring, for signals and in training. `source` and `segment` tell where
-    the chunk came from, for figures and tables.
+    the chunk came from, for figures and tables. `judged` counts what a classifier predicted, as (class, predicted
+    class, documents).
     """
 
     round: int
@@ -40,6 +42,14 @@ class RoundRecord:
     source: str
     segment: int
     tokens: int = 0
+    judged: tuple[tuple[int, int, int], ...] = ()
+
+
+def loss_of(record: RoundRecord) -> float | None:
+    """The loss of a round in bits per byte, a classifier's in bits per label; None if it was not finite."""
+    if record.judged and record.loss_nats is not None:
+        return record.loss_nats / math.log(2)
+    return record.loss_bpb
 
 
 class Rounds:
@@ -72,6 +82,12 @@ class Rounds:
         self._chunk: Chunk | None = None
         self._signals: Signals | None = None
         self._probed = self._repeated = 0
+        self._judged: tuple[tuple[int, int, int], ...] = ()
+
+    @property
+    def chunk(self) -> Chunk | None:
+        """The chunk that was observed last and is still to be trained on."""
+        return self._chunk
 
     def next_examples(self) -> Examples | None:
         """The next chunk's examples, and behind them the probes; `None` at the stream's end."""
@@ -98,12 +114,27 @@ class Rounds:
         """So many examples more went through the model in this round than were to be scored: they are charged."""
         self._repeated += examples
 
-    def observed(self, losses: NDArray[np.float64]) -> Signals:
-        """Take in the losses of these examples, and measure."""
+    def observed(
+        self,
+        losses: NDArray[np.float64],
+        *,
+        hits: NDArray[np.bool_] | None = None,
+        judged: tuple[tuple[int, int, int], ...] = (),
+    ) -> Signals:
+        """Take in the losses of these examples, and measure.
+
+        `hits` says of which of them the learner would have given the right answer, if it answers; `judged` goes
+        into the round's record.
+        """
         assert self._chunk is not None
         n = len(self._chunk.tokens)
+        self._judged = judged
         self._signals = self.monitor.measure(
-            self._chunk, losses[:n], losses[n : n + self._probed], in_force=self._decision
+            self._chunk,
+            losses[:n],
+            losses[n : n + self._probed],
+            in_force=self._decision,
+            metric=None if hits is None else float(np.mean(hits[:n])),
         )
         return self._signals
 
@@ -138,9 +169,10 @@ class Rounds:
             signal_examples=signal_examples,
             source=chunk.source,
             segment=chunk.segment,
-            tokens=examples * (chunk.tokens.shape[1] - 1),
+            tokens=examples * chunk.row_tokens,
+            judged=self._judged,
         )
-        self._chunk, self._signals, self._decision = None, None, decision
+        self._chunk, self._signals, self._judged, self._decision = None, None, (), decision
         self.round += 1
         return record
 
@@ -157,7 +189,7 @@ class Rounds:
         return {
             "round": self.round,
             "decision": asdict(self._decision),
-            "seen": (self._chunk, self._signals, self._probed, self._repeated),
+            "seen": (self._chunk, self._signals, self._probed, self._repeated, self._judged),
             "memory": self.memory.state_dict(),
             "monitor": self.monitor.state_dict(),
         }
@@ -167,7 +199,7 @@ class Rounds:
         self.memory.load_state_dict(state["memory"])
         self.monitor.load_state_dict(state["monitor"])
         self.round, self._decision = state["round"], Decision(**state["decision"])
-        self._chunk, self._signals, self._probed, self._repeated = state["seen"]
+        self._chunk, self._signals, self._probed, self._repeated, self._judged = state["seen"]
 
 
 class OnlineLoop:
@@ -196,7 +228,11 @@ class OnlineLoop:
     def observe(self) -> Signals | None:
         """Score the next chunk, train on nothing, and measure; `None` at the stream's end."""
         examples = self.rounds.next_examples()
-        return None if examples is None else self.rounds.observed(self._score(examples))
+        if examples is None:
+            return None
+        self.rounds.passed_again((self.learner.passes - 1) * len(examples))
+        judgement = self.learner.judge(examples)
+        return self.rounds.observed(judgement.losses, hits=judgement.hits)
 
     def rescore(self) -> float | None:
         """The loss of the learner as it is now on the chunk observed last, nats a token; None if not finite."""

@@ -7,7 +7,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from olrl.loop import RoundRecord
+from olrl.loop import RoundRecord, loss_of
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -46,9 +46,10 @@ class RunProgress:
     def round(self, record: RoundRecord) -> None:
         """Show a round that has ended."""
         self._done += 1
-        if record.loss_bpb is not None:
+        loss = loss_of(record)
+        if loss is not None:
             first = math.isnan(self._smoothed)
-            self._smoothed = record.loss_bpb if first else 0.9 * self._smoothed + 0.1 * record.loss_bpb
+            self._smoothed = loss if first else 0.9 * self._smoothed + 0.1 * loss
         if self._console.is_terminal:
             self._bar.update(self._task, completed=record.round + 1, description=self._line(record))
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
@@ -59,7 +60,11 @@ class RunProgress:
         speed = self._done / max(time.monotonic() - self._start, 1e-9)
         decision = record.decision
         doing = f"lr {decision.lr:.2e}, batch {decision.batch_size}, window {decision.window or 'reservoir'}"
-        loss = "no loss" if math.isnan(self._smoothed) else f"{self._smoothed:.3f} bits per byte"
+        loss = (
+            "no loss"
+            if math.isnan(self._smoothed)
+            else f"{self._smoothed:.3f} bits per {'label' if record.judged else 'byte'}"
+        )
         return (
             f"round {record.round + 1}{f' of {self._rounds}' if self._rounds else ''}: "
             f"{loss}, {doing if decision.update else 'no training'}, "

@@ -40,7 +40,7 @@ from olrl.learners.poisson import PoissonSampling
 from olrl.learners.privacy import WITHHELD, Guarantee
 from olrl.learners.private_lm import PrivateLMLearner
 from olrl.loop import OnlineLoop, RoundRecord
-from olrl.models.load import LoadedModel, load_model
+from olrl.models.load import LoadedModel
 from olrl.run_config import DEFAULT_POLICY, PROPOSES_NOTHING, RunConfig
 from olrl.run_folder import JsonLines, RunFolder, default_path, disk_mistakes
 from olrl.run_state import RunCheckpoints, RunParts, begin_anew, go_back, run_checkpoints
@@ -51,8 +51,10 @@ from olrl.streams.chunk import Chunk
 from olrl.streams.chunker import Chunker
 from olrl.streams.corpus import corpus_sha256
 from olrl.streams.dead_letter import DeadLetter
+from olrl.streams.labelled import LabelledChunker
 from olrl.streams.source import Source
 from olrl.streams.sources import open_source
+from olrl.tasks import AnyChunker, Loaded, Task, chunks_of, find_classes, labelled_by_source, learner_of
 from olrl.tracking import TensorBoardTracker
 
 PACKAGES = ("olrl", "numpy", "torch", "transformers", "tokenizers", "river", "safetensors")
@@ -100,7 +102,8 @@ def _run(
     say: Callable[[str], None],
 ) -> RunResult:
     """As `run`, by this process alone or as the first of those that have been found."""
-    loaded = _load_model(config, found)
+    task = _task(config)
+    loaded = _load_model(config, found, task)
     base = config.base(loaded.base, model=config.model)
     controller, policy = _controller(config, base)
     guarantee = _guarantee(config, base)
@@ -109,22 +112,24 @@ def _run(
     with ExitStack() as stack, disk_mistakes(out, "run"):
         folder = _claim(config, out, stack)
         interrupt = stack.enter_context(Interrupt())
-        description = _describe(config, base, loaded, policy, guarantee, found)
+        description = _describe(config, base, loaded, policy, guarantee, found, task)
         checkpoint = _go_on(folder, config, description, say) if config.resume else None
         state: dict[str, Any] = {} if checkpoint is None else checkpoint.state
         dead_letter = stack.enter_context(DeadLetter(folder.dead_letter, keep_text=config.keep_rejected))
-        chunker = _chunker(config, loaded)
+        chunker = _chunker(config, loaded, task, dead_letter)
         try:
             if not config.resume:
                 folder.write_config(description)
             with interrupt.immediate():
                 source = _open_source(config, folder, dead_letter, interrupt, state)
-                chunks = chunker.chunks(source) if state else _at_least_one(chunker, source, dead_letter)
+                documents = labelled_by_source(source) if _by_source(config) else source
+                chunks = chunks_of(chunker, documents, loaded)
+                chunks = chunks if state else _at_least_one(chunks, chunker, dead_letter)
         except BaseException:
             if not (config.resume or folder.has_spooled):
                 folder.discard()
             raise
-        learner = _learner(config, loaded, base, guarantee, found, interrupt)
+        learner = _learner(config, loaded, base, guarantee, found, interrupt, task)
         parts = RunParts(
             deployment=Deployment(
                 _loop(config, _loop_config(config, loaded), chunks, learner, base, guarantee),
@@ -182,13 +187,25 @@ def _run(
         )
 
 
-def _load_model(config: RunConfig, found: Team | None) -> LoadedModel:
+def _task(config: RunConfig) -> Task:
+    if config.task == "classify":
+        classes = config.class_names or find_classes(config.stream, follow=config.follow)
+        return Task(kind="classify", classes=classes, frozen=config.encoder != "learning")
+    return Task(kind="answer" if config.task == "answer" else "lm")
+
+
+def _by_source(config: RunConfig) -> bool:
+    """Whether documents are labelled by where they come from: builtin text has no labels of its own."""
+    return config.task == "classify" and config.stream.startswith("builtin:")
+
+
+def _load_model(config: RunConfig, found: Team | None, task: Task) -> Loaded:
     loaded = (
-        load_model(config.model, device=config.device, lora=config.lora)
+        task.load(config.model, device=config.device, lora=config.lora)
         if found is None
         else load_part(config)
     )
-    longest = getattr(loaded.model.config, "max_position_embeddings", None)
+    longest = loaded.longest
     if longest is not None and (config.seq_len or 1) > longest:
         raise ValueError(
             f"seq_len {config.seq_len} is beyond the {longest} positions of model {config.model!r}"
@@ -196,7 +213,7 @@ def _load_model(config: RunConfig, found: Team | None) -> LoadedModel:
     return loaded
 
 
-def _loop_config(config: RunConfig, loaded: LoadedModel) -> LoopConfig:
+def _loop_config(config: RunConfig, loaded: Loaded) -> LoopConfig:
     return LoopConfig(
         chunk=config.chunk,
         seq_len=config.seq_len or loaded.seq_len,
@@ -214,13 +231,18 @@ def _guarantee(config: RunConfig, base: Base) -> Guarantee | None:
 
 def _learner(
     config: RunConfig,
-    loaded: LoadedModel,
+    loaded: Loaded,
     base: Base,
     guarantee: Guarantee | None,
     found: Team | None,
     interrupt: Interrupt,
+    task: Task,
 ) -> Learner:
     """The model as a learner: over several processes, with a guarantee one that adds noise, or a plain one."""
+    if task.kind != "lm":
+        seq_len = _loop_config(config, loaded).seq_len
+        return learner_of(task, loaded, seq_len=seq_len, optimizer=config.optimizer_config)
+    assert isinstance(loaded, LoadedModel)
     if found is not None:
         return found.leader(loaded, interrupt.held)
     if guarantee is not None:
@@ -336,22 +358,29 @@ def _open_source(
         stop=_Over(folder, interrupt),
         spool=folder.spool if config.spool else None,
         state=state.get("source"),
+        late_labels=config.task == "classify",
+        repeats=config.task == "answer",
     )
 
 
-def _chunker(config: RunConfig, loaded: LoadedModel) -> Chunker:
+def _chunker(config: RunConfig, loaded: Loaded, task: Task, dead_letter: DeadLetter) -> AnyChunker:
     seq_len = config.seq_len or loaded.seq_len
-    return Chunker(loaded.tokenizer, n_sequences=config.chunk, seq_len=seq_len)
+    return task.chunker(loaded.tokenizer, chunk=config.chunk, seq_len=seq_len, dead_letter=dead_letter)
 
 
-def _at_least_one(chunker: Chunker, source: Source, dead_letter: DeadLetter) -> Iterator[Chunk]:
+def _at_least_one(chunks: Iterator[Chunk], chunker: AnyChunker, dead_letter: DeadLetter) -> Iterator[Chunk]:
     """The stream's chunks; ValueError if there is none."""
-    chunks = chunker.chunks(source)
     first = next(chunks, None)
     if first is None:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(dead_letter.counts.items()))
         rejected = f" ({dead_letter.total} rows could not be used: {reasons})" if reasons else ""
         sequences, seq_len = chunker.shape
+        if not isinstance(chunker, Chunker):
+            what = "labelled documents" if isinstance(chunker, LabelledChunker) else "answers"
+            raise ValueError(
+                f"the stream ended after {chunker.leftover_tokens} {what}{rejected}, and a chunk takes "
+                f"{sequences}: give more of them, or a smaller --chunk"
+            )
         raise ValueError(
             f"the stream ended after {chunker.leftover_tokens} tokens{rejected}, and a chunk takes "
             f"{sequences} sequences of {seq_len}, {sequences * seq_len} tokens: "
@@ -416,6 +445,8 @@ def decision_row(outcome: Outcome) -> dict[str, Any]:
         "guard": outcome.guard,
         "drift": list(record.signals.alarms),
     }
+    if record.signals.metric is not None:
+        row |= {"loss_nats": record.loss_nats, "metric": record.signals.metric}
     return row if outcome.proposed is None else {**row, "proposed": _knobs(outcome.proposed)}
 
 
@@ -424,7 +455,8 @@ def _knobs(decision: Decision) -> dict[str, Any]:
 
 
 def _stream_row(record: RoundRecord) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in ("round", "source", "segment", "n_bytes")}
+    row = {name: getattr(record, name) for name in ("round", "source", "segment", "n_bytes")}
+    return {**row, "judged": [list(count) for count in record.judged]} if record.judged else row
 
 
 def _write_ending(folder: RunFolder, ended: str, dead_letter: DeadLetter, *, seconds: float) -> None:
@@ -433,7 +465,7 @@ def _write_ending(folder: RunFolder, ended: str, dead_letter: DeadLetter, *, sec
     replace_synced(folder.ending, (json.dumps(row) + "\n").encode())
 
 
-def _save_model(loaded: LoadedModel, folder: RunFolder) -> bool:
+def _save_model(loaded: Loaded, folder: RunFolder) -> bool:
     """Save the adapted model, unless its weights are not finite: those would be of no use to anybody."""
     if not all(bool(torch.isfinite(weights).all()) for weights in loaded.model.parameters()):
         return False
@@ -454,10 +486,11 @@ def _save_model(loaded: LoadedModel, folder: RunFolder) -> bool:
 def _describe(
     config: RunConfig,
     base: Base,
-    loaded: LoadedModel,
+    loaded: Loaded,
     policy: dict[str, Any] | None,
     guarantee: Guarantee | None,
     found: Team | None,
+    task: Task,
 ) -> dict[str, Any]:
     """All that decides the result; written before the first round."""
     loop = _loop_config(config, loaded)
@@ -473,6 +506,7 @@ def _describe(
         "base": asdict(base),
         "loop": {"seq_len": loop.seq_len, "probes": loop.probes, "update_cost": loop.cost.update_cost},
         "model": {**sizes, "weights_sha256": _weights_sha256(loaded.model)},
+        "classes": list(task.classes),
         "policy": policy,
         "privacy": None if guarantee is None else guarantee.to_json(),
         "corpus_sha256": corpus_sha256() if config.stream.startswith("builtin:") else None,

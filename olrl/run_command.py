@@ -55,9 +55,18 @@ def summary_lines(result: RunResult) -> list[str]:
 
 def _loss(summary: Summary, lost: str) -> list[str]:
     return [
-        f"  loss       {summary.loss_bpb:.4f} bits per byte, prequential, over {summary.rounds} rounds{lost}",
+        f"  loss       {summary.loss_bpb:.4f} bits per {summary.unit}, prequential, over {summary.rounds} rounds"
+        f"{lost}",
         f"             {summary.first_bpb:.4f} in the first tenth, {summary.last_bpb:.4f} in the last",
+        *_answers(summary),
     ]
+
+
+def _answers(summary: Summary) -> list[str]:
+    if summary.accuracy is None:
+        return []
+    f1 = "" if summary.answers is None else f", macro F1 {summary.answers.macro_f1:.4f}"
+    return [f"  answers    {summary.accuracy:.2%} right{f1}"]
 
 
 def _privacy(given: dict[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ from olrl.learners.privacy import PrivacyConfig
 from olrl.models.lora import Lora
 from olrl.run_folder import BASE
 
+TASKS = ("lm", "classify", "answer")  # as olrl.tasks has them, which imports torch
 CONTROLLERS: tuple[str, ...] = (*registry.CONTROLLERS, "policy")
 DEFAULT_POLICY = "default"
 PROPOSES_NOTHING = (
@@ -29,6 +30,12 @@ PROPOSES_NOTHING = (
 class RunConfig:
     """A run of one model on one stream under one controller.
 
+    task: "lm": the model learns to go on with text; "classify": to tell the labels of documents; "answer": to
+    answer
+        a document's text with its label, and the loss is on that alone.
+    classes: with "classify", the labels, separated by commas; None reads them from a file beforehand.
+    encoder: with "classify", "frozen" (None is that) trains a head on features of the model, "learning" all
+    weights.
     stream: SOURCE: a `.jsonl` or `.txt` file, a folder of them, `-`, `builtin:NAME` or `hf:NAME`.
     model: a shipped model, a folder in Hugging Face format, or a hub id.
     controller: one of `CONTROLLERS`.
@@ -70,6 +77,9 @@ class RunConfig:
 
     stream: str
     model: str = "nano"
+    task: str = "lm"
+    classes: str | None = None
+    encoder: str | None = None
     controller: str = "policy"
     policy: str | None = None
     base_lr: float | None = None
@@ -128,6 +138,7 @@ class RunConfig:
             Lora.parse(self.lora)
         self._own_base(Base(lr=1.0))
         self._check_controller()
+        self._check_task()
         if self.privacy is not None:
             self._check_private()
         self._check_resumable()
@@ -159,6 +170,29 @@ class RunConfig:
                 f"shadow has no effect with the controller {self.controller!r}, which proposes nothing new: "
                 f"choose hypergradient, drift-reset or policy"
             )
+
+    def _check_task(self) -> None:
+        if self.task not in TASKS:
+            raise ValueError(f"task must be one of {', '.join(TASKS)}, not {self.task!r}")
+        if self.task != "classify":
+            for name in ("classes", "encoder"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} has no effect with --task {self.task}: leave it out")
+        if self.encoder not in (None, "frozen", "learning"):
+            raise ValueError(f"encoder must be frozen or learning, not {self.encoder!r}")
+        if self.classes is not None and len(set(self.class_names)) < max(len(self.class_names), 2):
+            raise ValueError(f"classes takes at least two different labels, A,B,..., not {self.classes!r}")
+        if self.task != "lm" and self.privacy is not None:
+            raise ValueError(f"differential privacy is there for --task lm only, not for {self.task}")
+        if self.task != "lm" and self.draws:
+            raise ValueError(f"draws are there for --task lm only, not for {self.task}: leave them out")
+        if self.task == "classify" and self.lora is not None:
+            raise ValueError("lora has no effect on a classifier: leave it out, or train all weights")
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes that are named; none where they are to be read from the stream."""
+        return () if self.classes is None else tuple(name.strip() for name in self.classes.split(","))
 
     def _check_resumable(self) -> None:
         if self.spool and self.stream != "-":

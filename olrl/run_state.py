@@ -10,9 +10,9 @@ from olrl.checkpoint import Checkpoint, Checkpoints, cut_back
 from olrl.deployment import Deployment
 from olrl.explanations import ExplanationLog
 from olrl.run_folder import JsonLines, RunFolder
-from olrl.streams.chunker import Chunker
 from olrl.streams.dead_letter import DeadLetter
 from olrl.streams.source import Source
+from olrl.tasks import AnyChunker
 from olrl.tracking import TensorBoardTracker, event_sizes
 
 KIND = "olrl run"
@@ -26,7 +26,7 @@ class RunParts:
 
     deployment: Deployment
     source: Source
-    chunker: Chunker
+    chunker: AnyChunker
     dead_letter: DeadLetter
     tracker: TensorBoardTracker
     decisions: JsonLines

@@ -9,6 +9,7 @@ _REST = {
     "base": "the base configuration",
     "loop": "how the loop is assembled",
     "model": "the model",
+    "classes": "the labels of the stream",
     "policy": "the policy",
     "corpus_sha256": "the builtin text (it is read from installed packages)",
 }

@@ -83,6 +83,8 @@ def _check(config: RunConfig) -> None:
         raise ValueError(
             "a posterior over the weights is kept by one process: leave the launcher out, or take --optimizer adamw"
         )
+    if config.task != "lm":
+        raise ValueError(f"--task {config.task} is for one process: leave the launcher out")
     if config.device not in ("cpu", "cuda"):
         raise ValueError(
             f"device {config.device!r} names one device, and each of several processes has its own: "

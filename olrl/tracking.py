@@ -18,7 +18,7 @@ from olrl.control.decision import BATCH_SIZES, MAX_LR_NOTCHES, WINDOWS, Decision
 from olrl.control.explain import Explanation
 from olrl.event_file import EventFile
 from olrl.event_plugins import RESULTS, ended_summary, histogram_value, layout_summary, settings_summaries
-from olrl.loop import RoundRecord
+from olrl.loop import RoundRecord, loss_of
 from olrl.monitor.signals import Signals
 
 EMA_ROUNDS = 10
@@ -275,14 +275,15 @@ class TensorBoardTracker:
     def _loss(self, record: RoundRecord) -> dict[str, float]:
         if "loss_nats" in self._withheld:
             return {}
-        if record.loss_bpb is None:
+        loss, unit = loss_of(record), "bits_per_label" if record.judged else "bpb"
+        if loss is None:
             self._nonfinite += 1
             return {"loss/nonfinite_total": self._nonfinite}
-        self._ema = self._keep * self._ema + (1 - self._keep) * record.loss_bpb
+        self._ema = self._keep * self._ema + (1 - self._keep) * loss
         self._ema_weight = self._keep * self._ema_weight + (1 - self._keep)
         return {
-            "loss/bpb": record.loss_bpb,
-            "loss/bpb_ema": self._ema / self._ema_weight,
+            f"loss/{unit}": loss,
+            f"loss/{unit}_ema": self._ema / self._ema_weight,
             "loss/nonfinite_total": self._nonfinite,
         }
 

@@ -13,6 +13,8 @@ def check_decision(row: dict[str, Any]) -> None:
     for name in ("round", "updates", "spent"):
         _check(row, name, _is_number(row[name], 0, _MOST))
     _check(row, "loss_bpb", row["loss_bpb"] is None or _is_number(row["loss_bpb"], -1e6, 1e6))
+    for name in ("loss_nats", "metric"):  # where labels are learned
+        _check(row, name, row.get(name) is None or _is_number(row[name], -1e6, 1e6))
     _check_knobs(row)
     if "proposed" in row:
         _check(row, "proposed", isinstance(row["proposed"], dict))
@@ -26,6 +28,13 @@ def check_arrived(row: dict[str, Any]) -> None:
     """Raises ValueError, naming the field, unless `row` can be a line of stream.jsonl."""
     _check(row, "n_bytes", _is_number(row["n_bytes"], 0, _MOST))
     _check(row, "segment", _is_number(row["segment"], -_MOST, _MOST))
+    judged = row.get("judged", [])
+    _check(row, "judged", isinstance(judged, list) and all(map(_is_count, judged)))
+
+
+def _is_count(count: Any) -> bool:
+    """Class, predicted class, how often."""
+    return isinstance(count, list) and len(count) == 3 and all(_is_number(each, 0, _MOST) for each in count)
 
 
 def _check_knobs(row: dict[str, Any]) -> None:
@@ -44,5 +53,9 @@ def _is_number(value: Any, least: float, most: float) -> bool:
 
 def _check(row: dict[str, Any], name: str, fits: bool) -> None:
     if not fits:
-        shown = ascii(row[name]) if isinstance(row[name], str | float | bool) else type(row[name]).__name__
+        shown = (
+            ascii(row[name])
+            if isinstance(row.get(name), str | float | bool)
+            else type(row.get(name)).__name__
+        )
         raise ValueError(f"a row of decisions.jsonl or stream.jsonl is damaged: its {name} is {shown[:100]}")

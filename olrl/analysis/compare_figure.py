@@ -43,14 +43,15 @@ def figure_compare(
     alarms: Sequence[int] = (),
     reference: str | None = None,
     smooth_rounds: int | None = None,
+    unit: str = "byte",
 ) -> Figure:
     """Smoothed loss of each entrant, in the order given, above the decisions of the highlighted ones.
 
     With a `reference`, one of the entrants, the first panel shows its loss and that of the highlighted ones only,
     and a second one everybody's smoothed loss against its, in per cent: where losses lie between 2 and 5 bits,
     differences of hundredths show in no other way. `segments` are the true changes as (first round, name of the
-    source), `alarms` rounds with a drift alarm. Raises ValueError when there is no curve, their lengths differ, or
-    the reference is none of them.
+    source), `unit` what a loss is of, `alarms` rounds with a drift alarm. Raises ValueError when there is no
+    curve, their lengths differ, or the reference is none of them.
     """
     losses = {name: _charged(curve.loss_bpb) for name, curve in curves.items()}
     lengths = {len(loss) for loss in losses.values()}
@@ -83,7 +84,7 @@ def figure_compare(
     for k, alarm in enumerate(alarms):
         label = "drift alarm" if k == 0 else "_"
         axes[0].axvline(alarm, color=style.GREY, linewidth=0.7, linestyle=":", zorder=1, label=label)
-    axes[0].set_ylabel(f"loss before training,\nsmoothed ({over} rounds;\nbits per byte)", fontsize=9)
+    axes[0].set_ylabel(f"loss before training,\nsmoothed ({over} rounds;\nbits per {unit})", fontsize=9)
     if steered:
         _decisions(axes[len(losses_panels) :], steered, places)
     axes[-1].set_xlabel("round")

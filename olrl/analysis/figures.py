@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocat
 from numpy.typing import NDArray
 
 from olrl.analysis import style
-from olrl.analysis.records import RunRecords
+from olrl.analysis.records import RunRecords, unit_of
 
 
 def figure_run(run: RunRecords, *, truth: bool = True) -> Figure:
@@ -111,7 +111,7 @@ def _loss(ax: Axes, run: RunRecords, rounds: NDArray[np.float64]) -> None:
     ax.plot(rounds, run.loss_bpb, color=style.SKY, linewidth=0.6, alpha=0.8, label="loss of each chunk")
     smoothed, over = run.smoothed()
     ax.plot(rounds, smoothed, color=style.BLUE, linewidth=1.7, label=f"smoothed ({over} rounds)")
-    ax.set_ylabel("loss before training\n(bits per byte)", fontsize=9)
+    ax.set_ylabel(f"loss before training\n(bits per {unit_of(run.config)})", fontsize=9)
     foot = ax.get_xaxis_transform()
     marks = {"no training": (~run.update, "|", style.BLACK, 0.015)}
     guarded = np.isin(np.arange(len(run)), list(run.guard))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from olrl.analysis.overview import GrowingOverview, Overview, name_of
-from olrl.analysis.records import BLOCK_ROUNDS, RunRecords, columns
+from olrl.analysis.records import BLOCK_ROUNDS, RunRecords, columns, unit_of
 from olrl.analysis.tail import CutBack, Tail
 from olrl.run_folder import RunFolder, read_json_lines
 
@@ -106,7 +106,9 @@ class _Rounds:
         """The next rounds; so many are ready."""
         rows, arrived = self._waiting
         try:
-            taken = RunRecords(config=self._config, **columns(rows[:count], arrived[:count]))
+            taken = RunRecords(
+                config=self._config, **columns(rows[:count], arrived[:count], unit=unit_of(self._config))
+            )
         except (KeyError, TypeError) as error:
             raise ValueError(
                 f"{self._folder.path}: a row of decisions.jsonl or stream.jsonl lacks {error}"

@@ -17,6 +17,8 @@ from olrl.run_folder import RunFolder, count_json_lines, iterate_json_lines, rea
 UNIFORM_BPB = 8.0  # what a predictor that knows nothing pays: charged where a loss was not finite
 BLOCK_ROUNDS = 4096  # rows held at once where a run is read as a stream
 
+BYTE, LABEL = "byte", "label"
+
 Floats = NDArray[np.float64]
 Row = dict[str, Any]
 _BY_ROW = ("guard", "drift", "proposed")  # what only some rows have
@@ -26,12 +28,14 @@ _BY_ROW = ("guard", "drift", "proposed")  # what only some rows have
 class RunRecords:
     """Columns of a run's rounds, each of shape (n,), and its configuration.
 
-    `loss_bpb` holds NaN where the loss was not finite. `window` is the value of the ladder (0: the
-    reservoir), `window_index` its place on the ladder. `guard` and `drift` hold, for the rows that have
-    any, the guard's reason and the detectors that fired; `proposed` the decisions proposed, for those in shadow.
-    `ended` says why the run is over, None while it is not (or was killed). `smoothed_bpb` is there, with its time
-    constant in rounds, where rows were left out, since it depends on all of them. The last three are what `running`
-    adds: depending on all rounds so far, and on those of a second run.
+    `loss_bpb` holds NaN where the loss was not finite. Of a classifier's run it holds bits a label, and
+    `n_bytes` the labels that came; `unit_of` says which. `metric` is the accuracy of each round, NaN where
+    nothing was answered, and `judged` what a classifier predicted, as (class, predicted class, documents).
+    `window` is the value of the ladder (0: the reservoir), `window_index` its place on the ladder. `guard` and
+    `drift` hold, for the rows that have any, the guard's reason and the detectors that fired; `proposed` the
+    decisions proposed, for those in shadow. `ended` says why the run is over, None while it is not (or was killed).
+    `smoothed_bpb` is there, with its time constant in rounds, where rows were left out, since it depends on all of
+    them. The last three are what `running` adds: depending on all rounds so far, and on those of a second run.
     """
 
     config: dict[str, Any]
@@ -46,6 +50,8 @@ class RunRecords:
     n_bytes: Floats
     source: list[str]
     segment: NDArray[np.int64]
+    metric: Floats
+    judged: list[list[tuple[int, int, int]]] = field(default_factory=list)
     guard: dict[int, str] = field(default_factory=dict)
     drift: dict[int, list[str]] = field(default_factory=dict)
     proposed: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -95,6 +101,7 @@ class RunRecords:
             there = getattr(self, name)
             taken[name] = {new: there[old] for new, old in enumerate(rows.tolist()) if old in there}
         taken["source"] = [self.source[row] for row in rows]
+        taken["judged"] = [self.judged[row] for row in rows] if self.judged else []
         return replace(self, **taken)
 
 
@@ -130,10 +137,12 @@ def read_blocks(folder: RunFolder) -> Iterator[RunRecords]:
     """The rounds of a run in order, up to 4,096 at a time; raises as `read_run` does, at the latest at the end."""
     _check_lengths(folder)
     common = {"config": folder.read_config(), **_ending(folder)}
+    unit = unit_of(common["config"])
     rounds = zip(iterate_json_lines(folder.decisions), iterate_json_lines(folder.stream), strict=False)
     while block := list(islice(rounds, BLOCK_ROUNDS)):
         try:
-            yield RunRecords(**common, **columns([row for row, _ in block], [chunk for _, chunk in block]))
+            found = columns([row for row, _ in block], [chunk for _, chunk in block], unit=unit)
+            yield RunRecords(**common, **found)
         except (KeyError, TypeError) as error:
             raise ValueError(
                 f"{folder.path}: a row of decisions.jsonl or stream.jsonl lacks {error}"
@@ -159,13 +168,13 @@ def _check_lengths(folder: RunFolder) -> None:
         raise ValueError(f"{folder.path} holds {rows} decisions and {arrived} chunks: nothing to report")
 
 
-def columns(rows: list[Row], arrived: list[Row]) -> dict[str, Any]:
+def columns(rows: list[Row], arrived: list[Row], *, unit: str = BYTE) -> dict[str, Any]:
     """Lines of decisions.jsonl and stream.jsonl as columns; ValueError or KeyError where one is damaged."""
     for row in rows:
         check_decision(row)
     for row in arrived:
         check_arrived(row)
-    return {
+    found = {
         "round": np.array([r["round"] for r in rows], dtype=np.int64),
         "loss_bpb": np.array(
             [math.nan if r["loss_bpb"] is None else r["loss_bpb"] for r in rows], dtype=np.float64
@@ -179,10 +188,28 @@ def columns(rows: list[Row], arrived: list[Row]) -> dict[str, Any]:
         "n_bytes": np.array([a["n_bytes"] for a in arrived], dtype=np.float64),
         "source": [str(a["source"]) for a in arrived],
         "segment": np.array([a["segment"] for a in arrived], dtype=np.int64),
+        "metric": np.array(
+            [math.nan if r.get("metric") is None else r["metric"] for r in rows], dtype=np.float64
+        ),
         "guard": {k: r["guard"] for k, r in enumerate(rows) if r["guard"] is not None},
         "drift": {k: list(r["drift"]) for k, r in enumerate(rows) if r["drift"]},
         "proposed": {k: r["proposed"] for k, r in enumerate(rows) if "proposed" in r},
     }
+    return _per_label(found, rows, arrived) if unit == LABEL else found
+
+
+def unit_of(config: dict[str, Any]) -> str:
+    """What the losses of a run are of: bytes of text, or labels."""
+    return LABEL if config.get("run", {}).get("task") == "classify" else BYTE
+
+
+def _per_label(columns: dict[str, Any], rows: list[Row], arrived: list[Row]) -> dict[str, Any]:
+    """The columns with losses and sizes of labels in place of those of bytes."""
+    nats = [math.nan if row["loss_nats"] is None else row["loss_nats"] for row in rows]
+    judged = [[(int(a), int(b), int(n)) for a, b, n in chunk["judged"]] for chunk in arrived]
+    labels = [sum(count for _, _, count in counts) for counts in judged]
+    per_label = {"loss_bpb": np.array(nats) / math.log(2), "n_bytes": np.array(labels, dtype=np.float64)}
+    return {**columns, **per_label, "judged": judged}
 
 
 def _ending(folder: RunFolder) -> dict[str, Any]:

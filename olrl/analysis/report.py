@@ -8,7 +8,7 @@ from olrl.analysis.explanation_figure import save_reasons
 from olrl.analysis.figures import save_run_figure
 from olrl.analysis.overview import Overview, read_overview
 from olrl.analysis.privacy import WITHHELD, privacy_paragraphs
-from olrl.analysis.records import RunRecords
+from olrl.analysis.records import LABEL, RunRecords
 from olrl.analysis.summary import Summary
 from olrl.run_folder import RunFolder
 
@@ -37,6 +37,7 @@ def report(overview: Overview, *, explained: bool = False) -> str:
         "![Loss and decisions of each round](figures/loss_and_decisions.png)",
         "## Results",
         _table(("", "value"), results(overview)),
+        *_classes(overview),
         *privacy_paragraphs(run.config),
         "## By source",
         _table(*sources(overview)),
@@ -58,16 +59,23 @@ def report(overview: Overview, *, explained: bool = False) -> str:
 def sentence(summary: Summary) -> str:
     """What came of a run, in one sentence."""
     loss = (
-        f"**{summary.loss_bpb:.4f} bits per byte** (first tenth {summary.first_bpb:.4f}, last tenth "
+        f"**{summary.loss_bpb:.4f} bits per {summary.unit}** (first tenth {summary.first_bpb:.4f}, last tenth "
         f"{summary.last_bpb:.4f})"
     )
     return (
-        f"Over {summary.rounds:,} rounds ({summary.n_bytes:,} bytes) the prequential loss was "
-        f"{WITHHELD if summary.private else loss}, with {summary.updates:,} updates that cost "
+        f"Over {summary.rounds:,} rounds ({summary.n_bytes:,} {summary.unit}s) the prequential loss was "
+        f"{WITHHELD if summary.private else loss}{_answered(summary)}, with {summary.updates:,} updates that cost "
         f"{summary.spent:,.0f} of {summary.budget:,.0f} units ({summary.spent_share:.0%} of the budget); "
         f"drift alarms were raised in {summary.alarm_rounds} rounds and the guard intervened in "
         f"{summary.guard_rounds}."
     )
+
+
+def _answered(summary: Summary) -> str:
+    if summary.accuracy is None:
+        return ""
+    f1 = "" if summary.answers is None else f", macro F1 {summary.answers.macro_f1:.3f}"
+    return f", **{summary.accuracy:.1%}** of the answers were right{f1}"
 
 
 def against(overview: Overview) -> str:
@@ -77,7 +85,7 @@ def against(overview: Overview) -> str:
     worse = "more" if overview.regret_bpb > 0 else "less"
     mine, theirs, regret = overview.summary, overview.reference, abs(overview.regret_bpb)
     return (
-        f" Against {overview.reference_name}, on the same chunks, it paid {regret:.4f} bits per byte "
+        f" Against {overview.reference_name}, on the same chunks, it paid {regret:.4f} bits per {mine.unit} "
         f"{worse} ({regret / theirs.loss_bpb:.1%} of {theirs.loss_bpb:.4f}) and spent {mine.spent:,.0f} units "
         f"where that one spent {theirs.spent:,.0f}."
     )
@@ -110,28 +118,33 @@ def subject(run: RunRecords) -> str:
 def results(overview: Overview) -> list[Row]:
     """What came of it, a row a fact."""
     summary, reference = overview.summary, overview.reference
+    unit, per = summary.unit, f"bits per {summary.unit}"
     rows: list[Row] = [
         (
-            "prequential loss, bits per byte (weighted by bytes, from round 1 on)",
+            f"prequential loss, {per} (weighted by {unit}s, from round 1 on)",
             _bpb(summary, summary.loss_bpb),
         ),
-        ("first tenth of the rounds, bits per byte", _bpb(summary, summary.first_bpb)),
-        ("last tenth of the rounds, bits per byte", _bpb(summary, summary.last_bpb)),
+        (f"first tenth of the rounds, {per}", _bpb(summary, summary.first_bpb)),
+        (f"last tenth of the rounds, {per}", _bpb(summary, summary.last_bpb)),
         ("rounds", f"{summary.rounds:,}"),
-        ("bytes of text", f"{summary.n_bytes:,}"),
+        ("labels" if unit == LABEL else "bytes of text", f"{summary.n_bytes:,}"),
         ("optimizer steps", f"{summary.updates:,}"),
         ("rounds without training", f"{summary.skipped:,}"),
         ("cost spent, units", f"{summary.spent:,.0f}"),
         ("budget, units", f"{summary.budget:,.0f}"),
         ("compute saved, share of the budget", f"{1 - summary.spent_share:.1%}"),
     ]
+    if summary.accuracy is not None:
+        rows.append(("accuracy: share of the answers that were right", f"{summary.accuracy:.2%}"))
+    if summary.answers is not None:
+        rows.append(("macro F1: mean over classes", f"{summary.answers.macro_f1:.4f}"))
     if not summary.private:
-        lost = "rounds with a loss that was not finite (charged 8 bits per byte)"
+        lost = f"rounds with a loss that was not finite (charged 8 {per})"
         rows.append((lost, f"{summary.nonfinite:,}"))
     if reference is not None:
         rows += [
-            (f"loss of {overview.reference_name}, bits per byte", f"{reference.loss_bpb:.4f}"),
-            ("regret against it, bits per byte (below 0: better)", f"{overview.regret_bpb:+.4f}"),
+            (f"loss of {overview.reference_name}, {per}", f"{reference.loss_bpb:.4f}"),
+            (f"regret against it, {per} (below 0: better)", f"{overview.regret_bpb:+.4f}"),
             (f"cost of {overview.reference_name}, units", f"{reference.spent:,.0f}"),
         ]
     return rows
@@ -140,7 +153,7 @@ def results(overview: Overview) -> list[Row]:
 def sources(overview: Overview) -> tuple[Row, list[Row]]:
     """Heads and rows: loss by the source that most of a chunk came from, beside the reference's."""
     found = overview.summary.sources
-    heads: Row = ("source of most of the chunk", "rounds", "bits per byte")
+    heads: Row = ("source of most of the chunk", "rounds", f"bits per {overview.summary.unit}")
     rows: list[Row] = [(s.source or "(unnamed)", s.rounds, _bpb(overview.summary, s.loss_bpb)) for s in found]
     if overview.reference is None:
         return heads, rows
@@ -153,6 +166,24 @@ def sources(overview: Overview) -> tuple[Row, list[Row]]:
 
 def _bpb(summary: Summary, value: float) -> str:
     return "withheld" if summary.private else f"{value:.4f}"
+
+
+def by_class(overview: Overview) -> tuple[Row, list[Row]]:
+    """Heads and rows: documents and F1 of each class; no rows where nothing was classified."""
+    answers, names = overview.summary.answers, overview.kept.config.get("classes")
+    names = names if isinstance(names, list) else []
+    heads: Row = ("class", "documents", "F1")
+    if answers is None:
+        return heads, []
+    return heads, [
+        (names[k] if k < len(names) else k, f"{answers.documents(k):,}", f"{answers.f1(k):.3f}")
+        for k in answers.classes
+    ]
+
+
+def _classes(overview: Overview) -> list[str]:
+    heads, rows = by_class(overview)
+    return ["## By class", _table(heads, rows)] if rows else []
 
 
 def decisions(summary: Summary) -> tuple[Row, list[Row]]:

@@ -11,6 +11,7 @@ from olrl.analysis.page import Page, Section, write_page
 from olrl.analysis.report import (
     ALL_USED,
     against,
+    by_class,
     command,
     decisions,
     ending,
@@ -52,6 +53,7 @@ def run_page(folder: RunFolder, overview: Overview, *, show_text: bool = False) 
             figure=run_figure(run, reference=overview.reference_name),
         ),
         Section(title="Results", rows=results(overview)),
+        *_classes(overview),
         Section(title="By source", heads=heads, rows=by_source, folded=len(by_source) > 40),
         Section(title="Decisions", heads=knobs, rows=ranges),
         *_reasons(folder),
@@ -90,10 +92,16 @@ def _reasons(folder: RunFolder) -> Iterator[Section]:
         )
 
 
+def _classes(overview: Overview) -> Iterator[Section]:
+    heads, rows = by_class(overview)
+    if rows:
+        yield Section(title="By class", heads=heads, rows=rows)
+
+
 def _tiles(overview: Overview) -> list[tuple[str, str]]:
     summary = overview.summary
     loss = [
-        ("bits per byte, prequential", f"{summary.loss_bpb:.4f}"),
+        (f"bits per {summary.unit}, prequential", f"{summary.loss_bpb:.4f}"),
         ("first tenth → last tenth", f"{summary.first_bpb:.3f} → {summary.last_bpb:.3f}"),
     ]
     tiles = [
@@ -104,6 +112,8 @@ def _tiles(overview: Overview) -> list[tuple[str, str]]:
         ("interventions of the guard", f"{summary.guard_rounds:,}"),
         ("rows that could not be used", f"{sum(summary.dead_letters.values()):,}"),
     ]
+    if summary.accuracy is not None:
+        tiles.insert(1, ("of the answers right", f"{summary.accuracy:.1%}"))
     if overview.regret_bpb is not None:
         tiles.insert(1, (f"regret against {overview.reference_name}", f"{overview.regret_bpb:+.4f}"))
     return tiles

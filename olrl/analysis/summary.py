@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from olrl.analysis.confusion import ConfusionCounts
 from olrl.analysis.privacy import is_private
-from olrl.analysis.records import RunRecords
+from olrl.analysis.records import BYTE, RunRecords, unit_of
 from olrl.control.decision import WINDOWS
 
 KNOBS = ("lr", "batch_size", "window_index")
@@ -54,6 +55,9 @@ class Summary:
     guard: dict[str, int]
     dead_letters: dict[str, int]
     sources: tuple[SourceSummary, ...]
+    unit: str  # what a loss is of, and what `n_bytes` counts: bytes, or a classifier's labels
+    accuracy: float | None
+    answers: ConfusionCounts | None
     ranges: dict[str, tuple[str, str]]
     moves: dict[str, int]
     private: bool = False  # then losses were withheld, and what stands for them here means nothing
@@ -70,8 +74,13 @@ class Summary:
 
     def results(self) -> dict[str, float]:
         """What runs are compared by, as TensorBoard names it; a private run's loss is not there."""
+        answered = {} if self.accuracy is None else {"result/accuracy": self.accuracy}
+        if self.answers is not None:
+            answered["result/macro_f1"] = self.answers.macro_f1
+        loss = "result/loss_bpb" if self.unit == BYTE else "result/loss_bits_per_label"
         return {
-            **({} if self.private else {"result/loss_bpb": self.loss_bpb}),
+            **({} if self.private else {loss: self.loss_bpb}),
+            **answered,
             "result/spent": self.spent,
             "result/saved_share": 1.0 - self.spent_share,
             "result/alarm_rounds": float(self.alarm_rounds),
@@ -103,6 +112,8 @@ class Summariser:
         self._before: RunRecords | None = None  # the last round of the blocks so far
         self._config: dict[str, Any] = {}
         self._dead_letters: dict[str, int] = {}
+        self._answers = ConfusionCounts()
+        self._hits = _Total()
         self._sums: Counter[str] = Counter()
         self._spent = 0.0
         self._losses = {name: _Mean() for name in ("all", "first", "last")}
@@ -127,6 +138,10 @@ class Summariser:
             skipped=int((~block.update).sum()),
             alarm_rounds=len(block.drift),
         )
+        after_first = (block.round >= 1) | (self._rounds == 1)
+        self._hits.add(block.metric[after_first])
+        for counts in (block.judged[k] for k in np.flatnonzero(after_first) if block.judged):
+            self._answers.add(counts)
         self._spent += float(block.spent.sum())
         self._alarms.update(name for names in block.drift.values() for name in names)
         self._guard.update(map(_without_numbers, block.guard.values()))
@@ -176,6 +191,9 @@ class Summariser:
                 SourceSummary(source=name, rounds=mean.rounds, loss_bpb=mean.value)
                 for name, mean in self._sources.items()
             ),
+            unit=unit_of(self._config),
+            accuracy=self._hits.mean,
+            answers=self._answers if self._answers.total else None,
             ranges={
                 "lr": (f"{ranges['lr'][0]:.3g}", f"{ranges['lr'][1]:.3g}"),
                 "batch_size": (f"{ranges['batch_size'][0]:g}", f"{ranges['batch_size'][1]:g}"),
@@ -213,6 +231,22 @@ class _Stretches:
         tenth = max(1, round(self._rounds / 10 / self._length))
         first, last = slice(0, tenth), slice(max(used - tenth, 0), used)
         return tuple(float(self._bits[s].sum() / self._bytes[s].sum()) for s in (first, last))  # type: ignore[return-value] # two
+
+
+class _Total:
+    """The mean of what is a number."""
+
+    def __init__(self) -> None:
+        self._sum, self._count = 0.0, 0
+
+    def add(self, values: NDArray[np.float64]) -> None:
+        there = values[np.isfinite(values)]
+        self._sum += float(there.sum())
+        self._count += len(there)
+
+    @property
+    def mean(self) -> float | None:
+        return self._sum / self._count if self._count else None
 
 
 class _Mean:

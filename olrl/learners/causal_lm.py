@@ -65,7 +65,7 @@ class CausalLMLearner(Learner):
 
     def score(self, examples: Examples) -> NDArray[np.float64]:
         """Mean loss of each sequence, shape (n,), nats per predicted token."""
-        tokens = self._tensor(examples)
+        tokens = self.tensor(examples)
         weights = self.flat.values.detach()[None]
         parts = [self._network.losses(weights, part[None])[0] for part in torch.split(tokens, self.pass_size)]
         losses = torch.cat(parts)
@@ -160,7 +160,7 @@ class CausalLMLearner(Learner):
         weights, to = self.flat.values.detach()[None], self.flat.grads[None]
         total = 0.0
         for k in range(0, len(examples), self.pass_size):
-            tokens = self._tensor(examples[k : k + self.pass_size])[None]
+            tokens = self.tensor(examples[k : k + self.pass_size])[None]
             scale = torch.full(tokens.shape[:2], 1.0 / of, device=self._device)
             losses = self._network.add_gradients(weights, tokens, to=to, scale=scale)
             total += float(losses.sum()) / of
@@ -173,8 +173,10 @@ class CausalLMLearner(Learner):
         length = float(self.last_move.norm()) * norm
         return -float(torch.dot(self.flat.grads, self.last_move)) / length if length > 0 else None
 
-    def _tensor(self, examples: Examples) -> torch.Tensor:
-        return torch.from_numpy(examples.astype(np.int64)).to(self._device)
+    def tensor(self, examples: Examples) -> torch.Tensor:
+        """Examples where the model computes: tokens as whole numbers, features as they are."""
+        whole = examples.dtype.kind != "f"
+        return torch.from_numpy(examples.astype(np.int64) if whole else examples).to(self._device)
 
     def _ratio(self, start: torch.Tensor) -> float | None:
         assert self.last_move is not None

@@ -32,6 +32,14 @@ class UpdateReport:
     nonfinite: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """Losses of examples, shape (n,), and whether what the learner answers is right, where it answers."""
+
+    losses: NDArray[np.float64]
+    hits: NDArray[np.bool_] | None = None
+
+
 class Learner(ABC):
     """A model with its optimizer.
 
@@ -44,6 +52,10 @@ class Learner(ABC):
     @abstractmethod
     def score(self, examples: Examples) -> NDArray[np.float64]:
         """Loss of each example, shape (n,), nats per predicted token; changes nothing."""
+
+    def judge(self, examples: Examples) -> Judgement:
+        """The losses that `score` gives, and for a learner that answers whether it is right; changes nothing."""
+        return Judgement(losses=self.score(examples))
 
     @abstractmethod
     def update(self, batches: Iterator[Examples], decision: Decision) -> UpdateReport:

@@ -40,6 +40,12 @@ class LoadedModel:
     fixed: Base | None = None
     lora: Lora | None = None
 
+    @property
+    def longest(self) -> int | None:
+        """Positions that the model has, None where it does not say."""
+        longest: int | None = getattr(self.model.config, "max_position_embeddings", None)
+        return longest
+
     def bytes_per_round(self, *, chunk: int, seq_len: int | None = None) -> int:
         """Bytes of English prose in a chunk of so many sequences, to plan streams by that are told in rounds.
 
@@ -55,6 +61,11 @@ class LoadedModel:
         self.model.save_pretrained(folder, state_dict=merged_weights(self.model) if self.lora else None)
         self.hf_tokenizer.save_pretrained(folder)
         write_settings(folder, seq_len=self.seq_len, base=self.base, fixed=self.fixed)
+
+
+def model_folder(name: str) -> str | Path:
+    """Where a model is loaded from: the folder of one that ships, or the name itself."""
+    return _HERE / name if name in SHIPPED else name
 
 
 def load_model(
@@ -74,7 +85,7 @@ def load_model(
     import olrl.models.log_bilinear  # noqa: F401 # tells transformers of femto's architecture
 
     _check_device(device)
-    place: str | Path = _HERE / name if name in SHIPPED else name
+    place = model_folder(name)
     folder = Path(place)
     if folder.exists() or name in SHIPPED:
         _check_folder(name, folder)

@@ -20,13 +20,15 @@ from olrl.streams.chunk import Chunk
 class ChunkLosses:
     """What scoring a new chunk came to, before any training on it; `None` where it was not measured.
 
-    Units and meaning as in `Signals`. `nonfinite`: the loss was measured, and is not a number to go by.
+    Units and meaning as in `Signals`, `metric` too. `nonfinite`: the loss was measured, and is not a number to
+    go by.
     """
 
     loss_nats: float | None = None
     loss_bpb: float | None = None
     loss_std: float | None = None
     old_new_gap: float | None = None
+    metric: float | None = None
     nonfinite: bool = False
 
 
@@ -63,20 +65,30 @@ class LoopMonitor:
         self._rounds = 0
 
     def measure(
-        self, chunk: Chunk, new: NDArray[np.float64], old: NDArray[np.float64], *, in_force: Decision
+        self,
+        chunk: Chunk,
+        new: NDArray[np.float64],
+        old: NDArray[np.float64],
+        *,
+        in_force: Decision,
+        metric: float | None = None,
     ) -> Signals:
-        """Signals of a new chunk: its losses `new`, shape (C,), and those of probes from the window, (P,)."""
+        """Signals of a new chunk: its losses `new`, shape (C,), and those of probes from the window, (P,).
+
+        `metric` is the share of right answers, of learners that answer.
+        """
         total = float(np.add.reduce(new))
         loss = total / len(new) if math.isfinite(total) else None
-        losses = ChunkLosses(nonfinite=True)
+        losses = ChunkLosses(metric=metric, nonfinite=True)
         if loss is not None:
             losses = ChunkLosses(
                 loss_nats=loss,
-                loss_bpb=bits_per_byte(total, chunk),
+                loss_bpb=bits_per_byte(new, chunk) if chunk.per_byte else None,
                 loss_std=spread(new, loss),
                 old_new_gap=gap(old, loss),
+                metric=metric,
             )
-        return self.take_in(losses, chunk.tokens[:, 1:], in_force=in_force)
+        return self.take_in(losses, chunk.words, in_force=in_force)
 
     def take_in(self, losses: ChunkLosses, tokens: NDArray[Any] | None, *, in_force: Decision) -> Signals:
         """Signals of a new chunk from what its losses came to and its predicted tokens, of any shape.
@@ -98,6 +110,7 @@ class LoopMonitor:
             "loss_nats": losses.loss_nats,
             "loss_bpb": losses.loss_bpb,
             "loss_std": losses.loss_std,
+            "metric": losses.metric,
             "old_new_gap": losses.old_new_gap,
             "hist_shift": shift,
             "hist_shift_last": shift_last,
@@ -177,13 +190,13 @@ def gap(old: NDArray[np.float64], loss: float) -> float | None:
     return total / len(old) - loss if len(old) and math.isfinite(total) else None
 
 
-def bits_per_byte(total: float, chunk: Chunk) -> float:
-    """The sum over sequences of their losses (nats per token) as bits per byte of the text predicted.
+def bits_per_byte(losses: NDArray[np.float64], chunk: Chunk) -> float:
+    """Losses of a chunk's sequences, shape (C,), nats per token, as bits per byte of the text predicted.
 
     >>> tokens = np.zeros((1, 5), dtype=np.int32)  # four predicted tokens of two bytes each
-    >>> bits_per_byte(2 * math.log(2), Chunk(tokens=tokens, n_bytes=np.array([8], dtype=np.int32)))
+    >>> chunk = Chunk(tokens=tokens, n_bytes=np.array([8], dtype=np.int32))
+    >>> bits_per_byte(np.array([2 * math.log(2)]), chunk)
     1.0
     """
-    nats = total * (chunk.tokens.shape[1] - 1)
-    bits: float = nats / (math.log(2) * float(np.add.reduce(chunk.n_bytes)))
+    bits: float = chunk.nats(losses) / (math.log(2) * float(np.add.reduce(chunk.n_bytes)))
     return bits

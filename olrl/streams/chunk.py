@@ -1,7 +1,7 @@
 """What arrives in one round."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,10 @@ class Chunk:
     Examples of another kind, one a row, may take the tokens' place for a learner made for them.
     """
 
+    per_byte: ClassVar[bool] = (
+        True  # whether losses are of bytes of text, so that bits per byte mean something
+    )
+
     tokens: NDArray[Any]
     n_bytes: NDArray[np.int32]
     index: int = 0
@@ -30,3 +34,17 @@ class Chunk:
                 f"a chunk takes tokens of shape (C, L + 1) and n_bytes of shape (C,), "
                 f"not {self.tokens.shape} and {self.n_bytes.shape}"
             )
+
+    @property
+    def words(self) -> NDArray[Any]:
+        """The tokens whose histogram tells of the text, of any shape."""
+        return self.tokens[:, 1:]
+
+    @property
+    def row_tokens(self) -> int:
+        """Tokens of a row that go through a model."""
+        return int(self.tokens.shape[1]) - 1
+
+    def nats(self, losses: NDArray[np.float64]) -> float:
+        """The loss of the whole chunk, nats, from the mean losses of its rows, nats per token, shape (C,)."""
+        return float(np.add.reduce(losses)) * self.row_tokens

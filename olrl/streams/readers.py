@@ -30,7 +30,7 @@ class ReaderConfig:
 
     max_line_bytes: a longer line is rejected, and never held whole.
     duplicate_limit, duplicate_window: a text that came more often than the limit among the last texts of the
-        window is rejected.
+        window is rejected, unless there may be `repeats`: what is asked again is asked again.
     poll_s: seconds between two looks at a file that is followed.
     give_up_lines, give_up_bytes: so many lines or bytes in a row without a usable text end the reading.
     """
@@ -38,6 +38,7 @@ class ReaderConfig:
     max_line_bytes: int = MAX_TEXT_BYTES
     duplicate_limit: int = 3
     duplicate_window: int = 256
+    repeats: bool = False
     poll_s: float = 0.2
     give_up_lines: int = 100_000
     give_up_bytes: int = 1 << 30
@@ -67,14 +68,21 @@ class Reader:
     """Reads documents; a row that cannot be used goes to `dead_letter`, and the next one is read.
 
     Raises GivenUp after a flood of them without a single usable text, and nothing else for whatever comes.
-    `stop` is asked between lines, and while a followed file does not grow; once it is true, reading ends.
-    After `load_state_dict` the first file that is read is gone on with where the state says. Between two
-    documents, `state_dict` says where the next one comes from.
+    With `late_labels`, a row of an id and a label without a text is the label of an earlier document; else it is
+    a row that cannot be used. `stop` is asked between lines, and while a followed file does not grow; once it
+    is true, reading ends. After `load_state_dict` the first file that is read is gone on with where the state
+    says. Between two documents, `state_dict` says where the next one comes from.
     """
 
     def __init__(
-        self, *, dead_letter: DeadLetter, config: ReaderConfig | None = None, stop: Stop | None = None
+        self,
+        *,
+        dead_letter: DeadLetter,
+        config: ReaderConfig | None = None,
+        stop: Stop | None = None,
+        late_labels: bool = False,
     ) -> None:
+        self._late_labels = late_labels
         self._dead_letter = dead_letter
         self._config = config or ReaderConfig()
         self._stop = stop or _never
@@ -266,8 +274,9 @@ class Reader:
 
     def _document(self, content: dict[str, Any] | str) -> Document:
         row = {"text": content} if isinstance(content, str) else content
-        document = document_of(row, source=_printable(self._source or ""))
-        if self._burst.add(document.text):
+        document = document_of(row, source=_printable(self._source or ""), late_labels=self._late_labels)
+        checked = not (document.is_late_label or self._config.repeats)
+        if checked and self._burst.add(document.text):
             raise Rejected("duplicate")
         self._flood.usable()
         return document

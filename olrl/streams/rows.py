@@ -41,22 +41,33 @@ def parse_object(content: bytes) -> dict[str, Any]:
     return row
 
 
-def document_of(row: dict[str, Any], *, source: str) -> Document:
-    """The document that a row with `text` and perhaps `time` and `label` stands for; other keys are ignored.
+def document_of(row: dict[str, Any], *, source: str, late_labels: bool = False) -> Document:
+    """The document that a row with `text` and perhaps `time`, `label` and `id` stands for; other keys are ignored.
+
+    With `late_labels`, a row without `text`, but with `id` and `label`, is the label of an earlier document.
 
     >>> document_of({"text": "good morning", "label": 1}, source="mail.jsonl").label
     1
+    >>> document_of({"id": "a7", "label": 1}, source="mail.jsonl", late_labels=True).is_late_label
+    True
     """
-    if "text" not in row:
+    name = _id(row.get("id"))
+    is_label = late_labels and "text" not in row and name is not None and row.get("label") is not None
+    if "text" not in row and not is_label:
         raise Rejected("no text")
-    if reason := accept_text(row["text"]):
+    if not is_label and (reason := accept_text(row["text"])):
         raise Rejected(reason)
     time, label = row.get("time"), row.get("label")
     if not isinstance(time, str | int | float | None):
         raise Rejected("time is neither text nor number")
     if not isinstance(label, str | int | None):
         raise Rejected("label is neither text nor whole number")
-    return Document(text=row["text"], source=source, time=time, label=label)
+    return Document(text=row.get("text", ""), source=source, time=time, label=label, id=name)
+
+
+def _id(value: Any) -> str | int | None:
+    """An id; anything else is no reason to lose a text."""
+    return value if isinstance(value, str | int) and not isinstance(value, bool) else None
 
 
 def _not_finite(_: str) -> NoReturn:

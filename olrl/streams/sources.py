@@ -15,8 +15,9 @@ from olrl.streams.hub import HubSource
 from olrl.streams.lines import Stop
 from olrl.streams.noise import Noise
 from olrl.streams.pieces import SPLITS, Split
-from olrl.streams.readers import SUFFIXES, Reader, ReadSource, text_files
+from olrl.streams.readers import SUFFIXES, Reader, ReaderConfig, ReadSource, text_files
 from olrl.streams.release_notes import in_order_of_time, release_notes
+from olrl.streams.scenarios import open_scenario
 from olrl.streams.source import CountedSource, Source
 
 DRIFT_BYTES = 1_000_000  # length of a composed builtin stream
@@ -32,6 +33,8 @@ def open_source(
     stop: Stop | None = None,
     spool: Path | None = None,
     state: dict[str, Any] | None = None,
+    late_labels: bool = False,
+    repeats: bool = False,
 ) -> Source:
     """Documents of a SOURCE, which knows where it is.
 
@@ -39,9 +42,11 @@ def open_source(
     `builtin:NAME`, where NAME is a domain (its documents of `split`, once, in a stable order), a kind of
     drift (`abrupt`, `gradual`, `recurring`, `none`, `burst`, `visits`: 1 MB composed from the domains of
     `split` with `seed`), `drift` (abrupt drift with noise bursts on top), or `releases` (release notes of
-    installed projects in their order of time; `releases/PROJECT`: of one). `follow` keeps waiting for what is
-    appended to a file, until `stop()`. What comes from standard input is written to the file `spool` first, if
-    there is one.
+    installed projects in their order of time; `releases/PROJECT`: of one). `scenario:NAME[/NUMBER]` is a
+    version of one of the five uses (`olrl.streams.scenarios`). `follow` keeps waiting for what is appended to a
+    file, until `stop()`. What comes from standard input is written to the file `spool` first, if there is one.
+    `late_labels` lets rows of files be labels of earlier documents, `repeats` lets a text come as often as it
+    comes (`Reader`).
 
     `state`, the source's `state_dict()`, goes on behind the last document that it gave: in files, folders and
     the spool at the byte reached, in `hf:` at the row, in `builtin:` by passing over what was taken.
@@ -50,18 +55,22 @@ def open_source(
     have no effect, and for a state whose place is not there any more.
     """
     kind, _, name = source.partition(":")
-    if follow and (kind in ("builtin", "hf") or source == "-" or Path(source).is_dir()):
+    if follow and (kind in ("builtin", "scenario", "hf") or source == "-" or Path(source).is_dir()):
         raise ValueError(f"--follow waits for a growing file, and {source!r} is none; leave it out")
     if spool is not None and source != "-":
         raise ValueError(
             f"--spool keeps what comes from standard input, and {source!r} is not that; leave it out"
         )
+    if kind == "scenario":
+        played = open_scenario(name)
+        return CountedSource(played if stop is None else _until(played, stop), state=state)
     if kind == "builtin":
         documents = _builtin(name, split=split, seed=seed)
         return CountedSource(documents if stop is None else _until(documents, stop), state=state)
     if kind == "hf":
         return HubSource(name, dead_letter=dead_letter, stop=stop, state=state)
-    reader = Reader(dead_letter=dead_letter, stop=stop)
+    config = ReaderConfig(repeats=repeats)
+    reader = Reader(dead_letter=dead_letter, config=config, stop=stop, late_labels=late_labels)
     if source == "-":
         if state is not None:
             if spool is None:

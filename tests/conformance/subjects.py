@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from olrl.agents.rivals.cosine import Cosine
@@ -24,8 +25,11 @@ from olrl.control.controller import Controller
 from olrl.control.guard import Guard
 from olrl.control.policy import FrozenPolicy
 from olrl.control.registry import CONTROLLERS, make_controller
+from olrl.learners.answers import AnswerLearner
 from olrl.learners.averaged_predictions import AveragedPredictions
 from olrl.learners.causal_lm import CausalLMLearner, OptimizerMaker
+from olrl.learners.classifier import ClassifierLearner
+from olrl.learners.classifier_network import ClassifierNetwork
 from olrl.learners.cost import CostModel
 from olrl.learners.learner import Learner, UpdateReport
 from olrl.learners.optimizer import OptimizerConfig, OptimizerName
@@ -37,12 +41,22 @@ from olrl.monitor.feature_spec import FEATURE_SPEC
 from olrl.monitor.features import FeatureExtractor, batch_signals
 from olrl.monitor.histograms import TokenHistograms
 from olrl.monitor.monitor import LoopMonitor
+from olrl.streams.answers import AnswerChunker, as_context
 from olrl.streams.chunk import Chunk
 from olrl.streams.chunker import Chunker
+from olrl.streams.document import Document
+from olrl.streams.labelled import LabelledChunker
 from olrl.streams.tokens import ByteTokenizer
 from tests.conformance.inputs import BASE, chunk, document, loss, report, rng_of, signals, targets, tokens
 from tests.conformance.subject import ARRAYS, COPY, JSON, Subject
 from tests.monitor.selected_sets import selected_set
+
+
+def _labelled(k: int) -> Document:
+    """A document without its label, or that of the one nine before it."""
+    if k % 2 and k > 9:
+        return Document(text="", id=k - 9, label="ab"[k // 2 % 2])
+    return replace(document(k), id=k)
 
 
 def _memory_round(memory: Memory, given: NDArray[np.int32]) -> Any:
@@ -176,6 +190,31 @@ def _bayesian(seed: int, name: OptimizerName) -> CausalLMLearner:
     return _language_model(seed, OptimizerConfig(name=name, seed=seed, memory=1e4))
 
 
+def _answers(seed: int) -> AnswerLearner:
+    return AnswerLearner(build_model(ByteModelShape(width=8, layers=1, heads=2, mlp=16), seed=seed))
+
+
+def _answer_rows(k: int) -> NDArray[np.int32]:
+    """Token sequences of which the first half is context."""
+    rows = tokens(k)
+    rows[:, :4] = as_context(rows[:, :4])
+    return rows
+
+
+def _classifier(seed: int) -> ClassifierLearner:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        head = torch.nn.Linear(3, 2)
+    return ClassifierLearner(head, ClassifierNetwork(head), row=(4,), dtype=np.dtype(np.float32))
+
+
+def _class_rows(k: int) -> NDArray[np.float32]:
+    """Four rows of three features, with their class before them."""
+    rows = targets(k).astype(np.float32)
+    rows[:, 0] = np.arange(4) % 2
+    return rows
+
+
 def _quadratic(seed: int, optimizer: str) -> QuadraticLearner:
     start = np.random.default_rng(seed).standard_normal(3)
     return QuadraticLearner(start=start, curvature=np.array([0.5, 1.0, 4.0]), optimizer=optimizer)
@@ -205,6 +244,8 @@ LEARNERS = [
     _learner(
         "averaged predictions", lambda seed: AveragedPredictions(_bayesian(seed, "vadam"), passes=2), tokens
     ),
+    _learner("answers", _answers, _answer_rows),
+    _learner("classifier", _classifier, _class_rows),
     _learner("quadratic adamw", lambda seed: _quadratic(seed, "adamw"), targets),
     _learner("quadratic sgd", lambda seed: _quadratic(seed, "sgd"), targets),
 ]
@@ -255,6 +296,21 @@ SUBJECTS: list[Subject] = [
         name="chunker",
         make=lambda seed: Chunker(ByteTokenizer(), n_sequences=4, seq_len=8),
         given=document,
+        step=lambda chunker, given: [vars(cut) for cut in chunker.chunks([given])],
+        codec=JSON,
+    ),
+    Subject(
+        name="labelled chunker",
+        make=lambda seed: LabelledChunker(ByteTokenizer(), classes=("a", "b"), n_documents=4, seq_len=8),
+        given=_labelled,
+        step=lambda chunker, given: [vars(cut) for cut in chunker.chunks([given])],
+        codec=JSON,
+        flat_bytes=20_000,  # up to nine documents wait for their labels
+    ),
+    Subject(
+        name="answer chunker",
+        make=lambda seed: AnswerChunker(ByteTokenizer(), n_sequences=4, seq_len=8),
+        given=lambda k: replace(document(k), label="an answer"),
         step=lambda chunker, given: [vars(cut) for cut in chunker.chunks([given])],
         codec=JSON,
     ),

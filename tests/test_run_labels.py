@@ -1,0 +1,118 @@
+"""Deployed runs on labels: `olrl run --task classify` and `--task answer`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from olrl.cli import execute
+from olrl.run import run
+from olrl.run_config import RunConfig
+from tests.deployed import untrained_policy
+
+
+def write(path: Path, *, late: bool = False, count: int = 90) -> Path:
+    rows: list[dict[str, Any]] = []
+    for k in range(count):
+        good = k * 7 % 3 > 0
+        row = {"text": f"{'a fine thing' if good else 'this failed'}, number {k}", "id": k}
+        label = {"label": "pos" if good else "neg"}
+        rows.append(row if late else row | label)
+        if late and k >= 10:
+            before = k - 10
+            rows.append({"id": before, "label": "pos" if before * 7 % 3 > 0 else "neg"})
+    path.write_text("\n".join(map(json.dumps, rows)) + "\n")
+    return path
+
+
+def quick(stream: Path, out: Path, **settings: Any) -> RunConfig:
+    plain: dict[str, Any] = {"task": "classify", "model": "pico", "chunk": 8, "seq_len": 32}
+    return RunConfig(stream=str(stream), out=out, **{**plain, **settings})
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_labelled_file_is_learned_under_the_default_policy_and_reported_with_f1(tmp_path: Path) -> None:
+    result = run(quick(write(tmp_path / "l.jsonl"), tmp_path / "out"))
+    rows = rows_of(result.folder.decisions)
+    assert len(rows) == 11
+    assert all(row["loss_bpb"] is None and row["loss_nats"] > 0 and 0 <= row["metric"] <= 1 for row in rows)
+    assert result.summary.answers is not None
+    assert result.summary.answers.total == 80  # from round 1 on
+    assert result.summary.accuracy == pytest.approx(result.summary.answers.accuracy)
+    report = result.folder.report.read_text()
+    assert "bits per label" in report
+    assert "bits per byte" not in report
+    assert "macro F1" in report
+    assert "| neg |" in report
+    assert (result.folder.model / "head.safetensors").is_file()
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_run_that_was_stopped_goes_on_to_the_same_decisions(tmp_path: Path, late: bool) -> None:
+    stream = write(tmp_path / "l.jsonl", late=late)
+    policy = str(untrained_policy(tmp_path / "policy"))
+    settings = {"policy": policy, "checkpoint_every": 2}
+    run(quick(stream, tmp_path / "straight", **settings))
+    cut = tmp_path / "cut"
+
+    def stop(record: Any) -> None:
+        if record.round == 4:
+            (cut / "STOP").touch()
+
+    run(quick(stream, cut, **settings), on_round=stop)
+    assert len(rows_of(cut / "decisions.jsonl")) == 5
+    run(quick(stream, cut, **settings, resume=True))
+    for name in ("decisions.jsonl", "stream.jsonl"):
+        assert (cut / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
+
+
+def test_all_weights_of_a_model_can_learn_labels_and_are_saved_for_transformers(tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    settings = {"encoder": "learning", "rounds": 2, "controller": "base"}
+    result = run(quick(write(tmp_path / "l.jsonl"), tmp_path / "out", **settings))
+    model = AutoModelForSequenceClassification.from_pretrained(result.folder.model)
+    assert model.config.id2label == {0: "neg", 1: "pos"}
+
+
+def test_answers_are_learned_in_bits_per_byte_and_judged_by_exact_match(tmp_path: Path) -> None:
+    stream = tmp_path / "q.jsonl"
+    pairs = [{"text": f"what is {k % 4}?", "label": f"it is {k % 4}"} for k in range(64)]
+    stream.write_text("\n".join(map(json.dumps, pairs)) + "\n")
+    settings = {"task": "answer", "controller": "base", "base_lr": 3e-3}
+    result = run(quick(stream, tmp_path / "out", **settings))
+    assert result.summary.rounds == 8  # questions may come again, as often as they come
+    assert result.summary.accuracy is not None
+    assert result.summary.last_bpb < result.summary.first_bpb
+    assert "bits per byte" in result.folder.report.read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--task", "guess"], "task must be one of lm, classify, answer"),
+        (["--classes", "a,b"], "classes has no effect with --task lm"),
+        (["--task", "classify", "--classes", "a"], "at least two different labels"),
+        (["--task", "classify", "--encoder", "warm"], "encoder must be frozen or learning"),
+        (["--task", "classify", "--dp-noise", "1"], "differential privacy is there for --task lm only"),
+        (["--task", "classify", "--lora", "r=4"], "lora has no effect on a classifier"),
+        (["--task", "classify", "--follow"], "name them with --classes"),
+        (["--task", "classify", "--classes", "a,b"], "label is none of the classes"),
+    ],
+)
+def test_a_mistake_is_told_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], told: str
+) -> None:
+    stream = write(tmp_path / "l.jsonl")
+    arguments = ["run", "--stream", str(stream), "--model", "pico", "--out", str(tmp_path / "out"), *options]
+    if "--dp-noise" in options:
+        arguments += ["--controller", "base"]
+    assert execute(arguments) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
