@@ -77,10 +77,25 @@ def train(
 def compare(
     suite: Annotated[
         str,
-        typer.Option(metavar="NAME", help="Builtin streams to compare on: drift, time, quiet or transfer."),
+        typer.Option(
+            metavar="NAME",
+            help="Streams to compare on: drift, time, quiet, transfer, scenarios.",
+        ),
     ] = "drift",
     stream: Annotated[
         str | None, typer.Option(metavar="SOURCE", help="Your own stream instead of a suite; see olrl run.")
+    ] = None,
+    task: Annotated[
+        str,
+        typer.Option(metavar="lm|classify|answer", help="What is learned of your own stream; see olrl run."),
+    ] = "lm",
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...",
+            show_default="read from the file beforehand",
+            help="The labels that --task classify tells apart.",
+        ),
     ] = None,
     streams: Annotated[int, typer.Option(metavar="N", help="Streams of the suite.")] = 5,
     split: Annotated[
@@ -153,6 +168,8 @@ def compare(
         controllers=tuple(dict.fromkeys(name.strip() for name in controllers.split(","))),
         suite=suite,
         stream=stream,
+        task=task,
+        classes=() if classes is None else tuple(name.strip() for name in classes.split(",")),
         split=split,  # type: ignore[arg-type] # checked by CompareConfig
         streams=streams,
         seeds=seeds,

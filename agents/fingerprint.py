@@ -16,7 +16,15 @@ RIVAL_PACKAGES = ("schedulefree", "prodigyopt", "optuna", "cmaes", "ray", "sciki
 _CORE = Path(olrl.__file__).parent
 # What a run goes through; the rest of the core can change without changing a number.
 _ROOMS = ("streams", "models", "learners", "monitor", "control")
-_MODULES = ("assembly.py", "draws.py", "loop.py", "memory.py", "agents/evaluation/play.py")
+_MODULES = (
+    "assembly.py",
+    "draws.py",
+    "labelled_loop.py",
+    "loop.py",
+    "memory.py",
+    "tasks.py",
+    "agents/evaluation/play.py",
+)
 
 
 def fingerprint(places: Sequence[Path], *, builtin: bool) -> str:

@@ -1,7 +1,7 @@
 """`olrl compare`: the runs, what is told of them, and the folder they are written to."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ def compare_and_tell(
     figures = write_figures(outcome, folder.figures)
     summary = summarise(outcome.rows())
     (folder.path / "report.md").write_text(_report(outcome, summary, figures), encoding="utf-8")
-    for table in tables(summary, config.base_lr_mult):
+    for table in tables(summary, config.base_lr_mult, units=units_of(outcome)):
         bars.console.print(table)
     bars.say(f"Results, report and figures are in {folder.path}")
     return outcome
@@ -91,10 +91,17 @@ def _folder(config: CompareConfig, out: Path, *, resume: bool, say: Callable[[st
     return folder
 
 
-def tables(summary: list[dict[str, Any]], mults: Sequence[float]) -> list[Table]:
+def units_of(outcome: Outcome) -> set[str]:
+    """What the losses of a comparison are of: "byte", "label", or both."""
+    return {trace.loss_unit for _, trace in outcome.runs}
+
+
+def tables(
+    summary: list[dict[str, Any]], mults: Sequence[float], *, units: Collection[str] = ("byte",)
+) -> list[Table]:
     """What is printed: losses and cost, and differences with their 95 % intervals."""
     drawn = []
-    for title, (heads, rows) in _told(summary, mults):
+    for title, (heads, rows) in _told(summary, mults, units):
         if rows:
             table = Table(title=title)
             for k, head in enumerate(heads):
@@ -106,14 +113,20 @@ def tables(summary: list[dict[str, Any]], mults: Sequence[float]) -> list[Table]
 
 
 def _told(
-    summary: list[dict[str, Any]], mults: Sequence[float]
+    summary: list[dict[str, Any]], mults: Sequence[float], units: Collection[str]
 ) -> list[tuple[str, tuple[list[str], list[list[str]]]]]:
     return [
-        (LOSSES, loss_table(summary, mults)),
+        (LOSSES.replace("bits per byte", _per(units)), loss_table(summary, mults)),
         (DIFFERENCES, difference_table(summary)),
         (KINDS, kind_table(summary)),
         (SCORES, score_table(summary)),
     ]
+
+
+def _per(units: Collection[str]) -> str:
+    if len(units) > 1:
+        return "a mean over bits per byte and bits per label, which means nothing: look at the differences"
+    return f"bits per {next(iter(units), 'byte')}"
 
 
 def _report(outcome: Outcome, summary: list[dict[str, Any]], figures: list[Path]) -> str:
@@ -129,7 +142,7 @@ def _report(outcome: Outcome, summary: list[dict[str, Any]], figures: list[Path]
         f"{config.price:g}.",
         "",
     ]
-    for title, (heads, rows) in _told(summary, config.base_lr_mult):
+    for title, (heads, rows) in _told(summary, config.base_lr_mult, units_of(outcome)):
         lines += [title + ".", "", *markdown(heads, rows)] if rows else []
     lines += [
         *(f"- `{name}`: {ENTRANTS[name].description}" for name in config.controllers),

@@ -10,8 +10,10 @@ from typing import Any
 
 from olrl.control.decision import Base
 from olrl.learners.cost import CostModel
+from olrl.models.classify import FROZEN_BASE, SEQ_LEN
 from olrl.models.load import LoadedModel, load_model
 from olrl.streams.pieces import Split
+from olrl.tasks import TASKS, Task, find_classes
 
 from ..fingerprint import PACKAGES, fingerprint, model_place, policy_place
 from ..workers.base import Workers
@@ -27,14 +29,17 @@ from .suites import SUITES, Wanted, streams_of
 class CompareConfig:
     """What to compare on what; see `olrl compare --help` for meanings and units.
 
-    Either `suite` (with `streams` of its streams of the given split) or `stream`, a SOURCE. `policies` are policy
-    folders; entrants made from a policy run once with each. `settings` are (entrant, name, value), in place of all
-    tuned settings of that entrant.
+    Either `suite` (with `streams` of its streams of the given split) or `stream`, a SOURCE of which `task` says
+    what is learned, and `classes` which labels there are (none: those that are found in it). `policies` are
+    policy folders; entrants made from a policy run once with each. `settings` are (entrant, name, value), in
+    place of all tuned settings of that entrant.
     """
 
     controllers: tuple[str, ...] = ("never", "base", "hypergradient", "drift-reset", "policy")
     suite: str = "drift"
     stream: str | None = None
+    task: str = "lm"
+    classes: tuple[str, ...] = ()
     split: Split = "test"
     streams: int = 5
     seeds: int = 1
@@ -60,6 +65,14 @@ class CompareConfig:
             raise ValueError("every entrant reads the stream anew, and standard input cannot be: give a file")
         if self.stream is None and self.suite not in SUITES:
             raise ValueError(f"unknown suite {self.suite!r}; choose from {', '.join(SUITES)}")
+        if self.task not in TASKS:
+            raise ValueError(f"task must be one of {', '.join(TASKS)}, not {self.task!r}")
+        if self.task != "lm" and self.stream is None:
+            raise ValueError(
+                f"task {self.task!r} has no effect on a suite, whose streams have their own: give --stream"
+            )
+        if self.classes and self.task != "classify":
+            raise ValueError("classes have no effect without --task classify: leave them out")
         if not (math.isfinite(self.price) and self.price >= 0):
             raise ValueError(f"price must be at least 0, not {self.price!r}")
         if not self.policies or len(set(self.policies)) < len(self.policies):
@@ -139,7 +152,11 @@ def base_of(config: CompareConfig, model: LoadedModel) -> Base:
         raise ValueError(
             f"model {config.model!r} ships no base configuration: give its learning rate with --base-lr"
         )
-    base = model.base or Base(lr=config.base_lr or 1.0)
+    return _changed(model.base or Base(lr=config.base_lr or 1.0), config)
+
+
+def _changed(base: Base, config: CompareConfig) -> Base:
+    """A base with what the options say in its place."""
     return replace(
         base,
         lr=base.lr if config.base_lr is None else config.base_lr,
@@ -158,14 +175,14 @@ def plan_jobs(config: CompareConfig, model: LoadedModel, base: Base) -> list[Job
             entrant=name,
             stream=stream,
             model=config.model,
-            base=replace(base, lr=base.lr * mult),
-            fixed=model.fixed,
+            base=_times(base if stream.base is None else _changed(stream.base, config), mult),
+            fixed=stream.fixed or (model.fixed if stream.task.kind == "lm" else None),
             base_lr_mult=mult,
             policy=policy,
             seed=config.seed + k,
             rounds=config.rounds,
             chunk=config.chunk,
-            seq_len=seq_len,
+            seq_len=stream.seq_len or seq_len,
             cost=config.cost,
             price=config.price,
             device=config.device,
@@ -179,6 +196,10 @@ def plan_jobs(config: CompareConfig, model: LoadedModel, base: Base) -> list[Job
         for mult in (config.base_lr_mult if ENTRANTS[name].uses_base else (1.0,))
         for k in range(config.seeds)
     ]
+
+
+def _times(base: Base, mult: float) -> Base:
+    return replace(base, lr=base.lr * mult)
 
 
 def _settings(name: str, config: CompareConfig) -> tuple[tuple[str, Any], ...] | None:
@@ -210,7 +231,7 @@ def _policy_seeds(config: CompareConfig) -> dict[str, int | None]:
 
 def _streams(config: CompareConfig, *, bytes_per_round: int) -> list[StreamRef]:
     if config.stream is not None:
-        return [StreamRef(name=config.stream, kind="given", source=config.stream)]
+        return [_given(config, config.stream)]
     wanted = Wanted(
         streams=config.streams,
         rounds=config.rounds,
@@ -219,6 +240,23 @@ def _streams(config: CompareConfig, *, bytes_per_round: int) -> list[StreamRef]:
         seed=config.seed,
     )
     return streams_of(config.suite, wanted)
+
+
+def _given(config: CompareConfig, stream: str) -> StreamRef:
+    """The user's own stream, with what is to be learned of it."""
+    if config.task == "classify":
+        classes = config.classes or find_classes(stream, follow=False)
+        task = Task(kind="classify", classes=classes)
+        return StreamRef(
+            name=stream,
+            kind="given",
+            source=stream,
+            task=task,
+            base=FROZEN_BASE,
+            seq_len=config.seq_len or SEQ_LEN,
+        )
+    task = Task(kind="answer" if config.task == "answer" else "lm")
+    return StreamRef(name=stream, kind="given", source=stream, task=task)
 
 
 def _row(job: Job, trace: Trace, suite: str | None, policy_seed: int | None) -> dict[str, Any]:
@@ -234,13 +272,14 @@ def _row(job: Job, trace: Trace, suite: str | None, policy_seed: int | None) -> 
         "price": job.price,
         "rounds": len(trace.loss_bpb),
         "loss_bpb": trace.mean_loss_bpb,
-        "metric": None,
+        "metric": trace.accuracy,
         "spent": trace.total_spent,
         "signal_examples": trace.signal_examples,
         "tuning_examples": tuning_examples(job.entrant, model=job.model) + trace.trial_examples,
         "updates": sum(trace.updates),
         "seconds": trace.seconds,
         "diverged": trace.diverged,
+        **({"loss_unit": trace.loss_unit, "macro_f1": trace.macro_f1} if trace.loss_unit != "byte" else {}),
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from olrl.analysis.compare_figure import Curve, figure_compare
+from olrl.streams.scenarios import SCENARIOS
 
 from .compare import Outcome
 from .entrants import ENTRANTS
@@ -30,6 +31,7 @@ class Example:
     base_lr_mult: float
     segments: tuple[tuple[int, str], ...]
     rounds: Mapping[str, Mapping[str, tuple[float, ...]]]
+    unit: str = "byte"  # what a loss is of: "byte" or "label"
 
     @property
     def title(self) -> str:
@@ -39,8 +41,10 @@ class Example:
             "given": "a given stream",
             "time": "text in its order of time",
             "visits": "visits away from home",
+            **{name: name for name in SCENARIOS},
         }
-        return f"{told.get(self.kind, self.kind + ' drift')}: {self.stream}, base rate ×{self.base_lr_mult:g}"
+        drift = "" if self.unit == "label" else " drift"
+        return f"{told.get(self.kind, self.kind + drift)}: {self.stream}, base rate ×{self.base_lr_mult:g}"
 
     def figure(self, *, entrants: Collection[str] = ()) -> Figure:
         """Losses and decisions, drift marked; of all entrants, or of some."""
@@ -51,6 +55,7 @@ class Example:
             title=self.title,
             segments=self.segments,
             reference=reference,
+            unit=self.unit,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -65,6 +70,7 @@ class Example:
             "base_lr_mult": self.base_lr_mult,
             "segments": self.segments,
             "rounds": rounds,
+            "unit": self.unit,
         }
 
     @classmethod
@@ -95,6 +101,7 @@ def examples_of(outcome: Outcome) -> list[Example]:
             kind=kind,
             base_lr_mult=mult,
             segments=segments_of(next(trace for job, trace in runs if job.stream.name == stream)),
+            unit=next(trace.loss_unit for job, trace in runs if job.stream.name == stream),
             rounds=_rounds((job.entrant, trace) for job, trace in runs if job.stream.name == stream),
         )
         for kind, stream in shown.items()

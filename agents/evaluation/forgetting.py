@@ -72,6 +72,6 @@ def forgetting_bpb(learner: Learner, held_out: HeldOut) -> float | None:
 
 
 def _loss_bpb(learner: Learner, chunks: Sequence[Chunk]) -> float:
-    nats = [float(learner.score(chunk.tokens).sum()) * (chunk.tokens.shape[1] - 1) for chunk in chunks]
+    nats = [chunk.nats(learner.score(chunk.tokens)) for chunk in chunks]
     found = sum(nats) / math.log(2) / sum(int(chunk.n_bytes.sum()) for chunk in chunks)
     return min(found, UNIFORM_BPB) if math.isfinite(found) else UNIFORM_BPB

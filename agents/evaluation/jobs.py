@@ -11,12 +11,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from olrl.assembly import LoopConfig, cut_chunks
+from olrl.assembly import LoopConfig
 from olrl.control.decision import Base
 from olrl.learners.cost import CostModel
 from olrl.streams.chunk import Chunk
+from olrl.streams.document import Document
 from olrl.streams.drift import DriftConfig
+from olrl.streams.labels import LabelChanges, change_labels
 from olrl.streams.suite import SuiteConfig
+from olrl.tasks import Task as TaskSpec
+from olrl.tasks import chunks_of, labelled_by_source, learner_of
 
 from ..workers.base import Workers
 from ..workers.local import LocalWorkers
@@ -27,17 +31,27 @@ if TYPE_CHECKING:
     from ..rivals.entrant import Task
 
 CACHE_FORMAT = 4  # goes up when a run's numbers change for another reason than its settings
+LANGUAGE = TaskSpec()
 TRAINING_SEED = 7  # of the streams that rivals are tuned on; never reported on
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamRef:
-    """A stream by what it is made from: composed drift, or a SOURCE as on the command line."""
+    """A stream by what it is made from: composed drift, or a SOURCE as on the command line.
+
+    `task` is what is learned from it. Where `base` and `fixed` are given, they come in place of the model's;
+    `labels` says how labels come late and wrong.
+    """
 
     name: str
     kind: str
     drift: DriftConfig | None = None
     source: str | None = None
+    task: TaskSpec = LANGUAGE
+    labels: LabelChanges | None = None
+    base: Base | None = None
+    fixed: Base | None = None
+    seq_len: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +142,7 @@ def task_of(job: Job, *, judged: bool = True) -> "Task":
 
     config = LoopConfig(chunk=job.chunk, seq_len=job.seq_len, cost=job.cost, price=job.price, seed=job.seed)
     what = (job.stream, job.model, job.device, config, job.rounds)
+    language = job.stream.task.kind == "lm"
     chunks = _chunks(*what)
     given = Conditions(
         base=job.base,
@@ -141,9 +156,9 @@ def task_of(job: Job, *, judged: bool = True) -> "Task":
     return Task(
         given=given,
         chunks=chunks,
-        learners=_pool(job.model, job.device),
+        learners=_pool(job.stream.task, job.model, job.device, job.seq_len),
         training=training,
-        held_out=_held_out(*what) if judged else {},
+        held_out=_held_out(*what) if judged and language else {},
     )
 
 
@@ -170,16 +185,20 @@ class _Training:
         return _chunks(stream, self.model, self.device, self.config, self.rounds)
 
 
-@lru_cache(maxsize=2)
-def _loaded(model: str, device: str) -> Any:
-    from olrl.models.load import load_model
-
-    return load_model(model, device=device)
+@lru_cache(maxsize=4)
+def _loaded(model: str, device: str, task: TaskSpec = LANGUAGE) -> Any:
+    return task.load(model, device=device)
 
 
-@lru_cache(maxsize=2)
-def _pool(model: str, device: str) -> LearnerPool:
-    return LearnerPool(_loaded(model, device).model)
+@lru_cache(maxsize=4)
+def _pool(task: TaskSpec, model: str, device: str, seq_len: int) -> LearnerPool:
+    loaded = _loaded(model, device, task)
+    return LearnerPool(
+        loaded.model,
+        lambda module, optimizer: learner_of(
+            task, loaded, module=module, seq_len=seq_len, optimizer=optimizer
+        ),
+    )
 
 
 @lru_cache(maxsize=8)
@@ -191,13 +210,24 @@ def _chunks(stream: StreamRef, model: str, device: str, config: LoopConfig, roun
     from olrl.streams.drift import drift_stream
     from olrl.streams.sources import open_source
 
+    documents: Iterator[Document]
     if stream.drift is not None:
         documents = drift_stream(stream.drift, load_corpus())
     else:
         assert stream.source is not None
-        documents = open_source(stream.source, dead_letter=DeadLetter(None))
-    tokenizer = _loaded(model, device).tokenizer
-    return tuple(islice(cut_chunks(documents, tokenizer, config), rounds))
+        documents = open_source(
+            stream.source,
+            dead_letter=DeadLetter(None),
+            late_labels=stream.task.kind == "classify",
+            repeats=stream.task.kind == "answer",
+        )
+    task, loaded = stream.task, _loaded(model, device, stream.task)
+    if task.kind == "classify" and (stream.drift is not None or str(stream.source).startswith("builtin:")):
+        documents = labelled_by_source(documents)
+    if stream.labels is not None:
+        documents = change_labels(documents, stream.labels, classes=task.classes)
+    chunker = task.chunker(loaded.tokenizer, chunk=config.chunk, seq_len=config.seq_len)
+    return tuple(islice(chunks_of(chunker, documents, loaded), rounds))
 
 
 @lru_cache(maxsize=8)

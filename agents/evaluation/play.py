@@ -3,12 +3,14 @@
 import copy
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 
+from olrl.analysis.confusion import ConfusionCounts
 from olrl.analysis.records import UNIFORM_BPB
 from olrl.assembly import LoopConfig, assemble_loop
 from olrl.control.controller import Controller
@@ -17,7 +19,7 @@ from olrl.control.guard import Guard, GuardSettings
 from olrl.learners.causal_lm import CausalLMLearner, OptimizerMaker
 from olrl.learners.learner import Learner
 from olrl.learners.optimizer import OptimizerConfig
-from olrl.loop import RoundRecord
+from olrl.loop import RoundRecord, loss_of
 from olrl.monitor.signals import Signals
 from olrl.streams.chunk import Chunk
 
@@ -39,6 +41,10 @@ class Trace:
 
     `forgetting_bpb` is the loss, at the end, on other text of the domains that the stream has left, bits a byte:
     the mean over these; None for a stream that has left none.
+
+    A classifier's losses stand in `loss_bpb` too, in bits a label, and `n_bytes` counts labels then;
+    `loss_unit` says so. `metric` is the share of right answers of each round, of learners that answer;
+    `confusion` counts what a classifier predicted from round 1 on, as (class, predicted class, documents).
     """
 
     loss_bpb: tuple[float, ...]
@@ -60,6 +66,22 @@ class Trace:
     trial_examples: int = 0
     extra_spent: float = 0.0
     forgetting_bpb: float | None = None
+    loss_unit: str = "byte"
+    metric: tuple[float | None, ...] = ()
+    confusion: tuple[tuple[int, int, int], ...] = ()
+
+    @property
+    def accuracy(self) -> float | None:
+        """Mean share of right answers from round 1 on; None for learners that give none."""
+        found = [each for each in self.metric[min(1, len(self.metric) - 1) :] if each is not None]
+        return sum(found) / len(found) if found else None
+
+    @property
+    def macro_f1(self) -> float | None:
+        """F1 as a mean over classes; None for what is no classifier."""
+        counts = ConfusionCounts()
+        counts.add(self.confusion)
+        return counts.macro_f1 if counts.total else None
 
     @property
     def total_spent(self) -> float:
@@ -91,29 +113,40 @@ class Trace:
     def from_dict(cls, row: dict[str, Any]) -> "Trace":
         """From `to_dict()` after a way through JSON."""
         row = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
-        return cls(**{**row, "alarms": tuple(tuple(names) for names in row["alarms"])})
+        nested: dict[str, Any] = {
+            name: tuple(tuple(each) for each in row[name]) for name in ("alarms", "confusion") if name in row
+        }
+        return cls(**{**row, **nested})
+
+
+LearnerMaker = Callable[[torch.nn.Module, OptimizerConfig | OptimizerMaker | None], Learner]
+
+
+def _language_learner(model: torch.nn.Module, optimizer: OptimizerConfig | OptimizerMaker | None) -> Learner:
+    return CausalLMLearner(model, optimizer=optimizer)
 
 
 class LearnerPool:
-    """Learners of one model, each as the model was when the pool was made.
+    """Learners of one model, each as the model was when the pool was made; `make` makes them of it.
 
     One learner with the usual optimizer is kept and put back to the initial weights before each run. `model`
     becomes its property: only the pool may train it.
     """
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    def __init__(self, model: torch.nn.Module, make: LearnerMaker = _language_learner) -> None:
         self._pristine = copy.deepcopy(model)
-        self._learner = CausalLMLearner(model)
+        self._make = make
+        self._learner = make(model, None)
         self._initial = {"values": self._learner.state_dict()["values"]}
 
-    def fresh(self, optimizer: OptimizerConfig | OptimizerMaker | None = None) -> CausalLMLearner:
+    def fresh(self, optimizer: OptimizerConfig | OptimizerMaker | None = None) -> Learner:
         """A learner as it is at first: initial weights, no moments, no last move.
 
         With an optimizer of its own it is a new one; else the one that is kept, which the last to have asked
         for it must have done with.
         """
         if optimizer is not None:
-            return CausalLMLearner(copy.deepcopy(self._pristine), optimizer=optimizer)
+            return self._make(copy.deepcopy(self._pristine), optimizer)
         self._learner.load_state_dict(self._initial)
         return self._learner
 
@@ -214,7 +247,10 @@ class Rollout:
         if not self._rows:
             raise ValueError("the stream has not enough text for one chunk")
         rows, diverged = _charged(self._rows)
-        shown = [name for name in rows[0] if name != "signal_examples"]
+        shown = [name for name in rows[0] if name not in ("signal_examples", "judged")]
+        counts = Counter[tuple[int, int]]()
+        for row in rows[min(1, len(rows) - 1) :]:
+            counts.update({(label, guess): n for label, guess, n in row["judged"]})
         return Trace(
             **{name: tuple(row[name] for row in rows) for name in shown},
             signal_examples=sum(row["signal_examples"] for row in rows) + self._unseen_signal_examples,
@@ -223,6 +259,8 @@ class Rollout:
             shadow_examples=self._shadow_examples,
             trial_examples=self._trial_examples,
             extra_spent=self._extra_spent,
+            loss_unit="label" if counts else "byte",
+            confusion=tuple((label, guess, n) for (label, guess), n in sorted(counts.items())),
             forgetting_bpb=forgetting_bpb(self._loop.learner, self._held_out),
         )
 
@@ -251,10 +289,13 @@ def _charged(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], bool
 
 
 def _row(signals: Signals, decision: Decision, reason: str | None, record: RoundRecord) -> dict[str, Any]:
-    assert record.loss_bpb is None or math.isfinite(record.loss_bpb)
+    loss = loss_of(record)
+    assert loss is None or math.isfinite(loss)
     return {
-        "loss_bpb": record.loss_bpb,
-        "n_bytes": record.n_bytes,
+        "loss_bpb": loss,
+        "n_bytes": sum(count for _, _, count in record.judged) or record.n_bytes,
+        "metric": signals.metric,
+        "judged": record.judged,
         "lr": decision.lr,
         "batch_size": decision.batch_size,
         "window": decision.window,

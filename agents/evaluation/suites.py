@@ -9,9 +9,11 @@ from olrl.streams.corpus import Corpus, load_corpus
 from olrl.streams.drift import DriftConfig, plan_segments
 from olrl.streams.pieces import SPLITS, Split
 from olrl.streams.release_notes import release_notes
+from olrl.streams.scenarios import SCENARIOS
 from olrl.streams.suite import SuiteConfig
 
 from .jobs import StreamRef
+from .scenarios import scenario_streams
 
 # What the models that ship were pretrained on (scripts/make_models.py). Mixed, it leaves nano little to learn: 0.01
 # to 0.04 bits a byte on what remains 2.2, where one of the three alone gave 0.2 to 0.5.
@@ -102,6 +104,15 @@ def _time(wanted: Wanted) -> list[StreamRef]:
     ]
 
 
+def _scenarios(names: tuple[str, ...]) -> Callable[[Wanted], list[StreamRef]]:
+    def build(wanted: Wanted) -> list[StreamRef]:
+        if wanted.split != "test":
+            raise ValueError(f"scenarios have one split, test, not {wanted.split!r}")
+        return scenario_streams(names, streams=wanted.streams)
+
+    return build
+
+
 SUITES: dict[str, Suite] = {
     suite.name: suite
     for suite in (
@@ -127,6 +138,16 @@ SUITES: dict[str, Suite] = {
             name="transfer",
             about="the streams of drift, for models, optimizers and base rates that the policy never saw",
             build=lambda wanted: _drift(wanted, name="transfer"),
+        ),
+        Suite(
+            name="scenarios",
+            about="the five uses, all streams of the suites below; their losses are bits a byte or bits a label",
+            build=_scenarios(tuple(SCENARIOS)),
+            base_lr_mult=(1.0,),
+        ),
+        *(
+            Suite(name=name, about=scenario.about, build=_scenarios((name,)), base_lr_mult=(1.0,))
+            for name, scenario in SCENARIOS.items()
         ),
     )
 }

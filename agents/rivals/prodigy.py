@@ -6,7 +6,7 @@ import torch
 
 from olrl.control.constant import Constant
 from olrl.control.controller import Controller
-from olrl.learners.causal_lm import CausalLMLearner
+from olrl.learners.learner import Learner
 
 from .entrant import Conditions, Entrant, Task
 from .space import Choice, LogUniform
@@ -23,7 +23,7 @@ class Prodigy(Entrant):
         """The multiplier 1, whatever the base's rate."""
         return Constant(base=replace(given.base, lr=1.0))
 
-    def learner(self, task: Task) -> CausalLMLearner:
+    def learner(self, task: Task) -> Learner:
         """One of its own, with that optimizer."""
 
         def make(values: torch.nn.Parameter) -> torch.optim.Optimizer:

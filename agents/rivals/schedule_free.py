@@ -7,7 +7,7 @@ import torch
 
 from olrl.control.constant import Constant
 from olrl.control.controller import Controller
-from olrl.learners.causal_lm import CausalLMLearner
+from olrl.learners.learner import Learner
 
 from .entrant import Conditions, Entrant, Task
 from .space import Choice, LogUniform, Uniform
@@ -26,7 +26,7 @@ class ScheduleFree(Entrant):
         factor = float(given.settings.get("lr_factor", 1.0))
         return Constant(base=replace(given.base, lr=given.base.lr * factor))
 
-    def learner(self, task: Task) -> CausalLMLearner:
+    def learner(self, task: Task) -> Learner:
         """One of its own, with that optimizer."""
         settings = {name: value for name, value in task.given.settings.items() if name != "lr_factor"}
 

@@ -6,6 +6,7 @@ import pytest
 from olrl.agents.evaluation.suites import HOME, SUITES, Wanted, quiet_share, streams_of
 from olrl.streams.corpus import load_corpus
 from olrl.streams.drift import plan_segments
+from olrl.streams.scenarios import SCENARIOS
 
 ROOT = Path(__file__).parents[3]
 WANTED = Wanted(streams=3, rounds=100, bytes_per_round=1024)
@@ -14,7 +15,8 @@ WANTED = Wanted(streams=3, rounds=100, bytes_per_round=1024)
 @pytest.mark.parametrize("name", SUITES)
 def test_streams_of_a_suite_have_names_of_their_own_and_stay_the_same(name: str) -> None:
     streams = streams_of(name, WANTED)
-    assert len({stream.name for stream in streams}) == len(streams) <= 3
+    several = sum(stream.kind != streams[0].kind for stream in streams) and name in ("scenarios", *SCENARIOS)
+    assert len({stream.name for stream in streams}) == len(streams) <= (21 if several else 3)
     assert streams == streams_of(name, WANTED)
 
 
@@ -37,3 +39,13 @@ def test_a_quiet_stream_is_mostly_at_home_and_always_returns() -> None:
 def test_time_is_no_place_to_choose_on() -> None:
     with pytest.raises(ValueError, match="one split, test"):
         streams_of("time", Wanted(streams=3, rounds=10, bytes_per_round=1024, split="validation"))
+
+
+def test_scenarios_have_versions_of_their_own_tasks_and_a_stream_to_tune_on() -> None:
+    streams = streams_of("scenarios", Wanted(streams=2, rounds=10, bytes_per_round=1024))
+    assert {stream.kind for stream in streams} == {*SCENARIOS, "late and wrong labels"}
+    for stream in streams:
+        assert stream.task.kind == SCENARIOS[stream.name.partition("-")[0]].task
+        assert (stream.labels is not None) == stream.name.endswith("-late")
+    with pytest.raises(ValueError, match="one split, test"):
+        streams_of("scenarios", Wanted(streams=2, rounds=10, bytes_per_round=1024, split="validation"))
