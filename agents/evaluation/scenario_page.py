@@ -160,19 +160,14 @@ def _losses(rows: Sequence[Row], unit: str) -> tuple[list[str], list[list[str]]]
     answers = rows[0]["metric"] is not None
     f1 = rows[0].get("macro_f1") is not None
     heads = ["entrant", f"loss, bits per {unit}", *(["right answers"] if answers else [])]
-    heads += [*(["macro F1"] if f1 else []), "cost, units", "of it trials"]
+    heads += [*(["macro F1"] if f1 else []), "cost, units"]
     table = []
     for entrant in dict.fromkeys(row["controller"] for row in rows):
         mine = [row for row in rows if row["controller"] == entrant]
         cells = [f"`{entrant}`", f"{_mean(mine, 'loss_bpb'):.4f}"]
         cells += [f"{_mean(mine, 'metric'):.1%}"] if answers else []
         cells += [f"{_mean(mine, 'macro_f1'):.3f}"] if f1 else []
-        shown = sum(row["rounds"] for row in mine) / len(mine) * 64
-        total = _mean(mine, "total_spent")
-        trials = (
-            max(total - _mean(mine, "signal_examples") - shown, 0) if entrant == "search-hindsight" else 0
-        )
-        table.append([*cells, f"{total:,.0f}", f"{trials:,.0f}" if trials else ""])
+        table.append([*cells, f"{_mean(mine, 'total_spent'):,.0f}"])
     return heads, table
 
 

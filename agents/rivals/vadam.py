@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from olrl.control.constant import Constant
 from olrl.control.controller import Controller
 from olrl.learners.averaged_predictions import AveragedPredictions
+from olrl.learners.causal_lm import CausalLMLearner
 from olrl.learners.learner import Learner
 from olrl.learners.optimizer import OptimizerConfig, OptimizerName
 
@@ -32,7 +33,11 @@ class Posterior(Entrant):
         seed = task.given.config.seed
         config = OptimizerConfig(name=self.optimizer, seed=seed, **settings)
         learner, draws = task.learners.fresh(config), int(task.given.settings.get("draws", 0))
-        return AveragedPredictions(learner, passes=draws, seed=seed) if draws else learner
+        if not draws:
+            return learner
+        if not isinstance(learner, CausalLMLearner):
+            raise ValueError("draws average a language model's predictions of tokens: leave them out here")
+        return AveragedPredictions(learner, passes=draws, seed=seed)
 
 
 def scaled(given: Conditions) -> Conditions:
