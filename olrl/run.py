@@ -100,6 +100,8 @@ def _run(
     say: Callable[[str], None],
 ) -> RunResult:
     """As `run`, by this process alone or as the first of those that have been found."""
+    if found is not None:
+        say(f"the model is spread over {found.ranks.size} processes")
     loaded = _load_model(config, found)
     base = config.base(loaded.base, model=config.model)
     controller, policy = _controller(config, base)
