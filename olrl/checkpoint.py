@@ -257,8 +257,10 @@ def _all(folder: Path) -> Iterator[Path]:
 def cut_back(path: Path, size: int) -> None:
     """Cut a file back to the size it had at a checkpoint; what was not there then may be absent now.
 
-    Raises ValueError if it is shorter than that.
+    Raises ValueError if it is shorter than that, or no size is given.
     """
+    if type(size) is not int or size < 0:
+        raise ValueError(f"{path} had no size of {size!r:.50}: what the checkpoint says of it is damaged")
     if path.is_symlink():  # whoever gave us the folder would have us cut a file somewhere else
         raise ValueError(f"{path} is a link and not what was there when the checkpoint was made")
     found = path.stat().st_size if path.exists() else 0

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import operator
 import platform
 import shutil
 import time
@@ -13,6 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from olrl.analysis.overview import read_overview
@@ -58,6 +60,7 @@ from olrl.tasks import AnyChunker, Loaded, Task, chunks_of, find_classes, labell
 from olrl.tracking import TensorBoardTracker
 
 PACKAGES = ("olrl", "numpy", "torch", "transformers", "tokenizers", "river", "safetensors")
+_NO_STATE = (LookupError, TypeError, AttributeError, ArithmeticError)  # what a state of another kind does
 STOP_LOOK_S = 0.2
 SIGNAL_POINTS = 2000  # TensorBoard's reader keeps 1,000 points a tag: more than twice that are not written
 
@@ -102,6 +105,8 @@ def _run(
     say: Callable[[str], None],
 ) -> RunResult:
     """As `run`, by this process alone or as the first of those that have been found."""
+    if found is not None:
+        say(f"the model is spread over {found.ranks.size} processes")
     task = _task(config)
     loaded = _load_model(config, found, task)
     base = config.base(loaded.base, model=config.model)
@@ -160,13 +165,14 @@ def _run(
             explanations=stack.enter_context(closing(ExplanationLog(folder.explanations, controller))),
         )
         if state:
-            _put_back(parts, state, folder)
+            _put_back(parts, state, folder, loaded)
         else:
             parts.tracker.config(description)
         checkpoints = RunCheckpoints(
-            folder, parts, every=config.checkpoint_every, before=state.get("seconds", 0.0)
+            folder, parts, every=config.checkpoint_every, before=float(state.get("seconds", 0.0))
         )
-        _play(parts, checkpoints, on_round)
+        outcomes = parts.deployment.rounds()
+        _play(_going_on(outcomes, folder) if state else outcomes, parts, checkpoints, on_round)
         _write_ending(folder, parts.deployment.ended, dead_letter, seconds=checkpoints.seconds)
         overview = read_overview(folder)
         write_report(folder, overview)
@@ -323,19 +329,42 @@ def _go_on(
         return None
     try:
         go_back(folder, checkpoint)
-    except (LookupError, TypeError, AttributeError) as error:
+        rounds, _ = operator.index(checkpoint.state["rounds"]), float(checkpoint.state["seconds"])
+    except _NO_STATE as error:
         raise _damaged(folder, error) from error
-    say(f"resumed after {checkpoint.state['rounds']:,} rounds")
+    say(f"resumed after {rounds:,} rounds")
     for difference in differences(begun, description):
         say(f"{difference}: from here on the numbers may not be those of an uninterrupted run to the bit")
     return checkpoint
 
 
-def _put_back(parts: RunParts, state: dict[str, Any], folder: RunFolder) -> None:
+def _put_back(parts: RunParts, state: dict[str, Any], folder: RunFolder, loaded: LoadedModel) -> None:
     try:
         parts.load_state_dict(state)
-    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError) as error:
+        _check_tokens(parts, loaded)
+    except (*_NO_STATE, ValueError, RuntimeError) as error:
         raise _damaged(folder, error) from error
+
+
+def _check_tokens(parts: RunParts, loaded: LoadedModel) -> None:
+    """ValueError if what is remembered is no text of this model; found here, and not when it is drawn."""
+    waiting = [part["ids"] for part in parts.chunker.state_dict()["waiting"]]
+    ids = np.concatenate([np.ravel(each) for each in (parts.deployment.loop.rounds.memory.held(), *waiting)])
+    if len(ids) and not 0 <= ids.min() <= ids.max() < loaded.model.config.vocab_size:
+        raise ValueError("it holds tokens that the model does not know")
+
+
+def _going_on(outcomes: Iterator[Outcome], folder: RunFolder) -> Iterator[Outcome]:
+    """The rounds of a run that is gone on with; what a damaged state does to the first is told as that."""
+    try:
+        first = next(outcomes, None)
+    except torch.OutOfMemoryError:
+        raise
+    except (*_NO_STATE, AssertionError, RuntimeError) as error:
+        raise _damaged(folder, error) from error
+    if first is not None:
+        yield first
+        yield from outcomes
 
 
 def _damaged(folder: RunFolder, error: Exception) -> ValueError:
@@ -348,19 +377,24 @@ def _damaged(folder: RunFolder, error: Exception) -> ValueError:
 def _open_source(
     config: RunConfig, folder: RunFolder, dead_letter: DeadLetter, interrupt: Interrupt, state: dict[str, Any]
 ) -> Source:
-    if state:
-        dead_letter.load_state_dict(state["dead_letter"])
-    return open_source(
-        config.stream,
-        dead_letter=dead_letter,
-        follow=config.follow,
-        seed=config.seed,
-        stop=_Over(folder, interrupt),
-        spool=folder.spool if config.spool else None,
-        state=state.get("source"),
-        late_labels=config.task == "classify",
-        repeats=config.task == "answer",
-    )
+    try:
+        if state:
+            dead_letter.load_state_dict(state["dead_letter"])
+        return open_source(
+            config.stream,
+            dead_letter=dead_letter,
+            follow=config.follow,
+            seed=config.seed,
+            stop=_Over(folder, interrupt),
+            spool=folder.spool if config.spool else None,
+            state=state.get("source"),
+            late_labels=config.task == "classify",
+            repeats=config.task == "answer",
+        )
+    except _NO_STATE as error:
+        if not state:
+            raise
+        raise _damaged(folder, error) from error
 
 
 def _chunker(config: RunConfig, loaded: Loaded, task: Task, dead_letter: DeadLetter) -> AnyChunker:
@@ -412,11 +446,12 @@ def _signals_every(config: RunConfig) -> int:
 
 
 def _play(
+    outcomes: Iterator[Outcome],
     parts: RunParts,
     checkpoints: RunCheckpoints,
     on_round: Callable[[RoundRecord], None] | None,
 ) -> None:
-    for outcome in parts.deployment.rounds():
+    for outcome in outcomes:
         parts.decisions.write(decision_row(outcome))
         parts.stream.write(_stream_row(outcome.record))
         why = parts.explanations.round(outcome.record.round)

@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +70,8 @@ def team(config: RunConfig) -> Iterator[Team | None]:
         yield Team(ranks=Ranks.present(), line=line, optimizer=config.optimizer_config)
     finally:
         if not (alone.rank or line.broken):
-            line.say(None)
+            with suppress(RuntimeError):  # they may be gone, and what ends this one is to be told
+                line.say(None)
     dist.destroy_process_group()
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from olrl.checkpoint import Checkpoints
@@ -280,6 +281,50 @@ def test_a_folder_that_cannot_be_written_is_told_in_one_sentence(
     told = capsys.readouterr().err
     assert told.startswith(f"olrl: --out {out} cannot be written (Read-only file system)")
     assert told.count("\n") == 1
+
+
+def _in(state: dict[str, Any], path: str) -> tuple[Any, str]:
+    *above, name = path.split("/")
+    for each in above:
+        state = state[each]
+    return state, name
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("rounds", "many"),
+        ("seconds", []),
+        ("decisions_size", -(2**70)),
+        ("source", {}),
+        ("deployment/loop/rounds/memory/ring", np.full((64, 4, 33), 1 << 20)),
+        ("deployment/loop/rounds/monitor/spent", "much"),
+        ("deployment/loop/learner/optimizer/exp_avg", np.zeros(3, dtype=np.float32)),
+        ("deployment/loop/learner/last_move", np.zeros(3, dtype=np.float32)),
+    ],
+)
+def test_a_checkpoint_that_was_tampered_with_and_signed_is_refused_in_a_sentence(
+    config: RunConfig, tmp_path: Path, path: str, value: Any
+) -> None:
+    out = tmp_path / "tampered"
+    run(to(config, out, rounds=3))
+    checkpoints = Checkpoints(out / "checkpoints", kind="olrl run")
+    newest = checkpoints.newest()
+    assert newest is not None
+    learner = "deployment/loop/learner/"  # whose names have slashes of their own
+    above, name = (
+        (_in(newest.state, learner)[0], path.removeprefix(learner))
+        if path.startswith(learner)
+        else _in(newest.state, path)
+    )
+    assert name in above
+    above[name] = value
+    checkpoints.save(newest.state)
+    settings = json.loads((out / "config.json").read_text())
+    settings["run"]["rounds"] = 5
+    (out / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match="damaged"):
+        run(to(config, out, rounds=5, resume=True))
 
 
 def test_curves_have_no_point_twice_after_a_resume(config: RunConfig, tmp_path: Path) -> None:

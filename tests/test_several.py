@@ -1,7 +1,9 @@
 """A run by two processes is the run of one: launched as people do, stopped, and gone on with."""
 
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -88,7 +90,7 @@ def test_decisions_lines_and_weights_are_those_of_one_process(config: RunConfig,
 
 @pytest.mark.slow
 def test_standard_input_is_read_by_one_and_a_stopped_run_goes_on_to_the_same_bits(
-    config: RunConfig, two: Path
+    config: RunConfig, two: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = two.with_name("resumed")
     piped = replace(config, stream="-", spool=True, out=out)
@@ -97,10 +99,18 @@ def test_standard_input_is_read_by_one_and_a_stopped_run_goes_on_to_the_same_bit
     settings = json.loads((out / "config.json").read_text())
     settings["run"]["rounds"] = ROUNDS
     (out / "config.json").write_text(json.dumps(settings))
+    shutil.copytree(out, two.with_name("alone"))
     launch(TORCHRUN, ["--resume", "--out", str(out)])
     assert (out / "decisions.jsonl").read_bytes() == (two / "decisions.jsonl").read_bytes()
     for name in ("model.safetensors", "config.json"):
         assert (out / "model" / name).read_bytes() == (two / "model" / name).read_bytes()
+
+    # And by another number of processes, to rounding.
+    told: list[str] = []
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
+    alone = run(replace(piped, out=two.with_name("alone"), resume=True), say=told.append).folder
+    assert numbers(alone.decisions) == numbers(two / "decisions.jsonl")
+    assert any("processes is 1 and was 2" in sentence for sentence in told)
 
 
 def _as_one_of_two(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -201,6 +201,7 @@ class CausalLMLearner(Learner):
             raise ValueError(
                 f"the state has {state['values'].size} weights, this model has {self.flat.values.numel()}"
             )
+        self._check_moments(state)
         with torch.no_grad():
             self.flat.values.copy_(torch.from_numpy(state["values"]))
         moments = self._optimizer.state[self.flat.values]
@@ -222,6 +223,13 @@ class CausalLMLearner(Learner):
         )
         last = state.get("last_move")
         self.last_move = None if last is None else torch.from_numpy(last.copy()).to(self._device)
+
+    def _check_moments(self, state: dict[str, NDArray[Any]]) -> None:
+        """Moments of another shape would be found by a kernel, or by nobody."""
+        for name, value in state.items():
+            kept = name == "last_move" or (self._own and name.startswith("optimizer/"))
+            if kept and value.shape not in ((), state["values"].shape):
+                raise ValueError(f"the state's {name} has shape {value.shape}, as nothing of this model has")
 
 
 def torch_optimizer(weights: Iterable[torch.nn.Parameter], config: OptimizerConfig) -> torch.optim.Optimizer:

@@ -1,7 +1,7 @@
 """What a round's training did to the weights, from the gradients that a loop computes anyway."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -38,13 +38,11 @@ class GradientMeter:
                 "give gradients=False to do without"
             )
         self._mesh: Any = next((p.device_mesh for p in self._weights if hasattr(p, "device_mesh")), None)
-        self._grad, self._before, self._start = (
-            _Flat(self._weights),
-            _Flat(self._weights),
-            _Flat(self._weights),
+        size = sum(_local(p).numel() for p in self._weights)
+        self._small = size <= _SMALL * len(self._weights)
+        self._grad, self._before, self._start, self._move = (
+            _Flat(self._weights, small=self._small) for _ in range(4)
         )
-        self._move = _Flat(self._weights)
-        self._small = self._grad.values.numel() <= _SMALL * len(self._weights)
         self._moved = False
         self._reset()
 
@@ -95,18 +93,22 @@ class GradientMeter:
         return True
 
     def _gradients(self) -> list[Tensor | None]:
+        if (
+            self._mesh is None
+        ):  # a detached view of each would cost as much as all the rest, where weights are many
+            return [p.grad for p in self._weights]
         return [None if p.grad is None else _local(p.grad) for p in self._weights]
+
+    def _values(self) -> list[Tensor]:
+        return list(self._weights) if self._mesh is None else [_local(p) for p in self._weights]
 
     def _squared_norm(self) -> Tensor:
         """Of all gradients; at every step, so that each microsecond a weight counts where weights are many."""
-        present = [grad for p in self._weights if (grad := p.grad) is not None]
-        if self._mesh is not None:
-            present = [_local(grad) for grad in present]
+        present = [grad for grad in self._gradients() if grad is not None]
         if not present:
             return torch.zeros(())
         if self._small:
-            flat: Tensor = _flatten_dense_tensors(present)  # type: ignore[no-untyped-call] # torch's is untyped
-            whole = flat.float()
+            whole = _flattened(present).float()
             return torch.dot(whole, whole)
         return torch.stack(torch._foreach_norm(present)).float().square().sum()
 
@@ -120,7 +122,7 @@ class GradientMeter:
             self._half = None
             self._grad, self._before = self._before, self._grad
         self._first = examples
-        self._start.copy([_local(p) for p in self._weights])
+        self._start.copy(self._values())
 
     @torch.no_grad()
     def end(self) -> float | None:
@@ -128,7 +130,7 @@ class GradientMeter:
         if not self._steps:
             self._half = None
             return None
-        self._grad.copy([_local(p) for p in self._weights])
+        self._grad.copy(self._values())
         torch.sub(self._grad.values, self._start.values, out=self._move.values)
         moved, start = self._sums([torch.dot(flat, flat) for flat in (self._move.values, self._start.values)])
         self._moved = math.isfinite(moved)
@@ -145,6 +147,8 @@ class GradientMeter:
 
     def _sums(self, parts: list[Tensor]) -> list[float]:
         """Numbers that each process has a part of, added up: one transfer for all."""
+        if len(parts) == 1 and self._mesh is None:
+            return [float(parts[0])]
         stacked = torch.stack([part.float() for part in parts])
         if self._mesh is not None:
             for dimension in range(self._mesh.ndim):
@@ -169,9 +173,13 @@ class GradientMeter:
 
 
 class _Flat:
-    """One vector in float32 that holds a tensor for each weight, behind one another."""
+    """One vector in float32 that holds a tensor for each weight, behind one another.
 
-    def __init__(self, weights: list[torch.nn.Parameter]) -> None:
+    `small`: weights are many and small, so that a call for each would be what costs.
+    """
+
+    def __init__(self, weights: list[torch.nn.Parameter], *, small: bool) -> None:
+        self._small = small
         shapes = [_local(p).shape for p in weights]
         self.values = torch.zeros(sum(map(torch.Size.numel, shapes)), device=_local(weights[0]).device)
         self._views = [
@@ -179,15 +187,23 @@ class _Flat:
             for part, shape in zip(torch.split(self.values, [s.numel() for s in shapes]), shapes, strict=True)
         ]
 
-    def copy(self, tensors: list[Tensor | None], scale: float = 1.0) -> None:
+    def copy(self, tensors: Sequence[Tensor | None], scale: float = 1.0) -> None:
         """Take these, zeros where there is none."""
         given = [(view, t) for view, t in zip(self._views, tensors, strict=True) if t is not None]
         if len(given) < len(tensors):
             self.values.zero_()
+        elif self._small:
+            self.values.copy_(_flattened([t for _, t in given]))
+            given = []
         if given:
             torch._foreach_copy_([view for view, _ in given], [t for _, t in given])  # as torch.optim does
         if scale != 1.0:
             self.values.mul_(scale)
+
+
+def _flattened(tensors: list[Tensor]) -> Tensor:
+    flat: Tensor = _flatten_dense_tensors(tensors)  # type: ignore[no-untyped-call] # torch's is untyped
+    return flat
 
 
 def _local(tensor: Tensor) -> Tensor:

@@ -93,7 +93,7 @@ class Leader(Learner):
                 yield
             except RuntimeError as error:
                 self._line.broken = True
-                if "onnection" in str(error):  # gloo has no error of its own: "Connection closed by peer"
+                if _is_gone(error):
                     raise ConnectionError(
                         "another process of this run is gone, and with it its part of the model: "
                         "go on from the newest checkpoint with --resume"
@@ -105,11 +105,20 @@ class Leader(Learner):
 
 
 def follow(learner: ShardedLMLearner, line: Line) -> None:
-    """Do as the leader does, until it says that all is over."""
-    while (heard := line.hear()) is not None:
-        what, *arguments = heard
-        if what == "update":
-            drawn, decision = arguments
-            learner.update(iter(drawn), decision)
-        else:
-            getattr(learner, what)(*arguments)
+    """Do as the leader does, until it says that all is over, or is gone."""
+    try:
+        while (heard := line.hear()) is not None:
+            what, *arguments = heard
+            if what == "update":
+                drawn, decision = arguments
+                learner.update(iter(drawn), decision)
+            else:
+                getattr(learner, what)(*arguments)
+    except RuntimeError as error:
+        if not _is_gone(error):
+            raise
+
+
+def _is_gone(error: RuntimeError) -> bool:
+    """Whether another process died: gloo has no error of its own for it ("Connection closed by peer")."""
+    return "onnection" in str(error)

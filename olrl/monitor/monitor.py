@@ -164,17 +164,16 @@ class LoopMonitor:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict()`."""
+        """Continue from `state_dict()`; ValueError or TypeError for what are no numbers."""
         self._detectors.load_state_dict(state["detectors"])
         if self._histograms is not None:
             self._histograms.load_state_dict(state["histograms"])
         self._report = UpdateReport(**state["report"])
-        self._gradient_age = state["gradient_age"]
-        self._spent = state["spent"]
-        self._updates = state["updates"]
-        self._nonfinite = state["nonfinite"]
-        self._rounds_since_alarm = state["rounds_since_alarm"]
-        self._rounds = state["rounds"]
+        age = state["gradient_age"]
+        self._gradient_age = None if age is None else int(age)
+        self._spent = float(state["spent"])
+        self._updates, self._nonfinite = int(state["updates"]), int(state["nonfinite"])
+        self._rounds_since_alarm, self._rounds = int(state["rounds_since_alarm"]), int(state["rounds"])
 
 
 # Sums by `np.add.reduce`, not by methods of arrays: these are Python underneath and take several µs each.

@@ -28,6 +28,17 @@ COST = CostModel(budget=24)  # 4, 3, 2 or 1 updates of 1, 3, 8 or 16 sequences
 BASE = Base(lr=1e-3, batch_size=3, window=2)
 CONFIG = SteeringConfig(chunk=CHUNK, cost=COST, guard=False)  # decisions reach the loop as they were decided
 
+# What the libraries that are steered warn of, and we cannot help.
+TRL_WARNINGS = [pytest.mark.filterwarnings("ignore:`gradient_checkpointing` is deprecated:FutureWarning")]
+LIGHTNING_WARNINGS = [
+    pytest.mark.filterwarnings(f"ignore:{message}")
+    for message in (
+        r".*treespec, LeafSpec.* is deprecated",  # of torch, by Lightning
+        r".*does not have many workers",  # on more than two cores
+        r"GPU available but not used",
+    )
+]
+
 # Every knob changes from each round to the next one that trains, and some rounds do not train.
 SCRIPT = (
     Decision(lr=1e-3, batch_size=3, window=1),

@@ -6,6 +6,16 @@ from typing import Any
 
 import pytest
 
+from tests.adapters.readback import LIGHTNING_WARNINGS, TRL_WARNINGS
+
+pytestmark = [
+    *TRL_WARNINGS,
+    *LIGHTNING_WARNINGS,
+    pytest.mark.filterwarnings(
+        "ignore:Found .* in eval mode"
+    ),  # as it was loaded, so that nothing is dropped out
+]
+
 PAGE = Path(__file__).parents[2] / "docs" / "adapters.md"
 
 
@@ -37,5 +47,7 @@ def test_an_example_runs_and_moves_the_model(
     exec(compile(PARTS, "parts", "exec"), names)
     before = [p.detach().clone() for p in names["model"].parameters()]
     exec(compile(EXAMPLES[heading], heading, "exec"), names)
-    moved = [float((a - b).abs().max()) for a, b in zip(before, names["model"].parameters(), strict=True)]
+    moved = [
+        float((a - b.detach()).abs().max()) for a, b in zip(before, names["model"].parameters(), strict=True)
+    ]
     assert max(moved) > 0

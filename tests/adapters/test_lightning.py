@@ -12,6 +12,7 @@ from tests.adapters.readback import (
     BASE,
     CHUNK,
     CONFIG,
+    LIGHTNING_WARNINGS,
     ROUNDS,
     SCRIPT,
     UNEVEN,
@@ -22,6 +23,8 @@ from tests.adapters.readback import (
     expected,
     rows,
 )
+
+pytestmark = LIGHTNING_WARNINGS
 
 
 class Module(pl.LightningModule):

@@ -11,6 +11,7 @@ from olrl.models.byte_level import build_tokenizer
 from tests.adapters.readback import (
     CONFIG,
     DATA,
+    TRL_WARNINGS,
     UNEVEN,
     Reader,
     Scripted,
@@ -20,6 +21,8 @@ from tests.adapters.readback import (
     signals_of_the_core,
 )
 from tests.adapters.test_transformers import Watching
+
+pytestmark = TRL_WARNINGS
 
 
 def trained(folder: Path, data: Any, **settings: Any) -> tuple[Watching, Scripted]:

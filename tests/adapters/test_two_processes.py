@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.adapters.readback import expected
+from tests.adapters.readback import LIGHTNING_WARNINGS, expected
 from tests.adapters.two_processes import LOOPS
+
+pytestmark = LIGHTNING_WARNINGS
 
 ROOT = Path(__file__).parents[2]
 SIZE = 2

@@ -6,7 +6,6 @@ python -m torch.distributed.run --nproc-per-node 2 -m tests.adapters.two_process
 import json
 import os
 import sys
-import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -147,7 +146,6 @@ def flat(model: torch.nn.Module) -> list[float]:
 
 
 def main() -> None:
-    warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     folder = Path(sys.argv[1])
     dist.init_process_group("gloo")
