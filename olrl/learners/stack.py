@@ -118,13 +118,17 @@ class LearnerStack:
         updates: Ints,
         lr: Floats,
         weight_decay: Floats,
+        pull: Floats | None = None,
     ) -> StackReports:
         """Train the k learners in `which`, and tell what happened.
 
         Row i of `examples`, shape (k, most, L + 1), holds its batches one after the other: `updates[i]` of
         `batch_size[i]` each; what lies behind them is not looked at.
         """
-        if isinstance(self._network, CompiledLogBilinearNetwork) and self._optimizer.config.name == "adamw":
+        pulled = pull is not None and bool((pull > 0).any())
+        compiled = isinstance(self._network, CompiledLogBilinearNetwork) and not pulled
+        if compiled and self._optimizer.config.name == "adamw":
+            assert isinstance(self._network, CompiledLogBilinearNetwork)
             return self._update_compiled(
                 self._network,
                 self._tensor(examples),
@@ -140,7 +144,8 @@ class LearnerStack:
             learners, pieces = schedule.learners[block], schedule.part(block)
             tokens = self._tensor(examples[learners, : int((batch_size * updates)[learners].max())])
             rates = _column(lr[learners], self._device), _column(weight_decay[learners], self._device)
-            run = _Block(self, which[learners], tokens, pieces, *rates)
+            towards = _column((lr * pull)[learners], self._device) if pulled and pull is not None else None
+            run = _Block(self, which[learners], tokens, pieces, *rates, towards)
             run.train()
             run.report(reports, learners)
         return reports
@@ -175,10 +180,17 @@ class _Block:
     """A block of learners through one round, piece by piece."""
 
     def __init__(
-        self, stack: LearnerStack, which: Ints, tokens: Tensor, schedule: Schedule, lr: Tensor, decay: Tensor
+        self,
+        stack: LearnerStack,
+        which: Ints,
+        tokens: Tensor,
+        schedule: Schedule,
+        lr: Tensor,
+        decay: Tensor,
+        pulled: Tensor | None,  # the share of the distance from the initial weights that a step takes off
     ) -> None:
         self.stack, self.which, self.tokens, self.schedule = stack, which, tokens, schedule
-        self.lr, self.decay = lr, decay
+        self.lr, self.decay, self.pulled = lr, decay, pulled
         self.values = stack.values[which]
         self.moments = stack._moments.of(which)
         n = len(which)
@@ -227,6 +239,10 @@ class _Block:
         parts = [run] if finite.all() else [slice(i, i + 1) for i in run.start + np.flatnonzero(finite)]
         for part in parts:
             self._measure(part, norm[part.start - run.start : part.stop - run.start])
+            if self.pulled is not None:
+                self.values[part] = self.values[part].lerp(
+                    self.stack._initial.expand_as(self.values[part]), self.pulled[part]
+                )
             self.stack._optimizer.step(
                 self.values[part],
                 self.gradients[part],
