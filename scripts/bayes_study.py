@@ -71,7 +71,8 @@ def main() -> None:
         }
         print(json.dumps({"best": best}), flush=True)
         judged = _streams(args, "validation", args.streams, seed=0)
-        compared = [made for stream in judged for made in _entrants(args, stream, best)]
+        by_stream = [_entrants(args, stream, best) for stream in judged]
+        compared = [made for entrant in zip(*by_stream, strict=True) for made in entrant]
         found = _means(_all(pool, compared, args.out / "validation.jsonl"))
     (args.out / "results.json").write_text(
         json.dumps({"best": best, "trials": trials, "found": found}, indent=1)
@@ -86,11 +87,11 @@ def _entrants(
     adamw, vadam, von = best["base"], best["vadam"], best["von"]
     return [
         ("AdamW", _job(args, "base", stream, lr_factor=adamw), True),
-        ("AdamW, budget as four draws", _job(args, "base", stream, lr_factor=adamw, cost=DEARER), True),
-        ("AdamW, policy", _job(args, "default", stream, lr_factor=adamw), True),
         ("Vadam", _job(args, "vadam", stream, lr_factor=vadam), True),
-        ("Vadam, four draws", _job(args, "vadam", stream, lr_factor=vadam, draws=DRAWS), True),
+        ("AdamW, policy", _job(args, "default", stream, lr_factor=adamw), True),
         ("Vadam, policy", _job(args, "vadam-policy", stream, lr_factor=vadam), True),
+        ("Vadam, four draws", _job(args, "vadam", stream, lr_factor=vadam, draws=DRAWS), True),
+        ("AdamW, budget as four draws", _job(args, "base", stream, lr_factor=adamw, cost=DEARER), True),
         ("VON", _job(args, "von", stream, lr_factor=von), True),
         ("VON, four draws", _job(args, "von", stream, lr_factor=von, draws=DRAWS), True),
     ]

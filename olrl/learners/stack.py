@@ -123,12 +123,20 @@ class LearnerStack:
         """Train the k learners in `which`, and tell what happened.
 
         Row i of `examples`, shape (k, most, L + 1), holds its batches one after the other: `updates[i]` of
-        `batch_size[i]` each; what lies behind them is not looked at.
+        `batch_size[i]` each; what lies behind them is not looked at. `pull` is none where it is not given.
         """
-        pulled = pull is not None and bool((pull > 0).any())
-        compiled = isinstance(self._network, CompiledLogBilinearNetwork) and not pulled
-        if compiled and self._optimizer.config.name == "adamw":
-            assert isinstance(self._network, CompiledLogBilinearNetwork)
+        towards = np.zeros(len(which)) if pull is None else lr * pull
+        if isinstance(self._network, CompiledLogBilinearNetwork) and self._optimizer.config.name == "adamw":
+            if towards.any():
+                return self._update_pulled_apart(
+                    examples,
+                    which,
+                    batch_size=batch_size,
+                    updates=updates,
+                    lr=lr,
+                    weight_decay=weight_decay,
+                    pull=towards / lr,
+                )
             return self._update_compiled(
                 self._network,
                 self._tensor(examples),
@@ -138,14 +146,56 @@ class LearnerStack:
                 lr=lr,
                 weight_decay=weight_decay,
             )
+        return self._update_in_blocks(
+            examples, which, batch_size, updates, lr=lr, weight_decay=weight_decay, towards=towards
+        )
+
+    def _update_pulled_apart(
+        self, examples: NDArray[np.int32], which: Ints, *, pull: Floats, **settings: Any
+    ) -> StackReports:
+        """Those with a pull in blocks, which compiled code does not know of, the others as they always are."""
+        reports = StackReports.empty(len(which))
+        free, pulled = np.flatnonzero(pull == 0), np.flatnonzero(pull)
+        own = {name: values[pulled] for name, values in settings.items()}
+        towards = own["lr"] * pull[pulled]
+        found = [
+            self._update_in_blocks(
+                examples[pulled],
+                which[pulled],
+                own.pop("batch_size"),
+                own.pop("updates"),
+                towards=towards,
+                **own,
+            )
+        ]
+        if len(free):
+            found.append(
+                self.update(examples[free], which[free], **{name: v[free] for name, v in settings.items()})
+            )
+        for part, report in zip((pulled, free), found, strict=False):
+            for name, values in vars(report).items():
+                getattr(reports, name)[part] = values
+        return reports
+
+    def _update_in_blocks(
+        self,
+        examples: NDArray[np.int32],
+        which: Ints,
+        batch_size: Ints,
+        updates: Ints,
+        *,
+        lr: Floats,
+        weight_decay: Floats,
+        towards: Floats,
+    ) -> StackReports:
         reports = StackReports.empty(len(which))
         schedule = Schedule.of(batch_size, updates, at_once=self._network.sequences_at_once)
         for block in schedule.blocks(self.pass_size):
             learners, pieces = schedule.learners[block], schedule.part(block)
             tokens = self._tensor(examples[learners, : int((batch_size * updates)[learners].max())])
             rates = _column(lr[learners], self._device), _column(weight_decay[learners], self._device)
-            towards = _column((lr * pull)[learners], self._device) if pulled and pull is not None else None
-            run = _Block(self, which[learners], tokens, pieces, *rates, towards)
+            pulled = _column(towards[learners], self._device) if towards.any() else None
+            run = _Block(self, which[learners], tokens, pieces, *rates, pulled)
             run.train()
             run.report(reports, learners)
         return reports
