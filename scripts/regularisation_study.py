@@ -6,7 +6,7 @@ Every level on the same training and validation streams of the suite drift; runs
 
     python scripts/regularisation_study.py --model pico --train 640 --out runs/regularised
 
-trains a policy that controls both (coding moves-regularised) in place of that, with PPO on the language model alone.
+trains a policy that controls both (coding moves-regularised) in place of that, by PPO on the language model alone.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from olrl.streams.pieces import Split
 LEVELS: tuple[dict[str, float], ...] = (
     {},
     *({"weight_decay": level} for level in (0.1, 1.0, 10.0)),
-    *({"pull": level} for level in (0.1, 1.0, 10.0)),
+    *({"pull": level} for level in (1.0, 3.0, 10.0, 30.0)),
 )
 
 

@@ -72,7 +72,7 @@ class Moves(ActionCoding):
 class MovesRegularised(ActionCoding):
     """As `moves`, with two heads more: weight decay and pull one step down (0), stay (1) or up (2) on their ladder.
 
-    The ladder is 0, 0.1, 0.3, 1, 3, 10; from a base between two steps a move goes to the next one. On the surrogate
+    The ladder is 0, 0.1, 0.3, 1, 3, 10, 30; from a base between two steps a move goes to the next one. On the surrogate
     these have no effect worth learning (its optimum has no scale and no initial weights to keep), so that this
     coding trains on language models only.
 
@@ -102,8 +102,8 @@ class MovesRegularised(ActionCoding):
 def _step_on_ladder(values: NDArray[np.float64], choice: NDArray[np.int64]) -> NDArray[np.float64]:
     """The next value below (0) or above (2) on the ladder, where there is one; the value itself for 1.
 
-    >>> _step_on_ladder(np.array([0.0, 0.2, 0.2, 10.0, 0.1]), np.array([0, 0, 2, 2, 1]))
-    array([ 0. ,  0.1,  0.3, 10. ,  0.1])
+    >>> _step_on_ladder(np.array([0.0, 0.2, 0.2, 30.0, 0.1]), np.array([0, 0, 2, 2, 1]))
+    array([ 0. ,  0.1,  0.3, 30. ,  0.1])
     """
     below = _LADDER[np.maximum(np.searchsorted(_LADDER, values, side="left") - 1, 0)]
     at = np.searchsorted(_LADDER, values, side="right")

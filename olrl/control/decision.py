@@ -8,7 +8,7 @@ WINDOWS: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 0)
 BATCH_SIZES: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
 # What a coding that controls them chooses from, for weight decay and for the pull towards the initial weights: a
 # step takes lr × that off the weights, or off their distance. At usual rates less than 0.1 does next to nothing.
-REGULARISATION: tuple[float, ...] = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
+REGULARISATION: tuple[float, ...] = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 MAX_LR_NOTCHES = 6  # lr = base * 2**k with k in [-6, 6]
 
 

@@ -122,9 +122,9 @@ def test_regularisation_moves_along_its_ladder_from_wherever_the_base_is() -> No
         50.0,
         50.0,
         50.0,
+        30.0,
         10.0,
         3.0,
-        1.0,
     ]  # above the ladder there is nothing to go to
 
 
