@@ -72,9 +72,9 @@ class Moves(ActionCoding):
 class MovesRegularised(ActionCoding):
     """As `moves`, with two heads more: weight decay and pull one step down (0), stay (1) or up (2) on their ladder.
 
-    The ladder is 0, 0.1, 0.3, 1, 3, 10, 30; from a base between two steps a move goes to the next one. On the surrogate
-    these have no effect worth learning (its optimum has no scale and no initial weights to keep), so that this
-    coding trains on language models only.
+    The ladder is 0, 0.1, 0.3, 1, 3, 10, 30; from a base between two steps a move goes to the next one. On the
+    surrogate these have no effect worth learning (its optimum has no scale and no initial weights to keep), so
+    that this coding trains on language models only.
 
     >>> from olrl.control.decision import Base
     >>> coding = MovesRegularised()
