@@ -18,16 +18,17 @@ import numpy as np
 import torch
 
 from olrl.agents.evaluation.calibration import Recorded
-from olrl.agents.evaluation.jobs import TRAINING_SEED, Job, StreamRef, task_of, worker_pool
+from olrl.agents.evaluation.jobs import TRAINING_SEED, Job, StreamRef, task_of
 from olrl.agents.evaluation.play import play
 from olrl.agents.evaluation.suites import Wanted, streams_of
 from olrl.agents.rivals.registry import ENTRANTS
+from olrl.agents.workers.local import worker_pool
 from olrl.learners.averaged_predictions import AveragedPredictions
 from olrl.learners.causal_lm import CausalLMLearner
 from olrl.learners.cost import CostModel
 from olrl.models.load import load_model
 
-FACTORS = {"base": (0.5, 1.0, 2.0), "vadam": (0.5, 1.0, 2.0), "von": (1.0, 4.0, 16.0)}
+FACTORS = {"base": (0.5, 1.0, 2.0), "vadam": (0.5, 1.0, 2.0), "von": (0.25, 1.0, 4.0)}
 DRAWS = 4
 # Averaging over four draws costs three passes over 16 new examples and 4 probes more: so much may AdamW spend, too.
 DEARER = CostModel(budget=CostModel().budget + (DRAWS - 1) * (16 + 4))
