@@ -92,7 +92,7 @@ def _record(policy: FrozenPolicy, env: OnlineLMEnv, number: int, config: RangeCo
         rounds.append(assemble_rounds(Replay(chunks), base=base, config=loop))
     loops = StackedLoops(env.loaded.model, config.lanes, optimizer=env.optimizer, seq_len=env.config.seq_len)
     every = np.arange(config.lanes)
-    loops.begin(every, rounds, [base.weight_decay for base in bases])
+    loops.begin(every, rounds, bases)
     features, standing = FeatureExtractor.for_bases(bases), policy.coding.start_at(bases)
     recorded = []
     for _ in range(config.rounds):

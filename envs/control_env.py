@@ -116,7 +116,7 @@ class ControlEnv(gymnasium.Env[Observation, NDArray[np.int64]], ABC):
         if not self.action_space.contains(np.asarray(action)):
             raise ValueError(f"an action lies in {self.action_space}, not {action!r}")
         decisions = self.coding.apply(self._standing, np.asarray(action)[None], self._signals)
-        return decisions.single(weight_decay=self._episode.base.weight_decay)
+        return decisions.single(base=self._episode.base)
 
     def _take_in(self, signals: Signals) -> None:
         self._loss = math.nan if signals.loss_nats is None else signals.loss_nats

@@ -101,6 +101,11 @@ class DriftingQuadraticEnv(ControlEnv):
             features=features,
             render_mode=render_mode,
         )
+        if self.coding.regularises:
+            raise ValueError(
+                f"coding {coding!r} trains on language models only: weight decay and pull have no effect on the "
+                f"surrogate that would carry over"
+            )
         if rounds < 1:
             raise ValueError(f"an episode has at least 1 round, not {rounds!r}")
         self.rounds = rounds

@@ -76,6 +76,7 @@ class EpisodeRanges:
             batch_size=batch_size if free else fixed.batch_size,
             window=window if free else fixed.window,
             weight_decay=fixed.weight_decay,
+            pull=fixed.pull,
         )
         cost = CostModel(update_cost=rng.uniform(*self.update_cost))
         priced, position = rng.random() < 0.5, rng.random()

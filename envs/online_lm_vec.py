@@ -57,7 +57,7 @@ class OnlineLMVecEnv(ControlVecEnv):
             assemble_rounds(Replay(streams.chunks(task.number)), base=task.base, config=task.config)
             for task in tasks
         ]
-        self._loops.begin(which, loops, [task.base.weight_decay for task in tasks])
+        self._loops.begin(which, loops, [task.base for task in tasks])
         for i, task in zip(which, tasks, strict=True):
             self._references[i] = streams.reference(task.number)
             self._price[i] = task.config.price

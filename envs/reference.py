@@ -80,6 +80,7 @@ class References:
                 updates=np.full(n, updates),
                 lr=np.full(n, fixed.lr),
                 weight_decay=np.full(n, fixed.weight_decay),
+                pull=np.full(n, fixed.pull),
             )
         return losses
 

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from olrl.control.coding import Decisions
+from olrl.control.decision import Base
 from olrl.learners.learner import UpdateReport
 from olrl.learners.optimizer import OptimizerConfig
 from olrl.learners.stack import LearnerStack, StackReports
@@ -30,17 +31,17 @@ class StackedLoops:
     def __init__(self, model: torch.nn.Module, n: int, *, optimizer: OptimizerConfig, seq_len: int) -> None:
         self._stack = LearnerStack(model, n, optimizer=optimizer)
         self._loops: list[Rounds | None] = [None] * n
-        self._decays = np.zeros(n)
+        self._bases: list[Base] = [Base(lr=1.0)] * n
         self._length = seq_len + 1
 
     def __len__(self) -> int:
         return len(self._loops)
 
-    def begin(self, which: Ints, loops: Sequence[Rounds], weight_decay: Sequence[float]) -> None:
-        """Start these loops with the model's own weights."""
+    def begin(self, which: Ints, loops: Sequence[Rounds], bases: Sequence[Base]) -> None:
+        """Start these loops with the model's own weights; of the bases counts what a coding does not control."""
         self._stack.reset(which)
-        for i, loop, decay in zip(which, loops, weight_decay, strict=True):
-            self._loops[i], self._decays[i] = loop, decay
+        for i, loop, base in zip(which, loops, bases, strict=True):
+            self._loops[i], self._bases[i] = loop, base
 
     def __getitem__(self, index: int) -> Rounds:
         loop = self._loops[index]
@@ -69,7 +70,7 @@ class StackedLoops:
     def train(self, decisions: Decisions) -> list[RoundRecord]:
         """Train every loop under its decision, and tell what happened."""
         loops = [self[i] for i in range(len(self))]
-        singles = [decisions.single(i, weight_decay=float(decay)) for i, decay in enumerate(self._decays)]
+        singles = [decisions.single(i, base=base) for i, base in enumerate(self._bases)]
         drawn = [loop.training(decision) for loop, decision in zip(loops, singles, strict=True)]
         training = np.array([i for i, rows in enumerate(drawn) if rows is not None], dtype=np.int64)
         rows = [some for some in drawn if some is not None]
@@ -83,7 +84,8 @@ class StackedLoops:
             batch_size=sizes,
             updates=np.array([len(some) for some in rows], dtype=np.int64) // sizes,
             lr=decisions.lr[training],
-            weight_decay=self._decays[training],
+            weight_decay=np.array([singles[i].weight_decay for i in training]),
+            pull=np.array([singles[i].pull for i in training]),
         )
         done = {int(i): _report(reports, k, sizes) for k, i in enumerate(training)}
         return [

@@ -202,6 +202,14 @@ def run(
             help="Weight decay: a step takes learning rate × X off each weight.",
         ),
     ] = None,
+    base_pull: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            show_default="the model's own, or 0",
+            help="Pull towards the initial weights: a step takes learning rate × X off the distance from them.",
+        ),
+    ] = None,
     base_from: Annotated[
         Path | None,
         typer.Option(

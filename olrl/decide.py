@@ -2,7 +2,8 @@
 
 A line in is an object of signals (`olrl.Signals` says what each is). A line out is either the decision for it,
 `{"lr", "batch_size", "window", "update", "guard"}`, where `guard` is null or why the guard put something else in
-force than the policy decided, or `{"error": "line 3: ..."}` for a line that is no signals, which changes nothing.
+force than the policy decided (with `"weight_decay"` and `"pull"` from a policy that controls them), or
+`{"error": "line 3: ..."}` for a line that is no signals, which changes nothing.
 """
 
 import json
@@ -56,7 +57,8 @@ class Decider:
         decision, reason = self._guard.check(proposed, signals, loss_withheld="loss_nats" not in row)
         self._in_force = decision
         self.rounds += 1
-        return {**self._last(), "update": decision.update, "guard": reason}
+        regularisation = decision.regularisation() if self._controller.policy.coding.regularises else {}
+        return {**self._last(), **regularisation, "update": decision.update, "guard": reason}
 
     def _last(self) -> dict[str, Any]:
         return {name: getattr(self._in_force, name) for name in _IN_FORCE}

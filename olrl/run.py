@@ -486,7 +486,8 @@ def decision_row(outcome: Outcome) -> dict[str, Any]:
 
 
 def _knobs(decision: Decision) -> dict[str, Any]:
-    return {name: getattr(decision, name) for name in ("lr", "batch_size", "window", "update")}
+    knobs = {name: getattr(decision, name) for name in ("lr", "batch_size", "window", "update")}
+    return knobs | {name: value for name, value in decision.regularisation().items() if value}
 
 
 def _stream_row(record: RoundRecord) -> dict[str, Any]:

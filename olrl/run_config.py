@@ -40,8 +40,8 @@ class RunConfig:
     model: a shipped model, a folder in Hugging Face format, or a hub id.
     controller: one of `CONTROLLERS`.
     policy: with the controller `policy`: a policy that ships or a policy folder; None is the default one.
-    base_lr, base_batch, base_window, base_weight_decay: the user's own setting, where it differs from what ships
-    with the model.
+    base_lr, base_batch, base_window, base_weight_decay, base_pull: the user's own setting, where it differs from
+    what ships with the model.
     base_from: the folder of an `olrl search`, whose best configuration comes before what ships with the model.
     rounds: rounds at most; None runs to the stream's end.
     chunk: sequences that arrive a round.
@@ -86,6 +86,7 @@ class RunConfig:
     base_batch: int | None = None
     base_window: int | None = None
     base_weight_decay: float | None = None
+    base_pull: float | None = None
     base_from: Path | None = None
     rounds: int | None = None
     chunk: int = 16
@@ -272,6 +273,7 @@ class RunConfig:
             "batch_size": self.base_batch,
             "window": self.base_window,
             "weight_decay": self.base_weight_decay,
+            "pull": self.base_pull,
         }
         return Base(**{**asdict(start), **{name: value for name, value in own.items() if value is not None}})
 
@@ -322,6 +324,8 @@ def read_base(folder: Path) -> Base:
         raise ValueError(f"{path} is damaged: {error}") from error
     names = [field.name for field in fields(Base)]
     numbers = isinstance(found, dict) and all(isinstance(value, int | float) for value in found.values())
-    if not numbers or set(found) != set(names):
+    if not numbers or {"pull", *found} != set(
+        names
+    ):  # a search that was made before there was a pull has none
         raise ValueError(f"{path} is damaged: it should hold the numbers {', '.join(names)}")
     return Base(**found)

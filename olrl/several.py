@@ -86,6 +86,10 @@ def _check(config: RunConfig) -> None:
         )
     if config.task != "lm":
         raise ValueError(f"--task {config.task} is for one process: leave the launcher out")
+    if config.base_pull:
+        raise ValueError(
+            f"base_pull {config.base_pull!r} is not there for weights in shards: leave the launcher out, or it"
+        )
     if config.device not in ("cpu", "cuda"):
         raise ValueError(
             f"device {config.device!r} names one device, and each of several processes has its own: "

@@ -313,6 +313,7 @@ def _decision(room: str, decision: Decision) -> dict[str, float]:
         f"{room}/window": decision.window,
         f"{room}/window_place": WINDOWS.index(decision.window),
         f"{room}/update": float(decision.update),
+        **{f"{room}/{name}": value for name, value in decision.regularisation().items() if value},
     }
 
 

@@ -18,16 +18,17 @@ import numpy as np
 import torch
 
 from olrl.agents.evaluation.calibration import Recorded
-from olrl.agents.evaluation.jobs import TRAINING_SEED, Job, StreamRef, task_of, worker_pool
+from olrl.agents.evaluation.jobs import TRAINING_SEED, Job, StreamRef, task_of
 from olrl.agents.evaluation.play import play
 from olrl.agents.evaluation.suites import Wanted, streams_of
 from olrl.agents.rivals.registry import ENTRANTS
+from olrl.agents.workers.local import worker_pool
 from olrl.learners.averaged_predictions import AveragedPredictions
 from olrl.learners.causal_lm import CausalLMLearner
 from olrl.learners.cost import CostModel
 from olrl.models.load import load_model
 
-FACTORS = {"base": (0.5, 1.0, 2.0), "vadam": (0.5, 1.0, 2.0), "von": (1.0, 4.0, 16.0)}
+FACTORS = {"base": (0.5, 1.0, 2.0), "vadam": (0.5, 1.0, 2.0), "von": (0.25, 1.0, 4.0)}
 DRAWS = 4
 # Averaging over four draws costs three passes over 16 new examples and 4 probes more: so much may AdamW spend, too.
 DEARER = CostModel(budget=CostModel().budget + (DRAWS - 1) * (16 + 4))
@@ -71,7 +72,8 @@ def main() -> None:
         }
         print(json.dumps({"best": best}), flush=True)
         judged = _streams(args, "validation", args.streams, seed=0)
-        compared = [made for stream in judged for made in _entrants(args, stream, best)]
+        by_stream = [_entrants(args, stream, best) for stream in judged]
+        compared = [made for entrant in zip(*by_stream, strict=True) for made in entrant]
         found = _means(_all(pool, compared, args.out / "validation.jsonl"))
     (args.out / "results.json").write_text(
         json.dumps({"best": best, "trials": trials, "found": found}, indent=1)
@@ -86,11 +88,11 @@ def _entrants(
     adamw, vadam, von = best["base"], best["vadam"], best["von"]
     return [
         ("AdamW", _job(args, "base", stream, lr_factor=adamw), True),
-        ("AdamW, budget as four draws", _job(args, "base", stream, lr_factor=adamw, cost=DEARER), True),
-        ("AdamW, policy", _job(args, "default", stream, lr_factor=adamw), True),
         ("Vadam", _job(args, "vadam", stream, lr_factor=vadam), True),
-        ("Vadam, four draws", _job(args, "vadam", stream, lr_factor=vadam, draws=DRAWS), True),
+        ("AdamW, policy", _job(args, "default", stream, lr_factor=adamw), True),
         ("Vadam, policy", _job(args, "vadam-policy", stream, lr_factor=vadam), True),
+        ("Vadam, four draws", _job(args, "vadam", stream, lr_factor=vadam, draws=DRAWS), True),
+        ("AdamW, budget as four draws", _job(args, "base", stream, lr_factor=adamw, cost=DEARER), True),
         ("VON", _job(args, "von", stream, lr_factor=von), True),
         ("VON, four draws", _job(args, "von", stream, lr_factor=von, draws=DRAWS), True),
     ]

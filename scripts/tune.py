@@ -5,8 +5,9 @@
     python scripts/tune.py all --model pico       every rival that has something to tune, the constant first
 
 All rivals get the same streams, the same wrong bases and the same number of trials (what evolution searches gets
-more), by Optuna's TPE. Every trial is kept in the record, agents/tuned/NAME.json (for `fixed`, fixed-MODEL.json).
-Runs are cached: what was stopped goes on where it was, and more trials extend it.
+more), by Optuna's TPE; those that save training on streams with quiet stretches, at a price. Every trial is kept in
+the record, agents/tuned/NAME.json (for `fixed`, fixed-MODEL.json). Runs are cached: what was stopped goes on where
+it was, and more trials extend it.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 
+from olrl.agents.evaluation.suites import SUITES
 from olrl.agents.evaluation.tuner import Trial, Tuner, TuningConfig, best, record, tune
 from olrl.agents.rivals.registry import ENTRANTS, tunable
 from olrl.agents.warm_processes import usable_cores
@@ -49,7 +51,15 @@ def main() -> None:
 
 def tune_one(name: str, args: argparse.Namespace, pool: Executor, *, at: str) -> None:
     """Tune one rival and write its record; `at` tells how far the whole is."""
-    config = TuningConfig(model=args.model, streams=args.streams, rounds=args.rounds)
+    suite = ENTRANTS[name].suite
+    config = TuningConfig(
+        model=args.model,
+        streams=args.streams,
+        rounds=args.rounds,
+        suite=suite,
+        price=SUITES[suite].price,
+        base_lr_mult=SUITES[suite].base_lr_mult,
+    )
     if not ENTRANTS[name].uses_base:
         config = replace(config, base_lr_mult=(1.0,))
     count = args.trials or ENTRANTS[name].trials

@@ -35,10 +35,10 @@ def quick(stream: Path | str, **settings: Any) -> RunConfig:
     return RunConfig(stream=str(stream), **{**plain, **settings})
 
 
-def untrained_policy(folder: Path, *, seed: int = 0) -> Path:
+def untrained_policy(folder: Path, *, seed: int = 0, coding: str = "moves") -> Path:
     """The folder of a policy with random weights, large enough to make it move every knob."""
     rng = np.random.default_rng(seed)
-    moves = action_coding("moves")
+    moves = action_coding(coding)
     sizes = (len(FEATURE_NAMES), 16, sum(moves.nvec))
     layers = [
         (rng.normal(size=(n, m)).astype(np.float32), rng.normal(size=n).astype(np.float32))

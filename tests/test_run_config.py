@@ -21,7 +21,7 @@ def test_a_model_without_a_base_takes_the_users_rate_and_the_usual_rest() -> Non
 def test_the_controllers_of_a_run_need_no_more_than_signals() -> None:
     assert CONTROLLERS == (
         "never", "base", "hypergradient", "drift-reset", "inv-sqrt", "plateau", "greedy-lr", "gns-batch",
-        "bandit", "skip-periodic", "skip-random", "skip-detector", "policy",
+        "bandit", "skip-periodic", "skip-random", "skip-detector", "skip-cost-aware", "policy",
     )  # fmt: skip
 
 

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from olrl.control.decision import Base
+from olrl.learners.cost import CostModel
 from olrl.models.load import load_model
-from olrl.streams.corpus import load_corpus
-from olrl.streams.suite import SuiteConfig
 
 from ..fingerprint import fingerprint, model_place
 from ..rivals.registry import ENTRANTS
 from .entrant_places import code_places
-from .jobs import TRAINING_SEED, Job, StreamRef, run_jobs
+from .jobs import TRAINING_SEED, Job, run_jobs
+from .play import Trace
+from .suites import Wanted, streams_of
 
 Settings = Mapping[str, Any]
 _CONSTANT = Base(lr=1e-3, batch_size=4, window=4)  # where the search for a constant starts if none ships
@@ -25,9 +26,10 @@ _CONSTANT = Base(lr=1e-3, batch_size=4, window=4)  # where the search for a cons
 
 @dataclass(frozen=True, kw_only=True)
 class TuningConfig:
-    """On what a rival is tuned: training streams of the drift suite, from bases right and wrong.
+    """On what a rival is tuned: training streams of a suite, from bases right and wrong.
 
-    `base_lr_mult` are the factors on the base rate; an entrant that does not use it is tuned at 1 alone.
+    `price` is what a whole budget is worth, as a share of the loss. `base_lr_mult` are the factors on the base
+    rate; an entrant that does not use it is tuned at 1 alone.
     """
 
     model: str
@@ -35,6 +37,8 @@ class TuningConfig:
     rounds: int = 100
     base_lr_mult: tuple[float, ...] = (0.125, 1.0, 8.0)
     seed: int = TRAINING_SEED
+    suite: str = "drift"
+    price: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("streams", "rounds"):
@@ -46,6 +50,7 @@ class TuningConfig:
 class Trial:
     """Settings and their mean prequential loss over all streams and bases, bits a byte.
 
+    Where training has a price, the loss is that with the price of what was spent, as a share of itself.
     `examples` were trained on in it, by shadow learners and in searches of the rival's own too; `spent` are the
     cost units of all that, passes for signals included.
     """
@@ -76,14 +81,14 @@ class Tuner:
         self._base, self._fixed, self._seq_len = base, loaded.fixed, loaded.seq_len
         # not its tuning record: what is tried replaces that, and writing it must not end a tuning's cache
         self._fingerprint = fingerprint([*code_places(entrant), model_place(config.model)], builtin=True)
-        suite = SuiteConfig.for_rounds(
-            config.rounds, bytes_per_round=loaded.bytes_per_round(chunk=16), split="train", seed=config.seed
+        wanted = Wanted(
+            streams=config.streams,
+            rounds=config.rounds,
+            bytes_per_round=loaded.bytes_per_round(chunk=16),
+            split="train",
+            seed=config.seed,
         )
-        corpus = load_corpus()
-        drifts = [suite.stream(k, corpus) for k in range(config.streams)]
-        self._streams = [
-            StreamRef(name=f"drift-train-{k}", kind=drift.kind, drift=drift) for k, drift in enumerate(drifts)
-        ]
+        self._streams = streams_of(config.suite, wanted)
 
     def own_settings(self) -> Settings:
         """The first ones to try: the entrant's own, which for a constant are the one that ships."""
@@ -99,10 +104,14 @@ class Tuner:
         traces = [found[job] for job in jobs]
         return Trial(
             settings=settings,
-            loss_bpb=float(np.mean([trace.mean_loss_bpb for trace in traces])),
+            loss_bpb=float(np.mean([self._loss(trace) for trace in traces])),
             examples=sum(trace.examples + trace.shadow_examples + trace.trial_examples for trace in traces),
             spent=sum(trace.total_cost for trace in traces),
         )
+
+    def _loss(self, trace: Trace) -> float:
+        share = trace.total_spent / (CostModel().budget * len(trace.spent))
+        return trace.mean_loss_bpb * (1 + self.config.price * share)
 
     def _jobs(self, settings: Settings) -> list[Job]:
         mults = self.config.base_lr_mult if ENTRANTS[self.entrant].uses_base else (1.0,)
@@ -119,6 +128,7 @@ class Tuner:
                 seed=self.config.seed,
                 rounds=self.config.rounds,
                 seq_len=self._seq_len,
+                price=self.config.price,
                 settings=tuple(sorted(frozen.items())),
                 fingerprint=self._fingerprint,
             )

@@ -169,7 +169,7 @@ class HindsightRunner:
             assemble_rounds(Replay(chunks), base=base, config=one)
             for base, one in zip(bases, loops_of, strict=True)
         ]
-        loops.begin(every, rounds, [base.weight_decay for base in bases])
+        loops.begin(every, rounds, bases)
         features = self._features.extractor(bases)
         decisions = _in_force(bases)
         observed, measured, losses, states, spent = [], [], [], [], []

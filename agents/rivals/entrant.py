@@ -86,11 +86,12 @@ class Task:
 class Entrant(ABC):
     """One way to run an online learner, by name.
 
-    uses_base: false for one that behaves the same whatever the base's rate. policy: what it is made from, the
-    policy that is "given" to be compared (so that it runs once with every one), but the "shape" of that, or the
-    one that is "shipped". privileges: which of `PRIVILEGES` it takes. space: the ranges that it is tuned in, none
-    where there is nothing to tune; trials: in how many tries, of which `start` is the first (none: the settings it
-    has by default). requires: packages beside those of the core, from the extra `rivals`.
+    uses_base: false for one that behaves the same whatever the base's rate. suite: on whose training streams it is
+    tuned, at its price. policy: what it is made from, the policy that is "given" to be compared (so that it runs
+    once with every one), but the "shape" of that, or the one that is "shipped". privileges: which of `PRIVILEGES`
+    it takes. space: the ranges that it is tuned in, none where there is nothing to tune; trials: in how many tries,
+    of which `start` is the first (none: the settings it has by default). requires: packages beside those of the
+    core, from the extra `rivals`.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Entrant(ABC):
     space: Space = field(default_factory=dict)
     trials: int = 64
     start: Mapping[str, Any] = field(default_factory=dict)
+    suite: str = "drift"
     requires: tuple[str, ...] = ()
     extra: str = "rivals"
 

@@ -62,6 +62,7 @@ class Evolved(Controller):
             batch_size=round(self.base.batch_size * 2.0**self._batch_steps),
             window=WINDOWS[self._window],
             weight_decay=self.base.weight_decay,
+            pull=self.base.pull,
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ class OneKnob(Controller):
     >>> inner = Constant(base=Base(lr=1e-2, window=1), update=False)
     >>> inner.base = Base(lr=1e-3)
     >>> OneKnob(inner, knob="lr").decide(Signals(lr=1e-3, batch_size=8, window=8))
-    Decision(lr=0.01, batch_size=8, window=8, update=True, weight_decay=0.0)
+    Decision(lr=0.01, batch_size=8, window=8, update=True, weight_decay=0.0, pull=0.0)
     """
 
     def __init__(self, inner: Controller, *, knob: Knob) -> None:

@@ -38,7 +38,7 @@ class RandomActions(Controller):
         self._round += 1
         actions = (luck * self._coding.nvec).astype(np.int64)[None]
         decisions = self._coding.apply(self._state, actions, batch_signals([signals]))
-        return decisions.single(weight_decay=self.base.weight_decay)
+        return decisions.single(base=self.base)
 
     def state_dict(self) -> dict[str, Any]:
         """The number of the round, and where the knobs stand."""

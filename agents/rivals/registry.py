@@ -26,6 +26,7 @@ from .schedule_free import SCHEDULE_FREE
 from .search_hindsight import SEARCH_HINDSIGHT
 from .segment_best import SEGMENT_BEST
 from .shuffled import SHUFFLED
+from .skip_cost_aware import SKIP_COST_AWARE
 from .skip_detector import SKIP_DETECTOR
 from .skip_periodic import SKIP_PERIODIC
 from .skip_random import SKIP_RANDOM
@@ -63,6 +64,7 @@ ENTRANTS: dict[str, Entrant] = {
         SKIP_PERIODIC,
         SKIP_RANDOM,
         SKIP_DETECTOR,
+        SKIP_COST_AWARE,
         SEARCH_HINDSIGHT,
         SEGMENT_BEST,
         POLICY,

@@ -108,6 +108,7 @@ def mean_decisions(traces: Sequence[Trace], *, base: Base) -> list[Decision]:
                 window=WINDOWS[round(float(window))],
                 update=bool(np.mean([trace.update[k] for trace in traces]) >= 0.5),
                 weight_decay=base.weight_decay,
+                pull=base.pull,
             )
         )
     return decisions

@@ -13,6 +13,7 @@ from olrl.adapters.sources import Numbers, Source
 from olrl.control.controller import Controller
 from olrl.control.decision import Base, Decision
 from olrl.control.guard import Guard
+from olrl.control.policy_controller import PolicyController
 from olrl.learners.cost import CostModel
 from olrl.memory import Memory
 from olrl.monitor.signals import Signals
@@ -87,6 +88,7 @@ class Steering:
         config: SteeringConfig | None = None,
         pass_size: int = 16,
     ) -> None:
+        _check_applicable(controller)
         self.config = config or SteeringConfig()
         self.monitor, self.controller, self.source = monitor, controller, source
         self.ranks = monitor.ranks
@@ -221,3 +223,17 @@ class Steering:
         self.source.load_state_dict(state["source"])
         self.rounds, self._first = int(state["rounds"]), bool(state["first"])
         self._steps = [cast(Numbers, np.asarray(numbers, dtype=np.int64)) for numbers in state["steps"]]
+
+
+def _check_applicable(controller: Controller) -> None:
+    """ValueError where a controller decides what cannot be set in a loop that is not ours."""
+    if isinstance(controller, PolicyController) and controller.policy.coding.regularises:
+        raise ValueError(
+            f"a policy with the coding {controller.policy.coding.name!r} controls weight decay and the pull "
+            f"towards the initial weights, which belong to your optimizer here: use one without, or olrl run"
+        )
+    if controller.base.pull:
+        raise ValueError(
+            f"base pull {controller.base.pull!r} has no effect here, where the optimizer is yours: leave it out, "
+            f"or use olrl run"
+        )

@@ -43,6 +43,8 @@ def _check_knobs(row: dict[str, Any]) -> None:
     _check(row, "batch_size", _is_number(row["batch_size"], 1, 1e6))
     _check(row, "window", _is_number(row["window"], 0, 64) and row["window"] in WINDOWS)
     _check(row, "update", isinstance(row["update"], bool))
+    for name in ("weight_decay", "pull"):
+        _check(row, name, name not in row or _is_number(row[name], 0, _MOST))
 
 
 def _is_number(value: Any, least: float, most: float) -> bool:

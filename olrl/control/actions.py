@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from olrl.control.coding import CODING_VERSION, ActionCoding, ActionState, batch_size, within
-from olrl.control.decision import BATCH_SIZES, MAX_LR_NOTCHES, WINDOWS
+from olrl.control.decision import BATCH_SIZES, MAX_LR_NOTCHES, REGULARISATION, WINDOWS
 
 _BATCH_SIZES = np.array(BATCH_SIZES)
+_LADDER = np.array(REGULARISATION)
 _STAY = np.array(1)  # of a head that moves
 _FAR_STAY = np.array(2)  # of one that moves up to two notches
 _ZERO, _OPPOSED, _ALIGNED = np.array(0.0), np.array(-1.0), np.array(1.0)
@@ -48,7 +49,7 @@ class Moves(ActionCoding):
     >>> coding = Moves()
     >>> state = coding.start(base_lr=1e-3, base_batch_size=8, base_window=4)
     >>> coding.apply(state, np.array([[2, 0, 1, 1]])).single()
-    Decision(lr=0.002, batch_size=4, window=4, update=True, weight_decay=0.0)
+    Decision(lr=0.002, batch_size=4, window=4, update=True, weight_decay=0.0, pull=0.0)
     """
 
     name = "moves"
@@ -66,6 +67,48 @@ class Moves(ActionCoding):
     def stay(self, state: ActionState) -> NDArray[np.int64]:
         """All ones."""
         return np.ones((len(state.window), 4), dtype=np.int64)
+
+
+class MovesRegularised(ActionCoding):
+    """As `moves`, with two heads more: weight decay and pull one step down (0), stay (1) or up (2) on their ladder.
+
+    The ladder is 0, 0.1, 0.3, 1, 3, 10, 30; from a base between two steps a move goes to the next one. On the
+    surrogate these have no effect worth learning (its optimum has no scale and no initial weights to keep), so
+    that this coding trains on language models only.
+
+    >>> from olrl.control.decision import Base
+    >>> coding = MovesRegularised()
+    >>> state = coding.start_at([Base(lr=1e-3, weight_decay=0.2)])
+    >>> coding.apply(state, np.array([[1, 1, 1, 0, 2, 1]])).single()
+    Decision(lr=0.001, batch_size=8, window=8, update=True, weight_decay=0.1, pull=0.1)
+    """
+
+    name = "moves-regularised"
+    nvec = (3, 3, 3, 3, 3, 2)
+    regularises = True
+
+    def _move(
+        self, state: ActionState, heads: NDArray[np.int64], signals: Mapping[str, NDArray[np.float64]]
+    ) -> None:
+        Moves()._move(state, heads[:3], signals)
+        state.weight_decay = _step_on_ladder(state.weight_decay, heads[3])
+        state.pull = _step_on_ladder(state.pull, heads[4])
+
+    def stay(self, state: ActionState) -> NDArray[np.int64]:
+        """All ones."""
+        return np.ones((len(state.window), 6), dtype=np.int64)
+
+
+def _step_on_ladder(values: NDArray[np.float64], choice: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The next value below (0) or above (2) on the ladder, where there is one; the value itself for 1.
+
+    >>> _step_on_ladder(np.array([0.0, 0.2, 0.2, 30.0, 0.1]), np.array([0, 0, 2, 2, 1]))
+    array([ 0. ,  0.1,  0.3, 30. ,  0.1])
+    """
+    below = _LADDER[np.maximum(np.searchsorted(_LADDER, values, side="left") - 1, 0)]
+    at = np.searchsorted(_LADDER, values, side="right")
+    above = np.where(at < len(_LADDER), _LADDER[np.minimum(at, len(_LADDER) - 1)], values)
+    return np.where(choice == 0, below, np.where(choice == 2, above, values))
 
 
 class Leaps(ActionCoding):
@@ -102,7 +145,7 @@ class Positions(ActionCoding):
     >>> coding = Positions()
     >>> state = coding.start(base_lr=1e-3, base_batch_size=8, base_window=4)
     >>> coding.apply(state, np.array([[1, 0, 7, 1]])).single()
-    Decision(lr=0.001, batch_size=1, window=0, update=True, weight_decay=0.0)
+    Decision(lr=0.001, batch_size=1, window=0, update=True, weight_decay=0.0, pull=0.0)
     """
 
     name = "positions"
@@ -213,7 +256,8 @@ class Anchored(ActionCoding):
 
 
 ACTION_CODINGS: dict[str, type[ActionCoding]] = {
-    coding.name: coding for coding in (Moves, Leaps, Positions, Residual, ResidualMoves, Anchored)
+    coding.name: coding
+    for coding in (Moves, MovesRegularised, Leaps, Positions, Residual, ResidualMoves, Anchored)
 }
 
 

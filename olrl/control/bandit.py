@@ -98,6 +98,7 @@ class Bandit(Controller):
             batch_size=self.base.batch_size,
             window=window,
             weight_decay=self.base.weight_decay,
+            pull=self.base.pull,
         )
 
     def _chances(self) -> list[float]:

@@ -32,6 +32,7 @@ class ActionState:
     `lr_notches` counts factors of two from the base rate, within ±6 (fractions under codings with a
     continuous part). `batch_notches` counts them from the base batch size (fractions where that is off the
     ladder 1, 2, 4, … 64 and a coding goes there). `window` is a position on the window ladder, 0 to 7.
+    `weight_decay` and `pull` are as in `Decision`; codings that do not control them leave them at the base's.
     """
 
     base_lr: NDArray[np.float64]
@@ -39,6 +40,8 @@ class ActionState:
     lr_notches: NDArray[np.float64]
     batch_notches: NDArray[np.float64]
     window: NDArray[np.int64]
+    weight_decay: NDArray[np.float64]
+    pull: NDArray[np.float64]
 
     def state_dict(self) -> dict[str, list[float]]:
         """All of it, JSON-able."""
@@ -46,6 +49,7 @@ class ActionState:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state_dict()` for as many learners; ValueError for another shape or value."""
+        state = {"weight_decay": self.weight_decay, "pull": self.pull, **state}  # older ones have neither
         loaded = {name: np.asarray(state[name], dtype=mine.dtype) for name, mine in vars(self).items()}
         for name, given in loaded.items():
             if given.shape != self.window.shape or not np.isfinite(given).all():
@@ -56,6 +60,9 @@ class ActionState:
             raise ValueError(f"action state 'base_batch_size' must be from 1 to {_LARGEST_BATCH}")
         if not (loaded["base_lr"] > 0).all():
             raise ValueError("action state 'base_lr' must be positive")
+        for name in ("weight_decay", "pull"):
+            if not (loaded[name] >= 0).all():
+                raise ValueError(f"action state {name!r} must be at least 0")
         for name in ("lr_notches", "batch_notches"):
             if (np.abs(loaded[name]) > MAX_LR_NOTCHES).any():
                 raise ValueError(f"action state {name!r} must be from -{MAX_LR_NOTCHES} to {MAX_LR_NOTCHES}")
@@ -87,34 +94,49 @@ class ActionState:
 
 @dataclass(frozen=True, kw_only=True)
 class Decisions:
-    """Decisions of n learners; arrays of shape (n,) with the meaning and bounds of `Decision`'s fields."""
+    """Decisions of n learners; arrays of shape (n,) with the meaning and bounds of `Decision`'s fields.
+
+    `weight_decay` and `pull` are there under a coding that controls them; else they are the base's.
+    """
 
     lr: NDArray[np.float64]
     batch_size: NDArray[np.int64]
     window: NDArray[np.int64]
     update: NDArray[np.bool_]
+    weight_decay: NDArray[np.float64] | None = None
+    pull: NDArray[np.float64] | None = None
 
-    def single(self, index: int = 0, *, weight_decay: float = 0.0) -> Decision:
-        """The decision of one learner."""
+    def single(self, index: int = 0, *, base: Base | None = None) -> Decision:
+        """The decision of one learner; what the coding does not control is the base's (0 without one)."""
         return Decision(
             lr=float(self.lr[index]),
             batch_size=int(self.batch_size[index]),
             window=int(self.window[index]),
             update=bool(self.update[index]),
-            weight_decay=weight_decay,
+            weight_decay=self.regularisation(base, "weight_decay", index),
+            pull=self.regularisation(base, "pull", index),
         )
+
+    def regularisation(self, base: Base | None, name: str, index: int) -> float:
+        """`weight_decay` or `pull` of one learner."""
+        decided: NDArray[np.float64] | None = getattr(self, name)
+        if decided is not None:
+            return float(decided[index])
+        return 0.0 if base is None else float(getattr(base, name))
 
 
 class ActionCoding(ABC):
-    """A named way to read actions, integers of shape (n, 4): rate, batch size, window, update.
+    """A named way to read actions, integers of shape (n, heads): rate, batch size, window, update.
 
-    `nvec` is the number of choices of each head, as in Gymnasium's `MultiDiscrete`. The last head is always
+    One that `regularises` has heads for weight decay and pull before the last. `nvec` is the number of choices of
+    each head, as in Gymnasium's `MultiDiscrete`. The last head is always
     0 to skip training in this round and 1 to train. A coding holds settings only; where the learners stand is
     an `ActionState`, so one coding serves any number of them.
     """
 
     name: ClassVar[str]
-    nvec: ClassVar[tuple[int, int, int, int]]
+    nvec: ClassVar[tuple[int, ...]]
+    regularises: ClassVar[bool] = False
     reads: ClassVar[tuple[str, ...]] = ()  # names of signals
 
     def start(self, *, base_lr: ArrayLike, base_batch_size: ArrayLike, base_window: ArrayLike) -> ActionState:
@@ -138,15 +160,20 @@ class ActionCoding(ABC):
             lr_notches=np.zeros(lr.shape),
             batch_notches=np.zeros(lr.shape),
             window=np.array([_POSITION[int(one)] for one in window], dtype=np.int64),
+            weight_decay=np.zeros(lr.shape),
+            pull=np.zeros(lr.shape),
         )
 
     def start_at(self, bases: Sequence[Base]) -> ActionState:
         """The state of learners at these bases."""
-        return self.start(
+        state = self.start(
             base_lr=[base.lr for base in bases],
             base_batch_size=[base.batch_size for base in bases],
             base_window=[base.window for base in bases],
         )
+        state.weight_decay = np.array([base.weight_decay for base in bases], dtype=np.float64)
+        state.pull = np.array([base.pull for base in bases], dtype=np.float64)
+        return state
 
     def apply(
         self,
@@ -154,16 +181,18 @@ class ActionCoding(ABC):
         actions: NDArray[Any],
         signals: Mapping[str, NDArray[np.float64]] | None = None,
     ) -> Decisions:
-        """Move `state` by actions of shape (n, 4) and return the decisions.
+        """Move `state` by actions of shape (n, heads) and return the decisions.
 
         `signals` (as from `batch_signals`, of the round being decided) are for codings that act on top of a
         rule: only those in `reads` matter, and what is absent or NaN counts as nothing measured. ValueError
         for actions out of range.
         """
         actions = np.asarray(actions)
-        if actions.shape != (len(state.window), 4):
-            raise ValueError(f"actions must be of shape ({len(state.window)}, 4), not {actions.shape}")
-        heads = np.array(actions.T, dtype=np.int64, order="C")  # (4, n)
+        if actions.shape != (len(state.window), len(self.nvec)):
+            raise ValueError(
+                f"actions must be of shape ({len(state.window)}, {len(self.nvec)}), not {actions.shape}"
+            )
+        heads = np.array(actions.T, dtype=np.int64, order="C")  # (heads, n)
         if np.count_nonzero(heads.view(np.uint64) >= _choices(self.nvec)):  # a negative one becomes enormous
             raise ValueError(
                 f"actions of {self.name!r} must be from 0 to below {self.nvec}, not {actions.tolist()}"
@@ -174,18 +203,20 @@ class ActionCoding(ABC):
             lr=state.base_lr * np.exp2(state.lr_notches),
             batch_size=batch_size(state),
             window=_WINDOWS.take(state.window),
-            update=heads[3] != _SKIP,
+            update=heads[-1] != _SKIP,
+            weight_decay=state.weight_decay.copy() if self.regularises else None,
+            pull=state.pull.copy() if self.regularises else None,
         )
 
     @abstractmethod
     def _move(
         self, state: ActionState, heads: NDArray[np.int64], signals: Mapping[str, NDArray[np.float64]]
     ) -> None:
-        """Move `state` by the choices of each head, shape (4, n); the rate is bounded afterwards."""
+        """Move `state` by the choices of each head, shape (heads, n); the rate is bounded afterwards."""
 
     @abstractmethod
     def stay(self, state: ActionState) -> NDArray[np.int64]:
-        """Actions, shape (n, 4), that leave `state` as it is (of what a coding can leave) and train."""
+        """Actions, shape (n, heads), that leave `state` as it is (of what a coding can leave) and train."""
 
     def settings(self) -> dict[str, float]:
         """What the coding was built with, JSON-able."""

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 # The window ladder: how many of the newest chunks training draws from; 0 is the reservoir.
 WINDOWS: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 0)
 BATCH_SIZES: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
+# What a coding that controls them chooses from, for weight decay and for the pull towards the initial weights: a
+# step takes lr × that off the weights, or off their distance. At usual rates less than 0.1 does next to nothing.
+REGULARISATION: tuple[float, ...] = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 MAX_LR_NOTCHES = 6  # lr = base * 2**k with k in [-6, 6]
 
 
@@ -25,6 +28,7 @@ class Base:
     batch_size: int = 8
     window: int = 8
     weight_decay: float = 0.0
+    pull: float = 0.0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.lr) and self.lr > 0):
@@ -39,6 +43,8 @@ class Base:
             )
         if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
             raise ValueError(f"base weight decay must be at least 0, not {self.weight_decay!r}")
+        if not (math.isfinite(self.pull) and self.pull >= 0):
+            raise ValueError(f"base pull must be at least 0, not {self.pull!r}")
 
     def decision(self, *, update: bool = True) -> "Decision":
         """The base as a decision."""
@@ -48,6 +54,7 @@ class Base:
             window=self.window,
             update=update,
             weight_decay=self.weight_decay,
+            pull=self.pull,
         )
 
 
@@ -56,7 +63,8 @@ class Decision:
     """What holds from the first to the last update of one round.
 
     `lr` is the optimizer's learning rate, `batch_size` counts sequences per optimizer step, `window` counts the
-    newest chunks drawn from (0: the reservoir), `update=False` skips training in this round.
+    newest chunks drawn from (0: the reservoir), `update=False` skips training in this round. A step takes
+    lr × `weight_decay` off each weight (AdamW's, decoupled) and lr × `pull` off its distance from where it began.
     """
 
     lr: float
@@ -64,3 +72,8 @@ class Decision:
     window: int
     update: bool = True
     weight_decay: float = 0.0
+    pull: float = 0.0
+
+    def regularisation(self) -> dict[str, float]:
+        """Weight decay and pull by name."""
+        return {"weight_decay": self.weight_decay, "pull": self.pull}

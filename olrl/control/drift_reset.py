@@ -75,6 +75,7 @@ class DriftReset(Controller):
             batch_size=self.base.batch_size,
             window=self._window(self._since),
             weight_decay=self.base.weight_decay,
+            pull=self.base.pull,
         )
 
     def _factor(self, since: int) -> float:

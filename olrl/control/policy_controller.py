@@ -52,7 +52,7 @@ class PolicyController(Controller):
         actions = self.policy.act(self._observation)
         coding = self.policy.coding
         decisions = coding.apply(self._state, actions, {name: inputs[ROW[name]] for name in coding.reads})
-        self._last = decisions.single(weight_decay=self.base.weight_decay)
+        self._last = decisions.single(base=self.base)
         return self._last
 
     def explain(self) -> Explanation | None:

@@ -14,6 +14,7 @@ from olrl.control.greedy_lr import GreedyLR, GreedyLRSettings
 from olrl.control.hypergradient import Hypergradient, HypergradientSettings
 from olrl.control.inv_sqrt import InvSqrt, InvSqrtSettings
 from olrl.control.plateau import Plateau, PlateauSettings
+from olrl.control.skip_cost_aware import SkipCostAware, SkipCostAwareSettings
 from olrl.control.skip_detector import SkipDetector, SkipDetectorSettings
 from olrl.control.skip_periodic import SkipPeriodic, SkipPeriodicSettings
 from olrl.control.skip_random import SkipRandom, SkipRandomSettings
@@ -99,6 +100,11 @@ CONTROLLERS: dict[str, Registered] = {
             name="skip-detector",
             description="the base, trained for some rounds after an alarm or a rise of the loss",
             make=_rule(SkipDetector, SkipDetectorSettings),
+        ),
+        Registered(
+            name="skip-cost-aware",
+            description="the base, trained when the cost of staleness since the last time passes that of training",
+            make=_rule(SkipCostAware, SkipCostAwareSettings),
         ),
     )
 }

@@ -38,7 +38,10 @@ class CausalLMLearner(Learner):
 
     `flat` holds weights and gradients as two vectors, `last_move` how the last round that trained moved them.
 
-    Costs beside the arithmetic: two copies of the weights (the last move and the round's start).
+    A decision's `pull` draws towards the weights that the model has when the learner is made, by lr × pull of the
+    distance a step, before the optimizer's own move; ValueError for an optimizer made by the caller.
+
+    Costs beside the arithmetic: three copies of the weights (the first ones, the last move and the round's start).
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class CausalLMLearner(Learner):
         )
         self._fresh_numbers = self._numbers()
         self.last_move: torch.Tensor | None = None
+        self._initial = self.flat.values.detach().clone()
 
     def score(self, examples: Examples) -> NDArray[np.float64]:
         """Mean loss of each sequence, shape (n,), nats per predicted token."""
@@ -101,7 +105,7 @@ class CausalLMLearner(Learner):
             losses.append(loss)
             if self.posterior:
                 self.posterior.seen(batch.size - len(batch))
-            self._optimizer.step()
+            self._step(decision)
         self._switch_to("eval")
         if losses:
             self.last_move = self.flat.values.detach() - start
@@ -125,9 +129,21 @@ class CausalLMLearner(Learner):
     def step(self, decision: Decision) -> None:
         """One optimizer step on the gradient that the caller has put into `flat.grads`."""
         self._obey(decision)
+        self._step(decision)
+
+    def _step(self, decision: Decision) -> None:
+        if decision.pull and self.posterior is None:
+            with torch.no_grad():
+                self.flat.values.lerp_(self._initial, decision.lr * decision.pull)
         self._optimizer.step()
 
     def _obey(self, decision: Decision) -> None:
+        if decision.pull and not self._own:
+            raise ValueError(
+                "a pull towards the initial weights works with the optimizers of olrl, not with others"
+            )
+        if self.posterior:
+            self.posterior.pull(decision.pull, towards=self._initial)
         for group in self._optimizer.param_groups:
             group["lr"], group["weight_decay"] = decision.lr, decision.weight_decay
 

@@ -130,6 +130,8 @@ class QuadraticLearner(Learner):
         return gradient
 
     def _step(self, gradient: Vector, decision: Decision) -> None:
+        if decision.pull:
+            raise ValueError("the surrogate has no pull towards initial weights: use a language model")
         self.parameters = self.parameters * (1.0 - decision.lr * decision.weight_decay)
         self._steps += 1
         if self.optimizer == "sgd":

@@ -1,7 +1,7 @@
 """Several processes under one decision: who takes what, and what they tell each other."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import torch
@@ -80,14 +80,15 @@ class Ranks:
         """Rank 0's decision: whatever rounding does to the others, all act on one."""
         if self.size == 1:
             return decision
-        knobs = (decision.lr, decision.batch_size, decision.window, decision.update, decision.weight_decay)
+        knobs = [float(knob) for knob in astuple(decision)]
         tensor = torch.tensor(knobs, dtype=torch.float64, device=self.device)
         dist.broadcast(tensor, src=0)
-        lr, batch_size, window, update, weight_decay = tensor.tolist()
+        lr, batch_size, window, update, weight_decay, pull = tensor.tolist()
         return Decision(
             lr=lr,
             batch_size=int(batch_size),
             window=int(window),
             update=bool(update),
             weight_decay=weight_decay,
+            pull=pull,
         )

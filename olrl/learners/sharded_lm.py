@@ -65,6 +65,10 @@ class ShardedLMLearner(Learner):
 
     def update(self, batches: Iterator[Examples], decision: Decision) -> UpdateReport:
         """One optimizer step per batch at the decision's rate; a step that is not finite is taken by nobody."""
+        if decision.pull:
+            raise ValueError(
+                "a pull towards the initial weights is not there for weights in shards: leave it out"
+            )
         for group in self._optimizer.param_groups:
             group["lr"], group["weight_decay"] = decision.lr, decision.weight_decay
         self._meter.begin()

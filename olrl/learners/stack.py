@@ -118,13 +118,25 @@ class LearnerStack:
         updates: Ints,
         lr: Floats,
         weight_decay: Floats,
+        pull: Floats | None = None,
     ) -> StackReports:
         """Train the k learners in `which`, and tell what happened.
 
         Row i of `examples`, shape (k, most, L + 1), holds its batches one after the other: `updates[i]` of
-        `batch_size[i]` each; what lies behind them is not looked at.
+        `batch_size[i]` each; what lies behind them is not looked at. `pull` is none where it is not given.
         """
+        towards = np.zeros(len(which)) if pull is None else lr * pull
         if isinstance(self._network, CompiledLogBilinearNetwork) and self._optimizer.config.name == "adamw":
+            if towards.any():
+                return self._update_pulled_apart(
+                    examples,
+                    which,
+                    batch_size=batch_size,
+                    updates=updates,
+                    lr=lr,
+                    weight_decay=weight_decay,
+                    pull=towards / lr,
+                )
             return self._update_compiled(
                 self._network,
                 self._tensor(examples),
@@ -134,13 +146,56 @@ class LearnerStack:
                 lr=lr,
                 weight_decay=weight_decay,
             )
+        return self._update_in_blocks(
+            examples, which, batch_size, updates, lr=lr, weight_decay=weight_decay, towards=towards
+        )
+
+    def _update_pulled_apart(
+        self, examples: NDArray[np.int32], which: Ints, *, pull: Floats, **settings: Any
+    ) -> StackReports:
+        """Those with a pull in blocks, which compiled code does not know of, the others as they always are."""
+        reports = StackReports.empty(len(which))
+        free, pulled = np.flatnonzero(pull == 0), np.flatnonzero(pull)
+        own = {name: values[pulled] for name, values in settings.items()}
+        towards = own["lr"] * pull[pulled]
+        found = [
+            self._update_in_blocks(
+                examples[pulled],
+                which[pulled],
+                own.pop("batch_size"),
+                own.pop("updates"),
+                towards=towards,
+                **own,
+            )
+        ]
+        if len(free):
+            found.append(
+                self.update(examples[free], which[free], **{name: v[free] for name, v in settings.items()})
+            )
+        for part, report in zip((pulled, free), found, strict=False):
+            for name, values in vars(report).items():
+                getattr(reports, name)[part] = values
+        return reports
+
+    def _update_in_blocks(
+        self,
+        examples: NDArray[np.int32],
+        which: Ints,
+        batch_size: Ints,
+        updates: Ints,
+        *,
+        lr: Floats,
+        weight_decay: Floats,
+        towards: Floats,
+    ) -> StackReports:
         reports = StackReports.empty(len(which))
         schedule = Schedule.of(batch_size, updates, at_once=self._network.sequences_at_once)
         for block in schedule.blocks(self.pass_size):
             learners, pieces = schedule.learners[block], schedule.part(block)
             tokens = self._tensor(examples[learners, : int((batch_size * updates)[learners].max())])
             rates = _column(lr[learners], self._device), _column(weight_decay[learners], self._device)
-            run = _Block(self, which[learners], tokens, pieces, *rates)
+            pulled = _column(towards[learners], self._device) if towards.any() else None
+            run = _Block(self, which[learners], tokens, pieces, *rates, pulled)
             run.train()
             run.report(reports, learners)
         return reports
@@ -175,10 +230,17 @@ class _Block:
     """A block of learners through one round, piece by piece."""
 
     def __init__(
-        self, stack: LearnerStack, which: Ints, tokens: Tensor, schedule: Schedule, lr: Tensor, decay: Tensor
+        self,
+        stack: LearnerStack,
+        which: Ints,
+        tokens: Tensor,
+        schedule: Schedule,
+        lr: Tensor,
+        decay: Tensor,
+        pulled: Tensor | None,  # the share of the distance from the initial weights that a step takes off
     ) -> None:
         self.stack, self.which, self.tokens, self.schedule = stack, which, tokens, schedule
-        self.lr, self.decay = lr, decay
+        self.lr, self.decay, self.pulled = lr, decay, pulled
         self.values = stack.values[which]
         self.moments = stack._moments.of(which)
         n = len(which)
@@ -227,6 +289,10 @@ class _Block:
         parts = [run] if finite.all() else [slice(i, i + 1) for i in run.start + np.flatnonzero(finite)]
         for part in parts:
             self._measure(part, norm[part.start - run.start : part.stop - run.start])
+            if self.pulled is not None:
+                self.values[part] = self.values[part].lerp(
+                    self.stack._initial.expand_as(self.values[part]), self.pulled[part]
+                )
             self.stack._optimizer.step(
                 self.values[part],
                 self.gradients[part],

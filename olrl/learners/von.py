@@ -210,6 +210,13 @@ class VON(torch.optim.Optimizer):
         for group in self.param_groups:
             group["observations"] = observations
 
+    def pull(self, pull: float, *, towards: Tensor) -> None:
+        """Pull the weights of the only parameter there is towards these, shape as theirs."""
+        [p] = self._weights()
+        self._initial[p] = towards
+        for group in self.param_groups:
+            group["pull"] = pull
+
     def deviations(self, p: Tensor) -> Tensor:
         """The posterior's standard deviation of each of these weights, in units of weights."""
         [memory] = [group["memory"] for group in self.param_groups if any(p is q for q in group["params"])]
@@ -235,7 +242,7 @@ class VON(torch.optim.Optimizer):
 
     def _start_of(self, p: Tensor) -> Tensor:
         if p not in self._initial:
-            raise ValueError("a pull towards the initial weights has to be there from the first step")
+            raise ValueError("a pull that is not there when VON is made needs to be told towards what")
         return self._initial[p]
 
     def _state(self, p: Tensor) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +8,9 @@ import torch
 from olrl.adapters.losses import causal_lm_losses
 from olrl.adapters.plain import SteeredLoop
 from olrl.adapters.steering import Round, SteeringConfig
-from olrl.control.decision import Decision
+from olrl.control.constant import Constant
+from olrl.control.decision import Base, Decision
+from olrl.control.policy import load_policy
 from tests.adapters.readback import (
     BASE,
     CHUNK,
@@ -24,6 +27,7 @@ from tests.adapters.readback import (
     rows,
     signals_of_the_core,
 )
+from tests.deployed import untrained_policy
 
 
 def trained(data: Any, *, controller: Any, config: SteeringConfig = CONFIG, poison_step: int = -1) -> Any:
@@ -111,3 +115,13 @@ def test_it_continues_with_the_same_batches_and_signals_after_saving_and_loading
     assert controllers[0].decisions + controllers[1].decisions == whole.decisions
     for mine, theirs in zip(model.parameters(), expected_model.parameters(), strict=True):
         assert torch.equal(mine, theirs)
+
+
+def test_what_cannot_be_set_in_a_loop_that_is_not_ours_is_refused(tmp_path: Path) -> None:
+    regularising = load_policy(untrained_policy(tmp_path / "policy", coding="moves-regularised"))
+    for controller, told in (
+        (regularising.controller(base=Base(lr=1e-3)), "controls weight decay and the pull"),
+        (Constant(base=Base(lr=1e-3, pull=0.1)), "base pull 0.1 has no effect here"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            trained(rows(CHUNK * 2), controller=controller)

@@ -166,7 +166,10 @@ def _coding(name: str) -> Subject:
     return Subject(
         name=f"action coding {name}",
         make=lambda seed: Steered(ACTION_CODINGS[name]()),
-        given=lambda k: (rng_of(k).random((2, 4)), batch_signals([signals(k), signals(k + 1)])),
+        given=lambda k: (
+            rng_of(k).random((2, len(ACTION_CODINGS[name].nvec))),
+            batch_signals([signals(k), signals(k + 1)]),
+        ),
         step=lambda steered, given: steered.round(given),
         codec=JSON,
     )

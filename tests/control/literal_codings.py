@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from olrl.control.decision import BATCH_SIZES, WINDOWS, Base, Decision
+from olrl.control.decision import BATCH_SIZES, REGULARISATION, WINDOWS, Base, Decision
 
 
 @dataclass
@@ -18,11 +18,14 @@ class LiteralCoding:
         self.notch = 0.5 if self.name == "residual-moves" else 1.0
         self.lr_notches = self.batch_notches = 0.0
         self.position = WINDOWS.index(self.base.window)
+        self.regularisation = {"weight_decay": 0.0, "pull": 0.0}
 
     def apply(self, action: list[int], cosine: float | None = None, age: float | None = None) -> Decision:
-        rate, batch, window, update = action
+        rate, batch, window, *regularisation, update = action
+        for name, choice in zip(("weight_decay", "pull"), regularisation, strict=False):
+            self._regularise(name, choice)
         self._move_rate(rate, cosine, age)
-        if self.name in ("moves", "leaps", "residual-moves"):
+        if self.name in ("moves", "moves-regularised", "leaps", "residual-moves"):
             low = -math.ceil(math.log2(self.base.batch_size))
             high = math.ceil(math.log2(BATCH_SIZES[-1] / self.base.batch_size))
             self.batch_notches = min(max(self.batch_notches + batch - 1, low), high)
@@ -36,7 +39,14 @@ class LiteralCoding:
             batch_size=min(max(size, 1), BATCH_SIZES[-1]),
             window=WINDOWS[self.position],
             update=update == 1,
+            **self.regularisation,
         )
+
+    def _regularise(self, name: str, choice: int) -> None:
+        value = self.regularisation[name]
+        steps = [step for step in REGULARISATION if (step < value if choice == 0 else step > value)]
+        if choice != 1 and steps:
+            self.regularisation[name] = steps[-1] if choice == 0 else steps[0]
 
     def _move_rate(self, rate: int, cosine: float | None, age: float | None) -> None:
         if self.name == "anchored":

@@ -22,7 +22,7 @@ bases = st.builds(
 
 
 def sampled(coding: ActionCoding, rng: np.random.Generator, n: int) -> np.ndarray:
-    return rng.integers(0, coding.nvec, size=(n, 4))
+    return rng.integers(0, coding.nvec, size=(n, len(coding.nvec)))
 
 
 @codings
@@ -110,6 +110,38 @@ def test_moves_can_be_undone_even_beyond_a_bound(base: Base, ups: int, downs: in
     assert lower.lr == top.lr / 2
     assert lower.batch_size < top.batch_size
     assert coding.apply(state, up).single() == top
+
+
+def test_regularisation_moves_along_its_ladder_from_wherever_the_base_is() -> None:
+    coding = action_coding("moves-regularised")
+    state = coding.start_at([Base(lr=1e-3, weight_decay=0.2, pull=50.0)])
+    up, down = np.array([[1, 1, 1, 2, 2, 1]]), np.array([[1, 1, 1, 0, 0, 1]])
+    seen = [coding.apply(state, action).single() for action in (coding.stay(state), up, up, down, down, down)]
+    assert [d.weight_decay for d in seen] == [0.2, 0.3, 1.0, 0.3, 0.1, 0.0]
+    assert [d.pull for d in seen] == [
+        50.0,
+        50.0,
+        50.0,
+        30.0,
+        10.0,
+        3.0,
+    ]  # above the ladder there is nothing to go to
+
+
+def test_codings_that_do_not_control_regularisation_leave_it_to_the_base() -> None:
+    base = Base(lr=1e-3, weight_decay=0.2, pull=0.7)
+    coding = action_coding("moves")
+    state = coding.start_at([base])
+    decision = coding.apply(state, coding.stay(state)).single(base=base)
+    assert decision == base.decision()
+
+
+def test_a_state_of_before_there_was_a_pull_goes_on() -> None:
+    coding = action_coding("moves")
+    state = coding.start_at([Base(lr=1e-3)])
+    old = {name: value for name, value in state.state_dict().items() if name not in ("weight_decay", "pull")}
+    state.load_state_dict(old)
+    assert coding.apply(state, coding.stay(state)).single() == Base(lr=1e-3).decision()
 
 
 def test_last_head_skips_at_zero_and_trains_at_one() -> None:

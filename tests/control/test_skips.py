@@ -80,3 +80,39 @@ def test_inv_sqrt_falls_to_its_floor_and_not_below() -> None:
     assert rates[:2] == pytest.approx([2.0, 2 / (4 / 3) ** 0.5])
     assert rates[9] == pytest.approx(1.0)  # t = 3 offsets
     assert min(rates) == 1 / 64
+
+
+def at_a_price(price: float, losses: list[float], **settings: float) -> list[bool]:
+    controller = make_controller("skip-cost-aware", base=BASE, **settings)
+    decided, spent = [], 0.0
+    for loss in losses:
+        given = Signals(loss_nats=loss, lr=1e-3, batch_size=8, window=8, price=price, spent=spent)
+        decided.append(controller.decide(given).update)
+        spent = 64.0 if decided[-1] else 0.0
+    return decided
+
+
+def test_cost_aware_trains_once_staleness_has_cost_what_training_costs() -> None:
+    """2 % too high a round at a price of 5 %: 2, 4, 6 % summed, so in the third round."""
+    stale = [2.0, 2.0] + [2.04] * 4
+    assert at_a_price(0.05, stale, rounds=1) == [True, False, False, False, True, False]
+    assert at_a_price(0.05, stale, rounds=1, threshold=0.5) == [True, False, False, True, False, True]
+    assert not any(at_a_price(0.05, stale, rounds=1, threshold=4.0)[1:])
+
+
+def test_cost_aware_trains_always_where_training_is_free_and_never_again_where_nothing_changes() -> None:
+    assert all(at_a_price(0.0, [2.0] * 10))
+    noise = [2.0 + 0.01 * (-1) ** k for k in range(60)]  # cancels: it costs nothing
+    assert sum(at_a_price(0.05, noise, rounds=2)) == 2
+
+
+def test_cost_aware_trains_for_its_rounds_in_a_row_after_a_jump() -> None:
+    decided = at_a_price(0.02, [2.0] * 10 + [3.0] * 4, rounds=3, smooth=1)
+    assert decided[3:10] == [False] * 7
+    assert decided[10:13] == [True] * 3
+
+
+@pytest.mark.parametrize("settings", [{"threshold": 0.0}, {"rounds": 0}, {"smooth": 0.5}])
+def test_cost_aware_settings_out_of_range_are_refused(settings: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        make_controller("skip-cost-aware", base=BASE, **settings)

@@ -153,3 +153,8 @@ def test_the_truth_is_told_and_consistent() -> None:
 def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         DriftingQuadraticEnv(**settings)
+
+
+def test_a_coding_of_regularisation_trains_on_language_models_only() -> None:
+    with pytest.raises(ValueError, match="trains on language models only"):
+        DriftingQuadraticEnv(coding="moves-regularised")

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -173,3 +174,22 @@ def test_what_an_optimizer_of_ones_own_has_estimated_is_forgotten_with_the_rest(
     one.load_state_dict(fresh)
     assert one.state_dict()["group/d"] == 1e-6
     assert vars(one.update(iter([rows(4)] * 9), decision())) == first
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_a_pull_takes_rate_times_pull_off_the_distance_from_the_initial_weights(decay: float) -> None:
+    """Decoupled from the gradient, as AdamW's decay is: with no gradient nothing else moves a weight."""
+    mine = learner()
+    start = mine.flat.values.detach().clone()
+    with torch.no_grad():
+        mine.flat.values.add_(1.0)
+    mine.flat.grads.zero_()
+    mine.step(replace(decision(lr=0.1), pull=2.0, weight_decay=decay))
+    expected = (start + (1 - 0.1 * 2.0)) * (1 - 0.1 * decay)
+    torch.testing.assert_close(mine.flat.values.detach(), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_a_pull_is_refused_for_an_optimizer_made_elsewhere() -> None:
+    mine = learner(optimizer=prodigy)
+    with pytest.raises(ValueError, match="works with the optimizers of olrl"):
+        mine.update(iter([rows(4)]), replace(decision(), pull=0.1))

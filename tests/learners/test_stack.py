@@ -134,6 +134,7 @@ def rounds_of_stack(stack: LearnerStack, rounds: int) -> list[StackReports]:
             updates=np.array(UPDATES),
             lr=0.01 * 2.0 ** -which.astype(float),
             weight_decay=np.where(which == 1, 0.1, 0.0),
+            pull=np.where(which == 2, 0.7, 0.0),
         )
         for k in range(rounds)
     ]
@@ -141,7 +142,8 @@ def rounds_of_stack(stack: LearnerStack, rounds: int) -> list[StackReports]:
 
 def rounds_of_one(learner: CausalLMLearner, i: int, rounds: int) -> list[UpdateReport]:
     size, updates = SIZES[i], UPDATES[i]
-    decision = Decision(lr=0.01 * 2.0**-i, batch_size=size, window=1, weight_decay=0.1 if i == 1 else 0.0)
+    decay, pull = 0.1 if i == 1 else 0.0, 0.7 if i == 2 else 0.0
+    decision = Decision(lr=0.01 * 2.0**-i, batch_size=size, window=1, weight_decay=decay, pull=pull)
     reports = []
     for k in range(rounds):
         rows = some_tokens(len(SIZES), 10, seed=k)[i]

@@ -5,7 +5,7 @@ from dataclasses import replace
 from numbers import Real
 from typing import Any
 
-from olrl.control.decision import BATCH_SIZES, MAX_LR_NOTCHES, WINDOWS, Base, Decision
+from olrl.control.decision import BATCH_SIZES, MAX_LR_NOTCHES, REGULARISATION, WINDOWS, Base, Decision
 from olrl.control.guard.settings import GuardSettings
 
 _SPAN = 2.0**MAX_LR_NOTCHES
@@ -26,15 +26,16 @@ def bounded(decision: Decision, *, base: Base) -> Decision:
     """The nearest decision that there may be: the rate within 1/64 to 64 times the base's, and so on.
 
     >>> bounded(Decision(lr=1.0, batch_size=100, window=5), base=Base(lr=1e-3))
-    Decision(lr=0.064, batch_size=64, window=8, update=True, weight_decay=0.0)
+    Decision(lr=0.064, batch_size=64, window=8, update=True, weight_decay=0.0, pull=0.0)
     """
-    decay = decision.weight_decay
+    decay, pull = decision.weight_decay, decision.pull
     return Decision(
         lr=float(min(max(decision.lr, base.lr / _SPAN), base.lr * _SPAN)),
         batch_size=min(max(round(decision.batch_size), 1), BATCH_SIZES[-1]),
         window=int(decision.window) if decision.window in WINDOWS else base.window,
         update=bool(decision.update),
-        weight_decay=decay if math.isfinite(decay) and decay >= 0 else base.weight_decay,
+        weight_decay=_regular(decay, base.weight_decay),
+        pull=_regular(pull, base.pull),
     )
 
 
@@ -59,7 +60,15 @@ def slowed(decision: Decision, last: Decision, settings: GuardSettings) -> Decis
         window=window,
         update=decision.update,
         weight_decay=decision.weight_decay,
+        pull=decision.pull,
     )
+
+
+def _regular(value: float, of_base: float) -> float:
+    """Within 0 and the largest there may be (the base's, where that is larger); the base's for no number."""
+    if not (math.isfinite(value) and value >= 0):
+        return of_base
+    return min(value, max(REGULARISATION[-1], of_base))
 
 
 def _is_number(value: Any) -> bool:

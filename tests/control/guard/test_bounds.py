@@ -1,10 +1,11 @@
+import math
 from dataclasses import replace
 
 import pytest
 
 from olrl.control.decision import Decision
 from olrl.control.guard import Guard, GuardSettings
-from olrl.control.guard.bounds import slowed
+from olrl.control.guard.bounds import bounded, slowed
 from olrl.control.registry import CONTROLLERS, make_controller
 from tests.control.rounds import BASE, usual
 
@@ -49,3 +50,17 @@ def test_no_rule_that_ships_is_slowed_by_the_defaults(name: str) -> None:
         signals = usual(k, last)
         last, _ = guard.check(controller.decide(signals), signals)
     assert "slew" not in guard.counts
+
+
+@pytest.mark.parametrize(
+    ("asked", "allowed"), [(-1.0, 0.25), (math.nan, 0.25), (math.inf, 0.25), (1e3, 30.0), (0.3, 0.3)]
+)
+@pytest.mark.parametrize("name", ["weight_decay", "pull"])
+def test_regularisation_is_a_number_from_0_to_30_or_else_the_bases(
+    name: str, asked: float, allowed: float
+) -> None:
+    base = replace(BASE, **{name: 0.25})  # type: ignore[arg-type] # the name of a number
+    decided: Decision = replace(base.decision(), **{name: asked})  # type: ignore[arg-type]
+    assert getattr(bounded(decided, base=base), name) == allowed
+    own = replace(base, **{name: 40.0})  # type: ignore[arg-type]
+    assert getattr(bounded(own.decision(), base=own), name) == 40.0  # the user's own is not cut
