@@ -28,19 +28,9 @@ HELP = f"no browser: install one of {', '.join(NAMES)} (Debian and Ubuntu: apt-g
 SCREENSHOTS = Path(__file__).parents[1] / ".screenshots"
 # Nothing but the page: no first-run pages, no updates, no phoning home, no graphics card.
 QUIET = (
-    "--headless",
-    "--disable-gpu",
-    "--no-first-run",
-    "--no-default-browser-check",
-    "--disable-extensions",
-    "--disable-sync",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-default-apps",
-    "--mute-audio",
-    "--hide-scrollbars",
-    "--remote-debugging-port=0",
-    "--force-color-profile=srgb",
+    *("--headless", "--disable-gpu", "--no-first-run", "--no-default-browser-check", "--disable-extensions"),
+    *("--disable-sync", "--disable-background-networking", "--disable-component-update", "--mute-audio"),
+    *("--disable-default-apps", "--hide-scrollbars", "--remote-debugging-port=0"),
 )
 
 

@@ -46,27 +46,29 @@ def main() -> None:
 
 def _choose(path: Path) -> tuple[RunFolder, RunFolder | None]:
     """The run to show, and one to compare it with, as chosen at the side."""
-    runs = runs_in(path)
+    runs = {str(run.path): run for run in runs_in(path)}
     with st.sidebar:
         st.html(f"<h1>olrl</h1><p>{escape(ascii_safe(str(path)))}</p>")
-        at = 0
+        chosen = next(iter(runs.values()))
         if len(runs) > 1:
-            at = st.selectbox(
-                "Run", range(len(runs)), format_func=lambda k: ascii_safe(runs[k].path.name), key="run"
-            )
+            chosen = runs[st.selectbox("Run", list(runs), format_func=_name, key="run")]
             with st.expander("All runs"):
-                st.html(_table([glance(run) for run in runs[:50]]))
-        near = runs if len(runs) > 1 else _beside(path)
-        others = comparable(runs[at], near)
+                st.html(_table([glance(run) for run in list(runs.values())[:50]]))
+        near = list(runs.values()) if len(runs) > 1 else _beside(path)
+        others = {str(run.path): run for run in comparable(chosen, near)}
         against = st.selectbox(
             "Compare with",
-            [None, *range(len(others))],
-            format_func=lambda k: "nothing" if k is None else ascii_safe(others[k].path.name),
-            key=f"against {runs[at].path}",
+            ["", *others],
+            format_func=lambda name: _name(name) if name else "nothing",
+            key=f"against {chosen.path}",
             help="Another run of the same stream, chunk, sequence length and seed.",
             disabled=not others,
         )
-    return runs[at], None if against is None else others[against]
+    return chosen, others.get(against)
+
+
+def _name(path: str) -> str:
+    return ascii_safe(Path(path).name)
 
 
 def _beside(path: Path) -> list[RunFolder]:

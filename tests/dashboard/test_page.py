@@ -118,7 +118,7 @@ def test_a_run_is_compared_with_another_of_the_same_stream(shown: AppTest, run_f
     arrived = [{"round": k, "segment": k // 10, **chunk} for k in range(20)]
     make_run(run_folder.path.parent / "base", [row(k, 3.5) for k in range(20)], arrived)
     app = shown.run()
-    app.selectbox[0].select_index([*map(str, app.selectbox[0].options)].index("one")).run()
+    app.selectbox[0].select_index(list(app.selectbox[0].options).index("one")).run()
     app.selectbox[1].select_index(1).run()
     assert "regret against policy (base)" in html(app)
 
