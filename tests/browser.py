@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -185,6 +186,7 @@ def _chromium() -> int:
         [found, *QUIET, *sandbox, f"--user-data-dir={profile}", "about:blank"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,  # what /usr/bin has may be a shell script that starts the browser
     )
     atexit.register(_end, browser, profile)
     told = Path(profile) / "DevToolsActivePort"
@@ -197,6 +199,6 @@ def _chromium() -> int:
 
 
 def _end(browser: "subprocess.Popen[bytes]", profile: str) -> None:
-    browser.terminate()
+    os.killpg(browser.pid, signal.SIGKILL)
     browser.wait()
     shutil.rmtree(profile, ignore_errors=True)

@@ -30,7 +30,7 @@ def write_events(outcome: Outcome, folder: Path) -> None:
 
 
 def write_summary(folder: Path, report: str, figures: Sequence[Path]) -> None:
-    """The comparison as a whole: its report (without links to files) and its figures, in the tabs Text and Images."""
+    """The comparison as a whole: its report (without links to files) and its figures (tabs Text and Images)."""
     writer = EventWriter(folder)
     told = "\n".join(line for line in report.splitlines() if not line.startswith("!["))
     writer.text("comparison", told, step=0)

@@ -5,6 +5,7 @@ that take no markup. The text of a stream is not among what is read.
 """
 
 import sys
+import time
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from olrl.dashboard.followed import followed
 from olrl.run_folder import RunFolder
 
 EVERY_S, EVERY_OVER_S = 2, 30  # between two looks, at what goes on and at what is over
+SHARE = 3  # a look takes a third of that at most, or looks become rarer: one that is overtaken shows nothing
 MISTAKES = (ValueError, OSError, LookupError, TypeError, AttributeError, ArithmeticError)
 COLOURS = {"running": "#009E73", "silent": "#E69F00", "dead": "#D55E00", "over": "#0072B2"}
 STYLE = """
@@ -40,8 +42,8 @@ def main() -> None:
     except MISTAKES as error:
         _mistake(error)
         return
-    every = EVERY_OVER_S if over else EVERY_S
-    st.fragment(_body, run_every=every)(chosen, against, over)
+    every = EVERY_OVER_S if over else st.session_state.get("every", EVERY_S)
+    st.fragment(_look, run_every=every)(chosen, against, over, every)
 
 
 def _choose(path: Path) -> tuple[RunFolder, RunFolder | None]:
@@ -78,8 +80,19 @@ def _beside(path: Path) -> list[RunFolder]:
         return []
 
 
+def _look(folder: RunFolder, against: RunFolder | None, over: bool, every: int) -> None:
+    """What is drawn anew every few seconds, or more seldom on a machine that is too busy for that."""
+    if not over and st.session_state.get("every", EVERY_S) != every:
+        st.rerun()
+    started = time.monotonic()
+    try:
+        _body(folder, against, over)
+    finally:
+        if not over and (time.monotonic() - started) * SHARE > every:
+            st.session_state["every"] = 2 * every
+
+
 def _body(folder: RunFolder, against: RunFolder | None, over: bool) -> None:
-    """What is drawn anew every few seconds."""
     try:
         alive = liveness(folder)
         if alive.goes_on == over:

@@ -127,5 +127,5 @@ def test_a_page_that_is_run_elsewhere_is(page: str, test: str) -> None:
 
 
 def test_a_block_says_what_it_is_written_in() -> None:
-    known = {*SHELL, "python", "json", ""}
+    known = {*SHELL, "python", "json", "markdown", ""}
     assert [block for page in pages() for block in blocks(page) if block.language not in known] == []

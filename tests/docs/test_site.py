@@ -1,4 +1,4 @@
-"""The documentation site: it builds without a warning, no link of it is broken, and it loads nothing from elsewhere."""
+"""The documentation site: it builds without a warning, no link of it is broken, and it loads nothing else."""
 
 import os
 import subprocess
