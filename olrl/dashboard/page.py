@@ -13,7 +13,7 @@ from typing import Any
 import streamlit as st
 
 from olrl.analysis.liveness import Liveness, liveness
-from olrl.analysis.page import Page, Section, section_html, shared_style, tiles_html
+from olrl.analysis.page import FIGURES, Page, Section, section_html, shared_style, tiles_html
 from olrl.dashboard.controls import Action, actions
 from olrl.dashboard.folders import Glance, ascii_safe, comparable, glance, runs_in
 from olrl.dashboard.followed import followed
@@ -126,9 +126,7 @@ def _sections(folder: RunFolder, page: Page | None) -> None:
         st.html(f'<section id="{section.id}"><h2>{escape(section.title)}</h2></section>')
         if section.figure is not None:
             section.figure.update_layout(uirevision=str(folder.path))  # a zoom survives new rounds
-            st.plotly_chart(
-                section.figure, theme=None, key=f"{folder.path} {section.id}", config={"displaylogo": False}
-            )
+            st.plotly_chart(section.figure, theme=None, key=f"{folder.path} {section.id}", config=FIGURES)
         if html := section_html(section).strip():
             st.html(html)
 

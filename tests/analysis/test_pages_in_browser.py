@@ -36,6 +36,7 @@ def test_a_person_finds_loss_decisions_drift_guard_and_regret(tmp_path: Path) ->
         page.keep("report", height=2600)
         page.click("#the-first-1-of-them summary")
         assert page.texts("#the-first-1-of-them td:last-child") == [HOSTILE]
+        assert page.count("[data-title*=Share]") == 0
         assert page.wrong == []
     for words in (
         "bits per byte",
@@ -67,6 +68,7 @@ def test_a_person_finds_the_intervals_of_a_comparison(tmp_path: Path) -> None:
         bars = page.count(".js-plotly-plot .errorbars path")
         told = page.text()
         page.keep("report-of-a-comparison", height=2200)
+        assert page.count("[data-title*=Share]") == 0
         assert page.wrong == []
     assert bars >= 3
     assert "-3.25 [-4.25, -2.25]" in told
