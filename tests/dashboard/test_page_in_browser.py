@@ -29,7 +29,7 @@ def dashboard(folder: Path) -> Iterator[str]:
             line = server.stdout.readline()
             yield next(word for word in line.split() if word.startswith("http://127.0.0.1:"))
         finally:
-            server.kill()
+            server.terminate()
 
 
 def test_the_page_follows_a_run_switches_it_to_shadow_and_stops_it(tmp_path: Path) -> None:
