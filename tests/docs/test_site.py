@@ -3,11 +3,16 @@
 import os
 import subprocess
 import sys
+from functools import partial
 from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from urllib.parse import unquote, urlsplit
 
 import pytest
+
+from tests.browser import open_page
 
 ROOT = Path(__file__).parents[2]
 LOADED = {"script": "src", "img": "src", "link": "href", "source": "src", "iframe": "src"}
@@ -68,6 +73,29 @@ def test_no_link_within_the_site_is_broken(site: dict[Path, _Links]) -> None:
 def test_nothing_is_loaded_from_elsewhere(site: dict[Path, _Links]) -> None:
     asked = {link for found in site.values() for link in found.loaded if urlsplit(link).netloc}
     assert asked == set()
+
+
+def test_in_a_browser_it_asks_nothing_of_the_network(site: dict[Path, _Links]) -> None:
+    root = next(path for path in site if path.name == "concepts.html").parent
+    handler = partial(_Quiet, directory=str(root))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, open_page(height=1500) as page:
+        Thread(target=server.serve_forever, daemon=True).start()
+        for name, words in (
+            ("concepts", "prequential loss"),
+            ("environments", "Terminates"),
+            ("first-steps", "olrl"),
+        ):
+            page.open(f"http://127.0.0.1:{server.server_port}/{name}.html")
+            page.wait_for_text(words)
+            page.wait("document.readyState === 'complete'")
+            page.keep(f"site-{name}")
+        server.shutdown()
+        assert page.wrong == []
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
 
 
 def test_every_page_and_data_sheet_is_there(site: dict[Path, _Links]) -> None:
