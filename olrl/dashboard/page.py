@@ -27,6 +27,7 @@ STYLE = """
 .state { display: inline-block; border-radius: 1rem; padding: .05rem .8rem; margin-right: .6rem; color: white; }
 .state { font-weight: 600; }
 [data-testid="stMainBlockContainer"] { padding-top: 2rem; max-width: 80rem; }
+[data-testid="stSidebar"] p { overflow-wrap: anywhere; }
 h1 { font-size: 1.5rem !important; } h2 { font-size: 1.15rem !important; border-bottom: 1px solid #ddd; }
 """
 
