@@ -97,12 +97,12 @@ class OnlineLMEnv(ControlEnv):
 
     Action: `MultiDiscrete` by `coding`; with the default `moves` it is `[3, 3, 3, 2]`:
 
-        | index | 0 | 1 | 2 |
-        |---|---|---|---|
-        | 0 learning rate | halve | stay | double (base · 2^k, k within ±6) |
-        | 1 batch size | halve | stay | double (within 1 … 64) |
-        | 2 window | a step shorter | stay | a step longer (1, 2, 4, … 64 chunks, then the reservoir) |
-        | 3 update | skip training in this round | train | |
+    | index | 0 | 1 | 2 |
+    |---|---|---|---|
+    | 0 learning rate | halve | stay | double (base · 2^k, k within ±6) |
+    | 1 batch size | halve | stay | double (within 1 … 64) |
+    | 2 window | a step shorter | stay | a step longer (1, 2, 4, … 64 chunks, then the reservoir) |
+    | 3 update | skip training in this round | train | |
 
     Reward: `clip(scale · (reference − loss) / running, ±clip) − scale · price · spent / budget`, with scale
     10 and clip 5. `loss` is the learner's on the chunk after the decision, nats per token; `reference` that of

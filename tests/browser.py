@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -28,19 +29,9 @@ HELP = f"no browser: install one of {', '.join(NAMES)} (Debian and Ubuntu: apt-g
 SCREENSHOTS = Path(__file__).parents[1] / ".screenshots"
 # Nothing but the page: no first-run pages, no updates, no phoning home, no graphics card.
 QUIET = (
-    "--headless",
-    "--disable-gpu",
-    "--no-first-run",
-    "--no-default-browser-check",
-    "--disable-extensions",
-    "--disable-sync",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-default-apps",
-    "--mute-audio",
-    "--hide-scrollbars",
-    "--remote-debugging-port=0",
-    "--force-color-profile=srgb",
+    *("--headless", "--disable-gpu", "--no-first-run", "--no-default-browser-check", "--disable-extensions"),
+    *("--disable-sync", "--disable-background-networking", "--disable-component-update", "--mute-audio"),
+    *("--disable-default-apps", "--hide-scrollbars", "--remote-debugging-port=0"),
 )
 
 
@@ -195,6 +186,7 @@ def _chromium() -> int:
         [found, *QUIET, *sandbox, f"--user-data-dir={profile}", "about:blank"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,  # what /usr/bin has may be a shell script that starts the browser
     )
     atexit.register(_end, browser, profile)
     told = Path(profile) / "DevToolsActivePort"
@@ -207,6 +199,6 @@ def _chromium() -> int:
 
 
 def _end(browser: "subprocess.Popen[bytes]", profile: str) -> None:
-    browser.terminate()
+    os.killpg(browser.pid, signal.SIGKILL)
     browser.wait()
     shutil.rmtree(profile, ignore_errors=True)

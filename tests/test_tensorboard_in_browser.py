@@ -65,9 +65,29 @@ def two_runs(folder: Path) -> None:
 def test_a_person_finds_four_questions_and_runs_to_compare(tmp_path: Path) -> None:
     two_runs(tmp_path)
     with open_page() as page, tensorboard(tmp_path) as address:
-        page.goto(f"{address}#custom_scalars")
+        page.open(f"{address}#custom_scalars")
         for question in LAYOUT:
-            page.get_by_text(question[:20]).first.wait_for()
-        page.goto(f"{address}#hparams")
-        page.get_by_text("loss, bits per byte").first.wait_for()
-        page.get_by_text("controller").first.wait_for()
+            page.wait_for_text(question[:20])
+        page.keep("tensorboard-custom-scalars")
+        page.open(f"{address}#hparams")
+        page.wait_for_text("loss, bits per byte")
+        page.wait_for_text("controller")
+        page.keep("tensorboard-hparams")
+
+
+def test_an_alarm_is_still_there_after_20_000_rounds(tmp_path: Path) -> None:
+    with TensorBoardTracker(tmp_path / "long", signals_every=10) as tracker:
+        tracker.config({"run": {"controller": "policy"}, "base": {"lr": 1e-3}})
+        for k in range(20_000):
+            tracker.round(record(k, alarms=("adwin",) if k in (7_000, 19_990) else ()))
+    with open_page() as page, tensorboard(tmp_path) as address:
+        page.open(f"{address}?tagFilter=drift#timeseries")
+        page.wait_for_text("19,990")  # its last point, under the chart
+        assert "drift/alarm/adwin" in "".join(page.text().split())
+        page.keep("tensorboard-alarms")
+        drawn = "fetch('data/plugin/scalars/scalars?run=long&tag={}').then(r => r.json())"
+        alarms = page.wait(drawn.format("drift/alarm/adwin"))
+        total = page.wait(drawn.format("drift/total"))
+    assert [(step, value) for _, step, value in alarms] == [(7_000, 1.0), (19_990, 1.0)]
+    assert total[-1][1:] == [19_999, 2.0]
+    assert 2.0 not in [value for _, step, value in total if step < 19_990]

@@ -17,7 +17,7 @@ from ..bars import Bars
 from ..workers.base import Workers
 from .compare import CompareConfig, Outcome, compare, corpus_of
 from .entrants import ENTRANTS
-from .events import write_events
+from .events import write_events, write_summary
 from .example import examples_of
 from .results import corpus_warning, write_results
 from .summary import summarise
@@ -66,7 +66,9 @@ def compare_and_tell(
     write_events(outcome, folder.path / "tensorboard")
     figures = write_figures(outcome, folder.figures)
     summary = summarise(outcome.rows())
-    (folder.path / "report.md").write_text(_report(outcome, summary, figures), encoding="utf-8")
+    report = _report(outcome, summary, figures)
+    (folder.path / "report.md").write_text(report, encoding="utf-8")
+    write_summary(folder.path / "tensorboard" / "comparison", report, figures)
     for table in tables(summary, config.base_lr_mult, units=units_of(outcome)):
         bars.console.print(table)
     bars.say(f"Results, report and figures are in {folder.path}")

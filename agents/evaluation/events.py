@@ -1,5 +1,6 @@
 """A comparison in TensorBoard: one run per entrant and stream, so that their losses lie over each other."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,16 @@ def write_events(outcome: Outcome, folder: Path) -> None:
         _write(writer, trace, reference=references.get((job.stream.name, job.seed)))
         writer.results(_results(job, trace), step=max(len(trace.loss_bpb) - 1, 0))
         writer.close()
+
+
+def write_summary(folder: Path, report: str, figures: Sequence[Path]) -> None:
+    """The comparison as a whole: its report (without links to files) and its figures (tabs Text and Images)."""
+    writer = EventWriter(folder)
+    told = "\n".join(line for line in report.splitlines() if not line.startswith("!["))
+    writer.text("comparison", told, step=0)
+    for figure in figures:
+        writer.image(f"figures/{figure.stem}", figure.read_bytes(), step=0)
+    writer.close()
 
 
 def _settings(job: Job) -> dict[str, Any]:

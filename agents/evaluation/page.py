@@ -35,7 +35,7 @@ Entrants side by side: the same tokens, the same initial weights, draws keyed th
 loss is prequential: each chunk is scored before any training on it, in bits per byte, byte-weighted from round 1
 on. How all of this is measured, and what the intervals mean: [judge.md](judge.md).
 
-This page is made by `python scripts/results.py` from the raw results in [results/](results/), in seconds. With
+This page is made by `python scripts/results.py` from the raw results in `docs/results/`, in seconds. With
 `--rerun` it measures them anew (`--part NAME` for one part); runs that were made already are kept, so that it can
 be stopped and started again.
 """

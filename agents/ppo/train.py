@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from stable_baselines3 import PPO
+from stable_baselines3.common.logger import Figure as EpisodeFigure
 from stable_baselines3.common.logger import HParam, TensorBoardOutputFormat, configure
 from stable_baselines3.common.utils import FloatSchedule
 from stable_baselines3.common.vec_env import VecEnv
@@ -17,6 +18,7 @@ from olrl.control.actions import action_coding
 from olrl.control.policy import QUANTILES, FrozenPolicy
 from olrl.monitor.feature_set import HAND_MADE, feature_set_of
 
+from ..evaluation.compare import Outcome
 from ..hindsight.fit import Examples, fit
 from ..hindsight.returns import fit_critic
 from ..hindsight.runs import StreamRuns
@@ -26,6 +28,7 @@ from ..workers.base import Workers
 from .callbacks import StageCallback
 from .checkpoint import TrainingCheckpoint, go_back, load_checkpoint, newest_checkpoint, save_checkpoint
 from .environments import build_environments
+from .episode_figure import episode_figure
 from .export import freeze, observation_quantiles
 from .lean import STAY_BIAS, STAYING, UPDATE_BIAS
 from .progress import Best, Progress, StageResult
@@ -291,7 +294,13 @@ class _StageRun:
             scratch=self.out / "validation",
             progress=lambda done, total: self.report.step(done),
             workers=self.workers,
+            show=self._show,
         )
+
+    def _show(self, outcome: Outcome) -> None:
+        """An episode as a figure, written with the curves at the next dump."""
+        figure = EpisodeFigure(episode_figure(outcome), close=False)
+        self.model.logger.record("validation/episode", figure, exclude=("stdout", "log", "json", "csv"))
 
 
 def frozen(recipe: Recipe, model: PPO, progress: Progress, *, seed: int) -> FrozenPolicy:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from olrl.control.policy import FrozenPolicy
 
-from ..evaluation.compare import CompareConfig, compare
+from ..evaluation.compare import CompareConfig, Outcome, compare
 from ..workers.base import Workers
 from .recipe import ValidationConfig
 
@@ -41,10 +41,11 @@ def validate(
     scratch: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
     workers: Workers | None = None,
+    show: Callable[[Outcome], None] = lambda outcome: None,
 ) -> Validation:
     """Run the policy, deterministic, on the validation split; `scratch` takes the frozen policy and the cache.
 
-    The `workers` are this machine's cores unless others are given.
+    The `workers` are this machine's cores unless others are given; `show` is given all that the runs did.
     """
     policy.save(scratch / "policy")
     outcome = compare(
@@ -61,6 +62,7 @@ def validate(
         progress=progress,
         workers=workers,
     )
+    show(outcome)
     losses: dict[str, list[float]] = {}
     for row in outcome.rows():
         key = "fixed" if row["controller"] == "fixed" else f"{row['base_lr_mult']:g}"

@@ -273,7 +273,7 @@ def _interval(found: Entry | None, form: str) -> str:
 
 def _pictures(found: Sequence[Path]) -> Section:
     text = "The first stream of each kind: losses, and the decisions of policies."
-    return Section(title="Examples", text=text, pictures=[(path.stem, path) for path in found])
+    return Section(title="Examples", text=text, pictures=[(path.stem, path.read_bytes()) for path in found])
 
 
 def _plain(value: Any) -> str:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 NEEDED = ("plotly", "jinja2")
 MISSING = "the HTML report needs plotly, which is not installed: pip install 'olrl[report]'"
+# Of figures: plotly 7 has a button that sends a figure's data to its maker's server, unless it is told otherwise.
+FIGURES = {"displaylogo": False, "showSendToCloud": False, "modeBarButtonsToRemove": ["sendChartToCloud"]}
 _TEMPLATES = Path(__file__).parent
 
 
@@ -126,7 +128,5 @@ def _plain(section: Section) -> dict[str, Any]:
 def _drawn(figure: "go.Figure") -> str:
     """A figure's element and script; plotly writes <, > and / as escapes into the latter."""
     return str(
-        figure.to_html(
-            full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True}
-        )
+        figure.to_html(full_html=False, include_plotlyjs=False, config={**FIGURES, "responsive": True})
     )

@@ -66,7 +66,7 @@ def sentence(summary: Summary) -> str:
         f"Over {summary.rounds:,} rounds ({summary.n_bytes:,} {summary.unit}s) the prequential loss was "
         f"{WITHHELD if summary.private else loss}{_answered(summary)}, with {summary.updates:,} updates that cost "
         f"{summary.spent:,.0f} of {summary.budget:,.0f} units ({summary.spent_share:.0%} of the budget); "
-        f"drift alarms were raised in {summary.alarm_rounds} rounds and the guard intervened in "
+        f"drift alarms were raised in {summary.alarm_rounds} of the rounds and the guard intervened in "
         f"{summary.guard_rounds}."
     )
 

@@ -178,7 +178,7 @@ def _figure(panels: list[tuple[list[Stage], str, str]], *, height: int, markers:
                 row=row, col=1,
             )  # fmt: skip
         figure.update_yaxes(title_text=told, title_font_size=10, row=row, col=1)
-    figure.update_xaxes(gridcolor="#eeeeee")
+    figure.update_xaxes(gridcolor="#eeeeee", rangemode="tozero")
     figure.update_xaxes(title_text="environment steps", row=len(panels), col=1)
     figure.update_yaxes(gridcolor="#e3e3e3", zeroline=False)
     figure.update_layout(height=height, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"}, **PLAIN)

@@ -5,6 +5,7 @@ that take no markup. The text of a stream is not among what is read.
 """
 
 import sys
+import time
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,21 @@ from typing import Any
 import streamlit as st
 
 from olrl.analysis.liveness import Liveness, liveness
-from olrl.analysis.page import Page, Section, section_html, shared_style, tiles_html
+from olrl.analysis.page import FIGURES, Page, Section, section_html, shared_style, tiles_html
 from olrl.dashboard.controls import Action, actions
 from olrl.dashboard.folders import Glance, ascii_safe, comparable, glance, runs_in
 from olrl.dashboard.followed import followed
 from olrl.run_folder import RunFolder
 
 EVERY_S, EVERY_OVER_S = 2, 30  # between two looks, at what goes on and at what is over
+SHARE = 3  # a look takes a third of that at most, or looks become rarer: one that is overtaken shows nothing
 MISTAKES = (ValueError, OSError, LookupError, TypeError, AttributeError, ArithmeticError)
 COLOURS = {"running": "#009E73", "silent": "#E69F00", "dead": "#D55E00", "over": "#0072B2"}
 STYLE = """
 .state { display: inline-block; border-radius: 1rem; padding: .05rem .8rem; margin-right: .6rem; color: white; }
 .state { font-weight: 600; }
 [data-testid="stMainBlockContainer"] { padding-top: 2rem; max-width: 80rem; }
+[data-testid="stSidebar"] p { overflow-wrap: anywhere; }
 h1 { font-size: 1.5rem !important; } h2 { font-size: 1.15rem !important; border-bottom: 1px solid #ddd; }
 """
 
@@ -40,33 +43,35 @@ def main() -> None:
     except MISTAKES as error:
         _mistake(error)
         return
-    every = EVERY_OVER_S if over else EVERY_S
-    st.fragment(_body, run_every=every)(chosen, against, over)
+    every = EVERY_OVER_S if over else st.session_state.get("every", EVERY_S)
+    st.fragment(_look, run_every=every)(chosen, against, over, every)
 
 
 def _choose(path: Path) -> tuple[RunFolder, RunFolder | None]:
     """The run to show, and one to compare it with, as chosen at the side."""
-    runs = runs_in(path)
+    runs = {str(run.path): run for run in runs_in(path)}
     with st.sidebar:
         st.html(f"<h1>olrl</h1><p>{escape(ascii_safe(str(path)))}</p>")
-        at = 0
+        chosen = next(iter(runs.values()))
         if len(runs) > 1:
-            at = st.selectbox(
-                "Run", range(len(runs)), format_func=lambda k: ascii_safe(runs[k].path.name), key="run"
-            )
+            chosen = runs[st.selectbox("Run", list(runs), format_func=_name, key="run")]
             with st.expander("All runs"):
-                st.html(_table([glance(run) for run in runs[:50]]))
-        near = runs if len(runs) > 1 else _beside(path)
-        others = comparable(runs[at], near)
+                st.html(_table([glance(run) for run in list(runs.values())[:50]]))
+        near = list(runs.values()) if len(runs) > 1 else _beside(path)
+        others = {str(run.path): run for run in comparable(chosen, near)}
         against = st.selectbox(
             "Compare with",
-            [None, *range(len(others))],
-            format_func=lambda k: "nothing" if k is None else ascii_safe(others[k].path.name),
-            key=f"against {runs[at].path}",
+            ["", *others],
+            format_func=lambda name: _name(name) if name else "nothing",
+            key=f"against {chosen.path}",
             help="Another run of the same stream, chunk, sequence length and seed.",
             disabled=not others,
         )
-    return runs[at], None if against is None else others[against]
+    return chosen, others.get(against)
+
+
+def _name(path: str) -> str:
+    return ascii_safe(Path(path).name)
 
 
 def _beside(path: Path) -> list[RunFolder]:
@@ -76,8 +81,19 @@ def _beside(path: Path) -> list[RunFolder]:
         return []
 
 
+def _look(folder: RunFolder, against: RunFolder | None, over: bool, every: int) -> None:
+    """What is drawn anew every few seconds, or more seldom on a machine that is too busy for that."""
+    if not over and st.session_state.get("every", EVERY_S) != every:
+        st.rerun()
+    started = time.monotonic()
+    try:
+        _body(folder, against, over)
+    finally:
+        if not over and (time.monotonic() - started) * SHARE > every:
+            st.session_state["every"] = 2 * every
+
+
 def _body(folder: RunFolder, against: RunFolder | None, over: bool) -> None:
-    """What is drawn anew every few seconds."""
     try:
         alive = liveness(folder)
         if alive.goes_on == over:
@@ -111,9 +127,7 @@ def _sections(folder: RunFolder, page: Page | None) -> None:
         st.html(f'<section id="{section.id}"><h2>{escape(section.title)}</h2></section>')
         if section.figure is not None:
             section.figure.update_layout(uirevision=str(folder.path))  # a zoom survives new rounds
-            st.plotly_chart(
-                section.figure, theme=None, key=f"{folder.path} {section.id}", config={"displaylogo": False}
-            )
+            st.plotly_chart(section.figure, theme=None, key=f"{folder.path} {section.id}", config=FIGURES)
         if html := section_html(section).strip():
             st.html(html)
 

@@ -1,6 +1,10 @@
 """Starts the live page."""
 
+import signal
 import socket
+import subprocess
+import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -8,6 +12,7 @@ from olrl.analysis.page import NEEDED
 from olrl.dashboard.folders import runs_in
 
 HOST = "127.0.0.1"
+GOODBYE_S = 3.0
 MISSING = "the live page needs streamlit, which is not installed: pip install 'olrl[dashboard]'"
 # What holds whatever a configuration of the user's says: nobody but this machine is served, nothing is reported to
 # anybody, nothing is watched but what the page reads itself.
@@ -23,6 +28,7 @@ SETTINGS = {
     "logger.hideWelcomeMessage": True,
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",
+    "client.showErrorLinks": False,
     "global.developmentMode": False,
     "logger.level": "error",
     "theme.base": "light",
@@ -31,7 +37,7 @@ SETTINGS = {
 
 
 def serve(folder: Path, *, port: int) -> None:
-    """Serve the page of a folder on 127.0.0.1 until Ctrl-C.
+    """Serve the page of a folder on 127.0.0.1 until Ctrl-C, or SIGTERM.
 
     ValueError, in one sentence, for a folder without runs, without streamlit, and for a port that is taken.
     """
@@ -39,19 +45,43 @@ def serve(folder: Path, *, port: int) -> None:
     if any(find_spec(name) is None for name in ("streamlit", *NEEDED)):
         raise ValueError(MISSING)
     port = _free(port)
-    from streamlit.web import (
-        bootstrap,
-    )  # takes a second, and refuses what a configuration of the user's says wrong
-
     settings = {**SETTINGS, "server.port": port, "browser.serverPort": port}
-    flags = {name.replace(".", "_"): value for name, value in settings.items()}
-    bootstrap.load_config_options(flags)
-    print(
-        f"The live page of {folder} is at http://{HOST}:{port} (this machine only); Ctrl-C ends it.",
-        flush=True,
-    )
-    script = Path(__file__).with_name("page.py")
-    bootstrap.run(str(script), False, [str(folder.resolve())], flags)
+    flags = [f"--{name}={str(value).lower()}" for name, value in settings.items()]
+    page = str(Path(__file__).with_name("page.py"))
+    # -P: what lies in the folder that one happens to be in is not imported.
+    command = [sys.executable, "-P", "-m", "streamlit", "run", page, *flags, "--", str(folder.resolve())]
+    with subprocess.Popen(command) as server:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            _wait_for(server, port)
+            print(
+                f"The live page of {folder} is at http://{HOST}:{port} (this machine only); Ctrl-C ends it.",
+                flush=True,
+            )
+            server.wait()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            _end(server)
+
+
+def _wait_for(server: "subprocess.Popen[bytes]", port: int) -> None:
+    """Until it answers; ValueError if it ends before."""
+    while server.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex((HOST, port)) == 0:
+                return
+        time.sleep(0.1)
+    raise ValueError(f"streamlit ended at once with code {server.returncode}: what it said stands above")
+
+
+def _end(server: "subprocess.Popen[bytes]") -> None:
+    """Streamlit waits for open pages to say good-bye, and some never do."""
+    server.terminate()
+    try:
+        server.wait(GOODBYE_S)
+    except subprocess.TimeoutExpired:
+        server.kill()
 
 
 def _free(port: int) -> int:

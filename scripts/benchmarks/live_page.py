@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from .figures import Figure, Section, Setting, need
 from .long_run import long_run
@@ -53,12 +54,13 @@ def _seconds(call: Callable[[], object]) -> float:
 
 def _append(path: Path, first: int) -> None:
     held = {"lr": 1e-3, "batch_size": 2, "window": 1, "update": True, "updates": 10, "spent": 60.0}
-    for name, rows in (
-        ("stream", [{"source": "a.jsonl", "segment": 0, "n_bytes": 1024}] * MORE),
-        ("decisions", [{"loss_bpb": 3.0, **held, "guard": None, "drift": []}] * MORE),
-    ):
+    files: dict[str, dict[str, Any]] = {
+        "stream": {"source": "a.jsonl", "segment": 0, "n_bytes": 1024},
+        "decisions": {"loss_bpb": 3.0, **held, "guard": None, "drift": []},
+    }
+    for name, row in files.items():
         with (path / f"{name}.jsonl").open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps({"round": first + k, **row}) + "\n" for k, row in enumerate(rows))
+            file.writelines(json.dumps({"round": first + k, **row}) + "\n" for k in range(MORE))
 
 
 SECTION = Section(

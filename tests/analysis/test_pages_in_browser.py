@@ -1,7 +1,6 @@
 """What a person finds who opens a report."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,21 +11,6 @@ from tests.browser import open_page
 from tests.run_folders import make_run, row
 
 pytestmark = pytest.mark.slow
-
-
-def watched(page: Any) -> list[str]:
-    """Whatever goes wrong on a page from now on, and whatever it asks the network for."""
-    wrong: list[str] = []
-
-    def refuse(dialog: Any) -> None:
-        wrong.append("a script of the stream ran")
-        dialog.dismiss()
-
-    page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
-    page.on("dialog", refuse)
-    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-    page.on("request", lambda asked: wrong.append(asked.url) if asked.url.startswith("http") else None)
-    return wrong
 
 
 def test_a_person_finds_loss_decisions_drift_guard_and_regret(tmp_path: Path) -> None:
@@ -43,16 +27,17 @@ def test_a_person_finds_loss_decisions_drift_guard_and_regret(tmp_path: Path) ->
     reject(folder, text=HOSTILE)
     write_folder_report(folder.path, against=base.path, show_text=True)
     with open_page() as page:
-        wrong = watched(page)
-        page.goto(folder.page.as_uri())
-        page.wait_for_selector(".js-plotly-plot .scatterlayer")
-        told = page.inner_text("body")
-        legend = " ".join(page.locator(".legendtext").all_text_contents())
-        shapes = page.locator(".shapelayer path").count()
-        names = " ".join(page.locator(".annotation-text").all_text_contents())
+        page.open(folder.page.as_uri())
+        page.wait_for(".js-plotly-plot .scatterlayer")
+        told = page.text()
+        legend = " ".join(page.texts(".legendtext"))
+        shapes = page.count(".shapelayer path")
+        names = " ".join(page.texts(".annotation-text"))
+        page.keep("report", height=2600)
         page.click("#the-first-1-of-them summary")
-        assert page.inner_text("#the-first-1-of-them td:last-child") == HOSTILE
-    assert wrong == []
+        assert page.texts("#the-first-1-of-them td:last-child") == [HOSTILE]
+        assert page.count("[data-title*=Share]") == 0
+        assert page.wrong == []
     for words in (
         "bits per byte",
         "regret against policy (base)",
@@ -78,11 +63,12 @@ def test_a_person_finds_the_intervals_of_a_comparison(tmp_path: Path) -> None:
     folder = comparison(tmp_path / "compare")
     write_folder_report(folder.path)
     with open_page() as page:
-        wrong = watched(page)
-        page.goto(folder.page.as_uri())
-        page.wait_for_selector(".js-plotly-plot .errorbars path")
-        bars = page.locator(".js-plotly-plot .errorbars path").count()
-        told = page.inner_text("body")
-    assert wrong == []
+        page.open(folder.page.as_uri())
+        page.wait_for(".js-plotly-plot .errorbars path")
+        bars = page.count(".js-plotly-plot .errorbars path")
+        told = page.text()
+        page.keep("report-of-a-comparison", height=2200)
+        assert page.count("[data-title*=Share]") == 0
+        assert page.wrong == []
     assert bars >= 3
     assert "-3.25 [-4.25, -2.25]" in told

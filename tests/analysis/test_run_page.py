@@ -54,7 +54,7 @@ def test_a_report_is_markdown_and_a_page_that_loads_nothing(tmp_path: Path) -> N
     assert re.findall(r"""(?:src|href)=["'](?!data:)""", shown) == []
     told = unescape(re.sub(r"<[^>]*>", " ", shown))
     for words in (
-        "Over 4 rounds (400 bytes)", "4.5000 bits per byte", "1 rounds", "adwin", "invalid JSON",
+        "Over 4 rounds (400 bytes)", "4.5000 bits per byte", "1 of the rounds", "adwin", "invalid JSON",
         "Drift alarms and guard", "olrl run --stream mail.jsonl", "compute saved",
         "base.batch_size", "the guard intervened in 1",
     ):  # fmt: skip
@@ -117,7 +117,7 @@ def _library() -> int:
 def test_a_folder_that_is_neither_is_refused(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "none")
     folder.write_config({})
-    with pytest.raises(ValueError, match=r"neither decisions\.jsonl of a run nor results\.json"):
+    with pytest.raises(ValueError, match=r"neither decisions\.jsonl of a run, nor results\.json"):
         write_folder_report(folder.path)
 
 

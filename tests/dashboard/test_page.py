@@ -12,6 +12,7 @@ from olrl.dashboard import followed, page
 from olrl.folder_lock import FolderLock
 from olrl.run_folder import RunFolder
 from tests.run_folders import CONFIG, make_run, row
+from tests.train_folders import make_training
 
 HOSTILE = "<img src=x onerror=alert(1)> **bold** $x$"
 PATIENCE_S = 120.0
@@ -118,7 +119,7 @@ def test_a_run_is_compared_with_another_of_the_same_stream(shown: AppTest, run_f
     arrived = [{"round": k, "segment": k // 10, **chunk} for k in range(20)]
     make_run(run_folder.path.parent / "base", [row(k, 3.5) for k in range(20)], arrived)
     app = shown.run()
-    app.selectbox[0].select_index([*map(str, app.selectbox[0].options)].index("one")).run()
+    app.selectbox[0].select_index(list(app.selectbox[0].options).index("one")).run()
     app.selectbox[1].select_index(1).run()
     assert "regret against policy (base)" in html(app)
 
@@ -140,6 +141,18 @@ def test_a_damaged_folder_is_told_in_a_sentence(
     told = html(show(folder.path, monkeypatch))
     assert "This folder cannot be shown" in told
     assert "<b>'" not in told
+
+
+def test_a_training_is_shown_with_its_curves_and_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_training(tmp_path / "train")
+    with FolderLock(folder.path):
+        app = show(folder.path, monkeypatch)
+        assert "Training: profile quick, seed 3" in html(app)
+        assert len(app.get("plotly_chart")) == 3
+        press(press(app, "Stop"), "Yes: stop")
+    assert folder.stop_requested
 
 
 def test_a_run_before_its_first_round_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,135 @@
+"""Every block of code in docs/ and in the README is run, or stands here with the reason why not."""
+
+import re
+import shlex
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from olrl.cli import app, execute
+from olrl.control.policy import load_policy
+from olrl.models.load import load_model
+from tests.deployed import write_stream
+from tests.docs.blocks import ROOT, SHELL, blocks, commands, pages
+from tests.run_folders import make_run, row
+from tests.train_folders import make_training
+
+# Pages whose blocks are run by a test of their own.
+ELSEWHERE = {
+    "docs/adapters.md": "tests/adapters/test_docs.py",
+    "docs/decide.md": "tests/test_decide.py",
+    "docs/search.md": "tests/agents/search/test_docs.py",
+}
+# Commands that are only parsed here, options and all, and why.
+PARSED = {
+    r"olrl train": "takes minutes: tests/agents/test_training.py trains",
+    r"olrl compare": "takes minutes: tests/agents/test_compare.py compares",
+    r"olrl dashboard": "serves until it is stopped: tests/dashboard starts it",
+    r"olrl search": "takes minutes: tests/agents/search searches",
+    r"olrl run .*--model mini": "a thousand rounds of a larger model",
+    r"olrl run .*smollm2": "needs a model that is downloaded",
+    r"olrl run .*--dp-": "tests/learners/test_privacy.py does it",
+    r"olrl run --resume": "tests/test_resumed_run.py does it",
+}
+# Other commands, and why they are not run.
+OTHERS = {
+    r"scripts/(demo|test)": "CI runs it",
+    r"tensorboard --logdir \S+": "serves until it is stopped: tests/test_tensorboard_in_browser.py starts it",
+    r"python scripts/\S+\.py.*": "takes long; whether the program is there is checked",
+    r"pip install .*": "changes the installation; whether the extra is there is checked",
+    r"python3 -m venv .*": "scripts/setup does it, and CI runs that",
+    r"cat .* mine\.txt": "makes a file, as the test does",
+}
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with what the pages speak of: streams, a model and a policy of one's own, runs."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("mail.jsonl", "news.jsonl"):
+        write_stream(tmp_path / name)
+    shutil.copy(ROOT / "docs" / "guard.md", tmp_path / "mine.txt")
+    (tmp_path / "mine.txt").write_text(
+        (tmp_path / "mine.txt").read_text(encoding="utf-8")[:3000], encoding="utf-8"
+    )
+    return tmp_path
+
+
+def prepare(page: str, folder: Path) -> None:
+    """The runs that a page does not make itself."""
+    own = load_policy("default")
+    if page == "docs/first-steps.md":
+        own.save(folder / "runs" / "train" / "policy")
+        return
+    for name in ("mine", "base"):
+        make_run(folder / "runs" / name, [row(k, 3.0) for k in range(5)])
+    own.save(folder / "runs" / "mine" / "policy")
+    if page == "docs/tensorboard.md":
+        make_training(folder / "runs" / "train")
+    if page == "docs/deploy.md":
+        load_model("nano").save(folder / "path" / "to" / "model")
+
+
+def reason(command: str, known: dict[str, str]) -> str | None:
+    return next((why for pattern, why in known.items() if re.match(pattern, command)), None)
+
+
+@pytest.mark.parametrize("page", [page for page in pages() if page not in ELSEWHERE])
+def test_the_python_of_a_page_runs_in_its_order(
+    page: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = [block for block in blocks(page) if block.language == "python"]
+    if written and "runs/" in "".join(block.text for block in written):
+        prepare(page, here)
+    names: dict[str, Any] = {"__name__": "example"}
+    for block in written:
+        exec(compile("\n" * (block.line - 1) + block.text, page, "exec"), names)
+
+
+@pytest.mark.parametrize("page", [page for page in pages() if page not in ELSEWHERE and commands(page)])
+def test_the_commands_of_a_page_run_in_their_order(
+    page: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(page, here)
+    for command in commands(page):
+        words = shlex.split(command)
+        if words[0] != "olrl":
+            assert reason(command, OTHERS), f"{page}: {command}"
+            check_exists(words)
+        elif reason(command, PARSED) or "…" in command:
+            check_options(words[1:])
+        else:
+            assert execute(words[1:]) == 0, f"{page}: {command}: {capsys.readouterr().err}"
+
+
+def check_options(words: list[str]) -> None:
+    """A mistake of spelling is an error, whatever a page leaves out."""
+    group: Any = get_command(app)
+    with group.make_context("olrl", words[:1], resilient_parsing=True) as context:
+        command = group.get_command(context, words[0])
+        command.make_context(words[0], words[1:], parent=context).close()
+
+
+def check_exists(words: list[str]) -> None:
+    """Programs and extras that a page names are there."""
+    for word in words:
+        if word.startswith("scripts/"):
+            assert (ROOT / word).is_file(), word
+        if found := re.search(r"\[([\w,]+)\]", word):
+            extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+            assert set(found[1].split(",")) <= set(extras), word
+
+
+@pytest.mark.parametrize(("page", "test"), ELSEWHERE.items())
+def test_a_page_that_is_run_elsewhere_is(page: str, test: str) -> None:
+    assert Path(page).name in (ROOT / test).read_text(encoding="utf-8")
+
+
+def test_a_block_says_what_it_is_written_in() -> None:
+    known = {*SHELL, "python", "json", "markdown", "text", ""}
+    written = {block.language for page in pages() if page not in ELSEWHERE for block in blocks(page)}
+    assert written <= known
