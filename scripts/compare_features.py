@@ -2,10 +2,10 @@
 
     python scripts/compare_features.py --model femto --seeds 3 --out runs/features
 
-The hindsight stage alone, from the same training streams, with the same settings and seeds. Features are selected from
-the runs that the first policy on hand-made features was trained on, half as many at most; validation streams are seen by
-no choice. Every score is kept in --out, so that what was stopped goes on; `--only hand-1` makes one of them, for
-several at once. Everything runs in this process.
+The hindsight stage alone, from the same training streams, with the same settings and seeds. Features are
+selected from the runs that the first policy on hand-made features was trained on, half as many at most; validation
+streams are seen by no choice. Every score is kept in --out, so that what was stopped goes on; `--only hand-1` makes
+one of them, for several at once. Everything runs in this process.
 """
 
 import argparse
