@@ -35,6 +35,7 @@ ENVIRONMENT = {
     # Helpers get 15 s to start by default, which a machine under load does not make.
     "RAY_agent_register_timeout_ms": "300000",
     "RAY_worker_register_timeout_seconds": "300",
+    "RAY_worker_niceness": "0",  # 15 by default: beside anything else that computes, nothing would be done
 }
 
 

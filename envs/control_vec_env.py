@@ -72,7 +72,8 @@ class ControlVecEnv(IndivisibleVecEnv):
         self._standing = self.coding.start_at(bases)
         self._features = self.single.features.extractor(bases)
         self._signals = self._observe(self._all, first=True)
-        return self._features.update(self._signals)
+        observations: Observation = self._features.update(self._signals)
+        return observations
 
     def _draw_seeds(self, which: Ints, options: Sequence[dict[str, Any]]) -> list[int]:
         seeds = []
@@ -113,7 +114,7 @@ class ControlVecEnv(IndivisibleVecEnv):
         for name, values in signals.items():
             self._signals[name][which] = values
         fresh = self.single.features.extractor(bases)
-        observations = fresh.update(signals)
+        observations: Observation = fresh.update(signals)
         self._features.put(which, fresh)
         return observations
 

@@ -92,7 +92,7 @@ def select_features(
     decisions = draw_decisions(recorded, simple, count=config.decisions, seed=config.seed)
     pool = pool_of(simple, decisions.values)
     screened = scores_of(pool.features, decisions.targets, seed=config.seed, permutation=False)
-    best = np.argsort(-sum(screened.values()), kind="stable")[:SHORTLIST].tolist()
+    best = np.argsort(-np.sum(list(screened.values()), axis=0), kind="stable")[:SHORTLIST].tolist()
     pool = pool.only(best)
     pool = pool + products_of(pool.only(range(min(FACTORS, len(best)))))
     return _selected(pool, decisions, config, progress)
@@ -149,10 +149,10 @@ def _selected(
         found = scores_of(pool.features[rows], decisions.targets[rows], seed=config.seed + k)
         for name, values in found.items():
             shares[name] += values / config.bootstraps
-        together = sum(found.values())
+        together = np.sum(list(found.values()), axis=0)
         often[np.argsort(-together, kind="stable")[: config.count]] += 1 / config.bootstraps
         progress(k + 1)
-    score = sum(shares.values()) / len(shares)
+    score = np.mean(list(shares.values()), axis=0)
     order = sorted(range(len(pool.candidates)), key=lambda k: (-often[k], -score[k], k))
     taken = without_twins(pool.features, order, count=config.count)
     features = [

@@ -152,7 +152,7 @@ class _StageRun:
         seed: int,
         out: Path,
         report: Reporter,
-        workers: Workers | None,
+        workers: Workers | None = None,
     ) -> None:
         self.recipe, self.number, self.stage = recipe, number, stage
         self.model, self.progress = model, progress

@@ -26,7 +26,6 @@ from olrl.agents.workers.ray_pool import RayPool
 from olrl.agents.workers.ray_vec_env import RayVecEnv
 from olrl.cli import execute
 from olrl.envs.drifting_quadratic import DriftingQuadraticEnv
-from olrl.envs.parts import VecEnvParts, answer_of, size_of
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="the extra ray is not installed")
 ROUNDS = 6
@@ -38,32 +37,17 @@ def ray() -> Iterator[Any]:
         yield started
 
 
+class Located(DriftingQuadraticEnv):
+    """An environment that can be asked for the process it is in."""
+
+    def __init__(self) -> None:
+        super().__init__(rounds=ROUNDS)
+        self.pid = os.getpid()
+
+
 def singles(count: int) -> VecEnv:
     """Runs where the environments are: imported there by the name of this module."""
-    return DummyVecEnv([partial(DriftingQuadraticEnv, rounds=ROUNDS)] * count)
-
-
-def stack(count: int) -> VecEnv:
-    """Language models, as training has them; they can be asked for the process they are in."""
-    envs = make_stack(count, model="femto", rounds=ROUNDS, n_streams=2, chunk=2)
-    envs.single.pid = os.getpid()  # type: ignore[attr-defined] # every instance of it shares `single`
-    return envs
-
-
-class Here:
-    """A part in this process."""
-
-    def __init__(self, envs: VecEnv) -> None:
-        self._envs, self._answer = envs, size_of(envs)
-
-    def ask(self, *request: Any) -> None:
-        self._answer = answer_of(self._envs, *request)
-
-    def answer(self) -> Any:
-        return self._answer
-
-    def close(self) -> None:
-        self._envs.close()
+    return DummyVecEnv([Located] * count)
 
 
 class KillsOne(BaseCallback):
@@ -90,22 +74,17 @@ def assert_same_bits(some: dict[str, torch.Tensor], others: dict[str, torch.Tens
 
 
 @needs_ray
-def test_two_workers_train_the_bytes_of_dummy_vec_env(ray: Any) -> None:
-    envs = RayVecEnv([partial(singles, 2), partial(singles, 1)], ray=ray)
-    assert_same_bits(trained(envs), trained(singles(3)))
-    envs.close()
-
-
-@needs_ray
-def test_a_worker_killed_in_mid_rollout_does_not_change_a_bit(ray: Any) -> None:
+def test_two_workers_train_the_bytes_of_dummy_vec_env_also_where_one_is_killed(ray: Any) -> None:
     told: list[str] = []
-    envs = RayVecEnv([partial(stack, 2), partial(stack, 2)], ray=ray, say=told.append)
-    assert len(set(envs.get_attr("pid"))) == 2, "the parts are not in processes of their own"
-    killed = trained(envs, KillsOne())
+    envs = RayVecEnv([partial(singles, 2), partial(singles, 1)], ray=ray, say=told.append)
+    assert len({os.getpid(), *envs.get_attr("pid")}) == 3, "the parts are not in processes of their own"
+    expected = trained(singles(3))
+    assert_same_bits(trained(envs), expected)
+    assert envs.replaced == 0
+    assert_same_bits(trained(envs, KillsOne()), expected)
     assert envs.replaced == 1
     assert "plays its 12 steps again" in told[0] or "plays its 13 steps again" in told[0]
     envs.close()
-    assert_same_bits(killed, trained(VecEnvParts([Here(stack(2)), Here(stack(2))])))
 
 
 @needs_ray

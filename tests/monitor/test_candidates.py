@@ -60,7 +60,7 @@ def channel(name: str, s: Signals, seen: int) -> float:
     loss = math.log(s.loss_nats) if s.loss_nats else math.nan
     assert s.lr is not None
     assert s.batch_size is not None
-    return {
+    values: dict[str, float] = {
         "loss": loss,
         "train_loss": np.log(known(s.train_loss_nats)) - loss,
         "loss_std": np.log(known(s.loss_std)) - loss,
@@ -83,7 +83,8 @@ def channel(name: str, s: Signals, seen: int) -> float:
         "since_alarm": math.log1p(s.rounds_since_alarm),
         "gradient_age": math.log1p(known(s.gradient_age)),
         "rounds": math.log1p(seen),
-    }[name]
+    }
+    return values[name]
 
 
 def average(values: list[float], horizon: int) -> float:

@@ -20,6 +20,7 @@ from olrl.control.decision import Base
 from olrl.control.policy import FrozenPolicy
 from olrl.monitor.feature_set import HAND_MADE
 from olrl.monitor.signals import Signals
+from olrl.run_folder import RunFolder
 from tests.monitor.selected_sets import selected_set
 
 needs_sklearn = pytest.mark.skipif(find_spec("sklearn") is None, reason="the extra features is not installed")
@@ -144,8 +145,7 @@ def test_a_run_without_recorded_runs_is_refused(tmp_path: Path) -> None:
     from olrl.agents import commands
 
     folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps({"command": "run"}))
+    RunFolder.create(folder).write_config({"command": "run"})
     if find_spec("sklearn") is None:
         pytest.skip("the extra features is not installed")
     with pytest.raises(ValueError, match="not the folder of an olrl train run"):

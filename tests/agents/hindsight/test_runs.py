@@ -54,5 +54,5 @@ def test_runs_survive_the_disk_and_the_same_seed_makes_them_again(
     runs.save(tmp_path / "runs.npz")
     again, read = runs_of(runner, seed=5), StreamRuns.load(tmp_path / "runs.npz")
     for name, array in vars(runs).items():
-        assert np.array_equal(array, getattr(again, name)), name
-        assert np.array_equal(array, getattr(read, name)), name
+        assert np.array_equal(array, getattr(again, name), equal_nan=True), name
+        assert np.array_equal(array, getattr(read, name), equal_nan=True), name
