@@ -179,7 +179,7 @@ class OnlineLMEnv(ControlEnv):
         self.config = LoopConfig(chunk=chunk, seq_len=loaded.seq_len)
         if optimizer not in STACKABLE:  # the reference learner is one of a stack
             raise ValueError(f"optimizer must be {' or '.join(STACKABLE)}, not {optimizer!r}")
-        self.optimizer = OptimizerConfig(name=optimizer)  # type: ignore[arg-type] # just checked
+        self.optimizer = OptimizerConfig(name=optimizer)
         suite = SuiteConfig.for_rounds(
             rounds,
             bytes_per_round=loaded.bytes_per_round(chunk=chunk),

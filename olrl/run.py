@@ -56,7 +56,16 @@ from olrl.streams.dead_letter import DeadLetter
 from olrl.streams.labelled import LabelledChunker
 from olrl.streams.source import Source
 from olrl.streams.sources import open_source
-from olrl.tasks import AnyChunker, Loaded, Task, chunks_of, find_classes, labelled_by_source, learner_of
+from olrl.tasks import (
+    AnyChunker,
+    Loaded,
+    Task,
+    check_rows,
+    chunks_of,
+    find_classes,
+    labelled_by_source,
+    learner_of,
+)
 from olrl.tracking import TensorBoardTracker
 
 PACKAGES = ("olrl", "numpy", "torch", "transformers", "tokenizers", "river", "safetensors")
@@ -165,7 +174,7 @@ def _run(
             explanations=stack.enter_context(closing(ExplanationLog(folder.explanations, controller))),
         )
         if state:
-            _put_back(parts, state, folder, loaded)
+            _put_back(parts, state, folder, task, loaded)
         else:
             parts.tracker.config(description)
         checkpoints = RunCheckpoints(
@@ -338,20 +347,20 @@ def _go_on(
     return checkpoint
 
 
-def _put_back(parts: RunParts, state: dict[str, Any], folder: RunFolder, loaded: LoadedModel) -> None:
+def _put_back(parts: RunParts, state: dict[str, Any], folder: RunFolder, task: Task, loaded: Loaded) -> None:
     try:
         parts.load_state_dict(state)
-        _check_tokens(parts, loaded)
+        _check_remembered(parts, task, loaded)
     except (*_NO_STATE, ValueError, RuntimeError) as error:
         raise _damaged(folder, error) from error
 
 
-def _check_tokens(parts: RunParts, loaded: LoadedModel) -> None:
-    """ValueError if what is remembered is no text of this model; found here, and not when it is drawn."""
-    waiting = [part["ids"] for part in parts.chunker.state_dict()["waiting"]]
-    ids = np.concatenate([np.ravel(each) for each in (parts.deployment.loop.rounds.memory.held(), *waiting)])
-    if len(ids) and not 0 <= ids.min() <= ids.max() < loaded.model.config.vocab_size:
-        raise ValueError("it holds tokens that the model does not know")
+def _check_remembered(parts: RunParts, task: Task, loaded: Loaded) -> None:
+    """ValueError if what is remembered is none of this model's; found here, and not when it is drawn."""
+    check_rows(parts.deployment.loop.rounds.memory.held(), task, loaded)
+    if isinstance(parts.chunker, Chunker):
+        for part in parts.chunker.state_dict()["waiting"]:
+            check_rows(np.array(part["ids"], dtype=np.int64), task, loaded)
 
 
 def _going_on(outcomes: Iterator[Outcome], folder: RunFolder) -> Iterator[Outcome]:

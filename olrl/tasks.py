@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from olrl.learners.answers import AnswerLearner
 from olrl.learners.causal_lm import CausalLMLearner, OptimizerMaker
@@ -16,7 +17,7 @@ from olrl.learners.learner import Learner
 from olrl.learners.optimizer import OptimizerConfig
 from olrl.models.classify import LoadedClassifier, load_classifier
 from olrl.models.load import LoadedModel, load_model
-from olrl.streams.answers import AnswerChunker
+from olrl.streams.answers import PAD, AnswerChunker, as_context
 from olrl.streams.chunk import Chunk
 from olrl.streams.chunker import Chunker
 from olrl.streams.dead_letter import DeadLetter
@@ -105,6 +106,26 @@ def _classifier(
     features = (1 + loaded.encoder.n_features,)
     head = ClassifierNetwork(module)
     return ClassifierLearner(module, head, row=features, dtype=np.dtype(np.float32), optimizer=optimizer)
+
+
+def check_rows(rows: NDArray[Any], task: Task, loaded: Loaded) -> None:
+    """ValueError if examples, shape (n, …), as a saved memory holds them, are none of this task and model."""
+    if not len(rows):
+        return
+    ids = rows
+    if isinstance(loaded, LoadedClassifier):
+        if not (0 <= rows[:, 0].min() <= rows[:, 0].max() < len(task.classes)):
+            raise ValueError("it holds classes that there are not")
+        ids = rows[:, 1:]
+        if loaded.encoder is not None:
+            if not np.isfinite(ids).all():
+                raise ValueError("it holds features that are no numbers")
+            return
+    elif task.kind == "answer":
+        ids = np.where(rows < PAD, as_context(rows), np.maximum(rows, 0))
+    known: Any = loaded.model.config
+    if not 0 <= ids.min() <= ids.max() < known.vocab_size:
+        raise ValueError("it holds tokens that the model does not know")
 
 
 def labelled_by_source(documents: Iterable[Document]) -> Iterator[Document]:

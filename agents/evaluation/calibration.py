@@ -67,8 +67,10 @@ class Recorded(Learner):
     def score(self, examples: Examples) -> NDArray[np.float64]:
         """As the learner, and counts."""
         new, learner = examples[: self._chunk], self._learner
-        averaged = isinstance(learner, AveragedPredictions)
-        predicted = learner.probabilities(new) if averaged else probabilities(learner, new)
+        if isinstance(learner, AveragedPredictions):
+            predicted = learner.probabilities(new)
+        else:
+            predicted = probabilities(learner, new)
         self.calibration.add(predicted, new[:, 1:])
         return learner.score(examples)
 

@@ -43,6 +43,7 @@ def _records(job: Job, trace: Trace) -> RunRecords:
         n_bytes=np.array(trace.n_bytes, dtype=np.float64),
         source=list(trace.source),
         segment=np.array(trace.segment),
+        metric=np.full(len(trace.lr), np.nan),  # of classifiers alone
         guard={k: reason for k, reason in enumerate(trace.guard) if reason is not None},
         drift={k: list(names) for k, names in enumerate(trace.alarms) if names},
     )

@@ -253,7 +253,8 @@ def torch_optimizer(weights: Iterable[torch.nn.Parameter], config: OptimizerConf
     if config.name == "sgd":
         return torch.optim.SGD(weights, lr=0.0, momentum=config.momentum)
     if config.name in BAYESIAN:
-        return VON(weights, **config.posterior(), squares=config.name == "vadam", seed=config.seed)
+        squares = config.name == "vadam"
+        return VON(weights, squares=squares, seed=config.seed, **config.posterior())  # type: ignore[arg-type] # of floats
     return torch.optim.AdamW(weights, lr=0.0, betas=config.betas, eps=config.eps, fused=True)
 
 
