@@ -33,6 +33,7 @@ PARSED = {
     r"olrl run .*--model mini": "a thousand rounds of a larger model",
     r"olrl run .*smollm2": "needs a model that is downloaded",
     r"olrl run .*--dp-": "tests/learners/test_privacy.py does it",
+    r"olrl run .*--task": "needs streams with labels: the tests of tasks do it",
     r"olrl run --resume": "tests/test_resumed_run.py does it",
 }
 # Other commands, and why they are not run.
