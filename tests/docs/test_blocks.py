@@ -43,7 +43,7 @@ OTHERS = {
     r"python scripts/\S+\.py.*": "takes long; whether the program is there is checked",
     r"pip install .*": "changes the installation; whether the extra is there is checked",
     r"python3 -m venv .*": "scripts/setup does it, and CI runs that",
-    r"accelerate launch .*": "needs several GPUs",
+    r"(accelerate launch|torchrun) .*": "needs several GPUs",
     r"cat .* mine\.txt": "makes a file, as the test does",
 }
 
