@@ -34,7 +34,6 @@ def _records(job: Job, trace: Trace) -> RunRecords:
         config={"run": asked},
         round=np.arange(len(trace.lr)),
         loss_bpb=np.array(trace.loss_bpb),
-        metric=np.full(len(trace.lr), np.nan),
         lr=np.array(trace.lr),
         batch_size=np.array(trace.batch_size, dtype=np.float64),
         window=np.array(trace.window),
