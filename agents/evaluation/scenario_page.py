@@ -195,7 +195,8 @@ def _measured(page: ScenarioPage, raws: dict[str, Raw]) -> list[str]:
     versions = ", ".join(f"{name} {version}" for name, version in raw.versions.items())
     lines = [
         f"`python scripts/scenarios.py {page.name} --rerun` measures this anew; without `--rerun` it makes the "
-        f"page from the raw results in [raw/](raw/). Model `{page.model}`, 16 rows a round, budget 64 units. "
+        f"page from the raw results in `docs/scenarios/raw/`. Model `{page.model}`, 16 rows a round, budget 64 "
+        "units. "
         "Losses are prequential: of each row before any training on it, from round 1 on. Cost counts updates, "
         f"passes for signals, and all {page.trials} trials of `search-hindsight`, which searches on the very "
         "stream it is judged on; intervals are over the versions of the stream.",

@@ -51,7 +51,8 @@ def serve(folder: Path, *, port: int) -> None:
     # -P: what lies in the folder that one happens to be in is not imported.
     command = [sys.executable, "-P", "-m", "streamlit", "run", page, *flags, "--", str(folder.resolve())]
     with subprocess.Popen(command) as server:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for number in (signal.SIGINT, signal.SIGTERM):  # what was started in the background ignores the first
+            signal.signal(number, signal.default_int_handler)
         try:
             _wait_for(server, port)
             print(

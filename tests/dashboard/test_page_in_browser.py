@@ -79,7 +79,7 @@ def switched(page: Page) -> None:
 
 def stopped(page: Page) -> None:
     page.wait_for_text("Over 10 rounds")
-    assert "proposed, not applied" in page.texts(".legendtext")
+    page.wait_for_text("proposed, not applied")  # in the legend
     page.keep("dashboard-shadow")
     page.press("Stop")
     page.press("Yes: stop")

@@ -33,6 +33,7 @@ PARSED = {
     r"olrl run .*--model mini": "a thousand rounds of a larger model",
     r"olrl run .*smollm2": "needs a model that is downloaded",
     r"olrl run .*--dp-": "tests/learners/test_privacy.py does it",
+    r"olrl run .*--task": "needs streams with labels: the tests of tasks do it",
     r"olrl run --resume": "tests/test_resumed_run.py does it",
 }
 # Other commands, and why they are not run.
@@ -42,7 +43,7 @@ OTHERS = {
     r"python scripts/\S+\.py.*": "takes long; whether the program is there is checked",
     r"pip install .*": "changes the installation; whether the extra is there is checked",
     r"python3 -m venv .*": "scripts/setup does it, and CI runs that",
-    r"accelerate launch .*": "needs several GPUs",
+    r"(accelerate launch|torchrun) .*": "needs several GPUs",
     r"cat .* mine\.txt": "makes a file, as the test does",
 }
 
