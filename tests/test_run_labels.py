@@ -36,7 +36,9 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 
 def test_a_labelled_file_is_learned_under_the_default_policy_and_reported_with_f1(tmp_path: Path) -> None:
-    result = run(quick(write(tmp_path / "l.jsonl"), tmp_path / "out"))
+    told: list[str] = []
+    result = run(quick(write(tmp_path / "l.jsonl"), tmp_path / "out"), say=told.append)
+    assert [sentence for sentence in told if "--controller base" in sentence]  # what it is worth there
     rows = rows_of(result.folder.decisions)
     assert len(rows) == 11
     assert all(row["loss_bpb"] is None and row["loss_nats"] > 0 and 0 <= row["metric"] <= 1 for row in rows)
