@@ -121,6 +121,7 @@ def check_rows(rows: NDArray[Any], task: Task, loaded: Loaded) -> None:
             if not np.isfinite(ids).all():
                 raise ValueError("it holds features that are no numbers")
             return
+        ids = np.maximum(ids, 0)  # a text that is shorter than its row is padded
     elif task.kind == "answer":
         ids = np.where(rows < PAD, as_context(rows), np.maximum(rows, 0))
     known: Any = loaded.model.config

@@ -53,11 +53,13 @@ def test_a_labelled_file_is_learned_under_the_default_policy_and_reported_with_f
     assert (result.folder.model / "head.safetensors").is_file()
 
 
-@pytest.mark.parametrize("late", [False, True])
-def test_a_run_that_was_stopped_goes_on_to_the_same_decisions(tmp_path: Path, late: bool) -> None:
+@pytest.mark.parametrize(("late", "encoder"), [(False, "frozen"), (True, "frozen"), (False, "learning")])
+def test_a_run_that_was_stopped_goes_on_to_the_same_decisions(
+    tmp_path: Path, late: bool, encoder: str
+) -> None:
     stream = write(tmp_path / "l.jsonl", late=late)
     policy = str(untrained_policy(tmp_path / "policy"))
-    settings = {"policy": policy, "checkpoint_every": 2}
+    settings = {"policy": policy, "checkpoint_every": 2, "encoder": encoder}
     run(quick(stream, tmp_path / "straight", **settings))
     cut = tmp_path / "cut"
 
