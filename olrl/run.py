@@ -118,7 +118,9 @@ def _run(
         say(f"the model is spread over {found.ranks.size} processes")
     task = _task(config)
     if task.kind == "classify" and config.controller == "policy" and config.policy in (None, DEFAULT_POLICY):
-        say("the policy that ships has seen text alone, and on labels loses to the base: try --controller base")
+        say(
+            "the policy that ships has seen text alone, and on labels loses to the base: try --controller base"
+        )
     loaded = _load_model(config, found, task)
     base = config.base(loaded.base, model=config.model)
     controller, policy = _controller(config, base)

@@ -4,7 +4,7 @@ from olrl.control.controller import Controller
 
 from .entrant import Conditions
 from .policy import POLICY
-from .vadam import Posterior, scaled
+from .posterior import Posterior, scaled
 
 
 class VadamPolicy(Posterior):

@@ -1,7 +1,7 @@
 """Variational online Newton, at a constant rate."""
 
+from .posterior import SPACE, Posterior
 from .space import LogUniform
-from .vadam import SPACE, Posterior
 
 VON_RIVAL = Posterior(
     name="von",

@@ -64,7 +64,7 @@ def outcome() -> Outcome:
 def test_the_figure_is_of_the_policy_from_the_right_base_with_drift_and_segments() -> None:
     figure = episode_figure(outcome())
     loss = figure.axes[0]
-    drawn = [line.get_ydata() for line in loss.lines if len(line.get_xdata()) == ROUNDS]
+    drawn = [line.get_ydata() for line in loss.lines if np.size(line.get_xdata()) == ROUNDS]
     assert drawn
     assert all(np.asarray(values) == pytest.approx(np.full(ROUNDS, 3.0)) for values in drawn)
     assert "drift alarm" in [text.get_text() for text in figure.legends[0].get_texts()]

@@ -16,6 +16,8 @@ from tests.conformance.subjects import SUBJECTS, Steered
 # Class -> why it has no subject. The list is to shrink.
 UNASKED: dict[str, str] = {
     "RateOnly": "passes on the rate of another controller, which is asked itself",
+    "Leader": "leads several processes; tests/test_several.py asks it there",
+    "ShardedLMLearner": "holds a part of a model among processes; tests/learners/test_sharded_lm.py asks it there",
     "PrivateLMLearner": "its noise comes from the system's entropy, so no two are the same",
 }
 

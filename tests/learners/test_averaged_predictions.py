@@ -8,6 +8,7 @@ from olrl.control.decision import Base
 from olrl.learners.averaged_predictions import AveragedPredictions
 from olrl.learners.causal_lm import CausalLMLearner
 from olrl.learners.optimizer import OptimizerConfig, OptimizerName
+from olrl.loop import RoundRecord
 from olrl.models.byte_level import ByteModelShape, build_model
 from olrl.streams.chunk import Chunk
 
@@ -72,7 +73,7 @@ def test_every_pass_is_charged() -> None:
             base=Base(lr=1e-3),
             config=config,
         )
-        records = []
+        records: list[RoundRecord] = []
         while loop.observe() is not None:
             if len(records) == 2:
                 loop.rescore()

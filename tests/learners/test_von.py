@@ -1,6 +1,7 @@
 """The posterior against ones that are known, and steps against those of the papers written out."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,16 @@ MEMORY, PRIOR = 50.0, 0.1
 def settled(a: Tensor, b: Tensor, *, steps: int, forgetting: float | None = None, pull: bool = False) -> VON:
     """Trained on the loss ½ wᵀ A w − bᵀ w at a falling rate; without `forgetting` that falls as 1/t."""
     weights = torch.nn.Parameter(torch.full_like(b, 0.5))
-    prior = {"pull": PRIOR} if pull else {"weight_decay": PRIOR}
-    optimizer = VON([weights], memory=MEMORY, curvature=1.0, floor=0.0, beta=0.0, **prior)
+    towards_start, towards_zero = (PRIOR, 0.0) if pull else (0.0, PRIOR)
+    optimizer = VON(
+        [weights],
+        memory=MEMORY,
+        curvature=1.0,
+        floor=0.0,
+        beta=0.0,
+        pull=towards_start,
+        weight_decay=towards_zero,
+    )
     for k in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = 0.3 * 1e-4 ** (k / steps)
@@ -200,9 +209,8 @@ def test_where_no_gradient_tells_anything_certainty_is_forgotten_down_to_the_flo
 
 def test_uncertainty_is_the_geometric_mean_of_deviations_over_all_weights() -> None:
     first, second = torch.nn.Parameter(torch.zeros(1)), torch.nn.Parameter(torch.zeros(3))
-    optimizer = VON(
-        [{"params": [first], "curvature": 4.0}, {"params": [second], "curvature": 0.25}], memory=100
-    )  # type: ignore[list-item] # groups, as torch has them
+    groups: Any = [{"params": [first], "curvature": 4.0}, {"params": [second], "curvature": 0.25}]
+    optimizer = VON(groups, memory=100)
     assert optimizer.uncertainty() == pytest.approx((0.05 * 0.2**3) ** 0.25)
 
 

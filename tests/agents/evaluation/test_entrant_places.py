@@ -32,7 +32,7 @@ def test_an_entrant_depends_on_its_own_code_and_on_no_training_or_other_rival(na
     trained_by = {place for place in found if place.startswith("ppo/")}
     assert trained_by <= {"ppo/lean.py"}  # how an untrained one leans
     others = {f"rivals/{other.replace('-', '_')}.py" for other in ENTRANTS if other != name}
-    assert found & others <= ({"rivals/policy.py"} if name == "default" else set())
+    assert found & others <= ({"rivals/policy.py"} if name in ("default", "vadam-policy") else set())
     rules = {f"control/{other.replace('-', '_')}.py" for other in CONTROLLERS if other != name}
     assert not found & rules
 
