@@ -27,6 +27,7 @@ ABOUT = {
     "train": "Train a controller, and freeze it into a policy.",
     "compare": "Run entrants side by side on the same tokens.",
     "search": "Search the best constant configuration for a stream, as people do without a policy.",
+    "features": "Select features from recorded training runs, to train on.",
     "export": "Make a policy folder of a training run.",
 }
 

@@ -117,10 +117,6 @@ def _run(
     if found is not None:
         say(f"the model is spread over {found.ranks.size} processes")
     task = _task(config)
-    if task.kind == "classify" and config.controller == "policy" and config.policy in (None, DEFAULT_POLICY):
-        say(
-            "the policy that ships has seen text alone, and on labels loses to the base: try --controller base"
-        )
     loaded = _load_model(config, found, task)
     base = config.base(loaded.base, model=config.model)
     controller, policy = _controller(config, base)
@@ -147,6 +143,10 @@ def _run(
             if not (config.resume or folder.has_spooled):
                 folder.discard()
             raise
+        if task.kind == "classify" and policy is not None and policy["name"] == DEFAULT_POLICY:
+            say(
+                "the policy that ships has seen text alone, and loses to the base on labels: --controller base"
+            )
         learner = _learner(config, loaded, base, guarantee, found, interrupt, task)
         parts = RunParts(
             deployment=Deployment(

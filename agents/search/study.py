@@ -24,7 +24,9 @@ def open_storage(path: Path) -> JournalStorage:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
-    return JournalStorage(JournalFileBackend(str(path)))
+    from .calm_lock import CalmLock
+
+    return JournalStorage(JournalFileBackend(str(path), CalmLock(str(path))))
 
 
 def open_study(storage: JournalStorage) -> optuna.Study:

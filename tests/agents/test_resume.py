@@ -127,7 +127,7 @@ def test_what_cannot_be_resumed_is_said_in_one_sentence(
         (["--seed", "-1"], "seed must be at least 0, not -1"),
         (["--resume"], "--resume needs --out"),
         (["--resume", "--out", "nowhere"], "nowhere is not a folder"),
-        (["--engine", "abacus"], "--engine"),
+        (["--engine", "abacus"], "engine must be one of local, ray"),
     ],
 )
 def test_so_are_other_mistakes(

@@ -18,6 +18,7 @@ UNASKED: dict[str, str] = {
     "RateOnly": "passes on the rate of another controller, which is asked itself",
     "Leader": "leads several processes; tests/test_several.py asks it there",
     "ShardedLMLearner": "holds a part of a model among processes; tests/learners/test_sharded_lm.py asks it there",
+    "Recorded": "looks on while the learner that it wraps scores, and changes nothing",
     "PrivateLMLearner": "its noise comes from the system's entropy, so no two are the same",
 }
 

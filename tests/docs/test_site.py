@@ -100,7 +100,8 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 def test_every_page_and_data_sheet_is_there(site: dict[Path, _Links]) -> None:
     names = {path.name for path in site}
-    assert {path.with_suffix(".html").name for path in (ROOT / "docs").rglob("*.md")} <= names
+    pages = {path.stem for path in (ROOT / "docs").rglob("*.md")}
+    assert {"index.html" if page == "README" else f"{page}.html" for page in pages} <= names
     (sheets,) = (path for path in site if path.name == "environments.html")
     told = sheets.read_text(encoding="utf-8")
     for words in ("MultiDiscrete", "Reward", "Terminates", "price"):

@@ -30,7 +30,7 @@ def found(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_base_is_the_first_trial_and_what_is_found_is_better(found: Path) -> None:
     first, *others = trials(found)
-    assert first["settings"] == {"lr": 1e-4, "batch_size": 2, "window": 1, "weight_decay": 0.0}
+    assert first["settings"] == {"lr": 1e-4, "batch_size": 2, "window": 1, "weight_decay": 0.0, "pull": 0.0}
     assert len(others) == 7
     base, best = results(found)["runs"]
     assert base["loss_bpb"] == first["loss_bpb"]
