@@ -36,7 +36,7 @@ def test_played_afresh_its_decisions_give_the_same_losses_to_the_bit(best: Trace
     ]
     config = LoopConfig()
     chunks = jobs._chunks(STREAM, "femto", "cpu", config, ROUNDS)
-    learner = jobs._pool(jobs.TaskSpec(), "femto", "cpu", config.seq_len).fresh()
+    learner = jobs._pool(jobs.LANGUAGE, "femto", "cpu", config.seq_len).fresh()
     again = play(Replay(decisions, base=FIXED), chunks, learner, base=FIXED, config=config)
     assert again.loss_bpb == best.loss_bpb
     assert again.alarms == best.alarms
