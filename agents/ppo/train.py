@@ -198,7 +198,6 @@ class _StageRun:
         name = f"{self.stage.name}, leg {progress.leg} of {self.stage.legs}"
         self.report.say(f"after stage {name}: {found.line()}")
         self.model.logger.record("validation/score", found.score)
-        self.model.logger.dump(self.model.num_timesteps)
         if progress.best is None or found.score < progress.best.validation.score:
             progress.best = Best(stage=self.stage.name, leg=progress.leg, validation=found)
             policy.save(best_folder(self.out, progress.best))
@@ -206,6 +205,8 @@ class _StageRun:
         self.report.step(progress.leg * self.stage.leg_steps)
 
     def _save(self) -> None:
+        # What PPO has recorded since its last rollout would else be written with the next one, and lost by a kill.
+        self.model.logger.dump(self.model.num_timesteps)
         for writer in self.model.logger.output_formats:
             if isinstance(writer, TensorBoardOutputFormat):
                 writer.writer.flush()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from olrl.agents.bars import Bars
 from olrl.agents.ppo import recipe
@@ -55,6 +56,16 @@ def mistake(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return told
 
 
+def losses(folder: Path) -> list[tuple[int, float]]:
+    """The points of a curve over all event files: what PPO has recorded after each of its rollouts."""
+    points: list[tuple[int, float]] = []
+    for path in folder.glob("events.*"):
+        events = EventAccumulator(str(path), purge_orphaned_data=False).Reload()
+        if "train/loss" in events.Tags()["scalars"]:
+            points += [(one.step, one.value) for one in events.Scalars("train/loss")]
+    return sorted(points)
+
+
 def test_a_finished_run_holds_all_that_is_promised(finished: Path) -> None:
     assert (finished / "policy" / "policy.safetensors").is_file()
     assert list((finished / "tensorboard" / "surrogate").glob("events.*"))
@@ -76,6 +87,8 @@ def test_a_run_interrupted_in_every_stage_ends_in_the_same_bytes(finished: Path,
             train_and_tell("tiny", seed=3, out=out, resume=resume, bars=bars)
         assert not (out / "policy").exists()
     train_and_tell("tiny", seed=3, out=out, resume=True, bars=Interrupting())
+    for stage in ("surrogate", "language"):
+        assert losses(out / "tensorboard" / stage) == losses(finished / "tensorboard" / stage)
     for file in ("policy.safetensors", "policy.json"):
         assert (out / "policy" / file).read_bytes() == (finished / "policy" / file).read_bytes()
 
