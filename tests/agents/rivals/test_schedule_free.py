@@ -36,10 +36,10 @@ def test_chunks_are_scored_with_the_averaged_weights_not_with_those_trained() ->
         mine.update(iter(given), DECISION)
         averaged = torch.cat([p.detach().flatten() for p in theirs.parameters()])
         own = torch.from_numpy(mine.state_dict()["values"])
-        # A weight whose gradients are rounding alone moves by Adam as far as any other: a few may differ.
-        close = torch.isclose(own, averaged, rtol=1e-4, atol=1e-5)
-        assert float(close.float().mean()) > 0.99
-        assert float((own - averaged).abs().max()) < 0.1 * float((own - trained).abs().max())
+        # A weight whose gradients are hardly more than rounding moves by Adam as far as any other: some may differ.
+        off, moved = (own - averaged).abs(), (own - trained).abs()
+        assert float(off.mean()) < 0.01 * float(moved.mean())
+        assert float(off.max()) < 0.1 * float(moved.max())
 
 
 def test_its_rate_is_the_bases_times_a_factor() -> None:
