@@ -7,9 +7,7 @@ Imported by the surrogate's modules alone: numba takes half a second to import, 
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
-
-from numba import njit
+from typing import Any, TypeVar
 
 import olrl
 from olrl.learners.compiled import compiled as compiled_alone
@@ -45,8 +43,3 @@ def compiled(function: _Function) -> _Function:
     """
     function.__qualname__ = f"{function.__qualname__}_{_VERSION}"
     return compiled_alone(function)
-
-
-def inlined(function: _Function) -> _Function:
-    """A part of a compiled function, put in place of its calls."""
-    return cast(_Function, njit(inline="always", error_model="numpy")(function))

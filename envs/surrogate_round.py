@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from olrl.draws import GOLDEN
+from olrl.learners.compiled import inlined
 from olrl.learners.quadratic import BETA1, BETA2, EPS, LOST
 from olrl.memory import MAX_WINDOW, RESERVOIR_STREAM
 
-from .compiled import compiled, inlined
+from .compiled import compiled
 from .normal_rows import PLACES
 from .quadratic_problem import BUDGET, CHUNK, NOISE_STREAM, PROBES, RESERVOIR
 from .surrogate_state import (

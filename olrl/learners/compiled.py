@@ -33,6 +33,15 @@ def compiled(function: Function) -> Function:
     return compiled_function
 
 
+def inlined(function: Function) -> Function:
+    """A part of a compiled function, put in place of its calls before anything is translated.
+
+    A compiled function that called another compiled one would be translated with or without a look into it, by
+    what this process has compiled and what it has read from disk, and would round accordingly.
+    """
+    return cast(Function, numba.njit(inline="always", error_model="numpy")(function))
+
+
 def _add_16(_: Any, to: Any, i: Any, source: Any, j: Any) -> Any:
     """For compiled functions: to[i : i + 16] += source[j : j + 16], of one-dimensional float32 arrays.
 

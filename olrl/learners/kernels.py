@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from olrl.learners.compiled import add_16, compiled
+from olrl.learners.compiled import add_16, compiled, inlined
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -35,7 +35,7 @@ _LEAST = np.float32(-87.0)  # below, e^x is no normal number
 _HALF, _ONE, _ZERO = np.float32(0.5), np.float32(1.0), np.float32(0.0)
 
 
-@compiled
+@inlined
 def _exponentials(x: Tile, largest: Floats, sums: Floats, power: Floats, m: int) -> None:
     """Replace m tokens' logits by their exponentials over the largest. NaN stays NaN.
 
@@ -62,7 +62,7 @@ def _exponentials(x: Tile, largest: Floats, sums: Floats, power: Floats, m: int)
             sums[t] += e
 
 
-@compiled
+@inlined
 def _add_products(out: Tile, weights: Floats, start: int, by: int, step: int, x: Tile, m: int) -> None:
     """Add Σ_d weights[start + by v + step d] · x[d] to out[v], for m tokens."""
     for v in range(_N):
@@ -73,7 +73,7 @@ def _add_products(out: Tile, weights: Floats, start: int, by: int, step: int, x:
                 out[v, t] += w0 * x[d, t] + w1 * x[d + 1, t] + w2 * x[d + 2, t] + w3 * x[d + 3, t]
 
 
-@compiled
+@inlined
 def _add_outer_products(a: Tile, b: Tile, m: int, gradients: Floats, start: int) -> None:
     """Add Σ_t a[v, t] b[d, t] to gradients[start + 16 v + d]."""
     for v in range(_N):
@@ -91,7 +91,7 @@ def _add_outer_products(a: Tile, b: Tile, m: int, gradients: Floats, start: int)
             gradients[g + 3] += s3
 
 
-@compiled
+@inlined
 def _forward(weights: Floats, tokens: Tokens, context: int, first: int, tiles: Floats) -> float:
     """Sum of the losses of up to 64 tokens behind place `first` of a sequence."""
     h, gated, high, low = tiles[_H], tiles[_GATED], tiles[_HIGH], tiles[_LOW]
@@ -132,7 +132,7 @@ def _forward(weights: Floats, tokens: Tokens, context: int, first: int, tiles: F
     return loss
 
 
-@compiled
+@inlined
 def _divide(x: Tile, sums: Floats, each: np.float32, m: int) -> None:
     """Turn exponentials into probabilities, times `each`."""
     for t in range(m):
@@ -142,7 +142,7 @@ def _divide(x: Tile, sums: Floats, each: np.float32, m: int) -> None:
             x[v, t] *= sums[t]
 
 
-@compiled
+@inlined
 def _backward(
     weights: Floats,
     tokens: Tokens,
@@ -193,7 +193,7 @@ def _backward(
             add_16(gradients, (j * _V + (tokens[place] if place >= 0 else 0)) * _N, rows, t * _N)
 
 
-@compiled
+@inlined
 def _add_sequence(
     weights: Floats, sequence: Tokens, context: int, scale: float, tiles: Floats, gradients: Floats
 ) -> float:
@@ -209,7 +209,7 @@ def _add_sequence(
     return loss
 
 
-@compiled
+@inlined
 def _tiles() -> Floats:
     return np.empty((_SMALL + 1, _N, _TILE), dtype=np.float32)
 
@@ -234,7 +234,7 @@ def add_gradients_of(
             losses[i, b] = _add_sequence(weights[i], tokens[i, b], context, scale[i, b], tiles, gradients[i])
 
 
-@compiled
+@inlined
 def _adamw_row(
     values: Floats,
     gradient: Floats,
@@ -289,11 +289,11 @@ def adamw(
     computed: most context vectors of a text's bytes.
     """
     for i in range(values.shape[0]):
-        settings = (steps[i, 0], lr[i, 0], decay[i, 0], b1, b2, eps)
-        _adamw_row(values[i], gradients[i], first[i], second[i], *settings)
+        step, rate, shrink = steps[i, 0], lr[i, 0], decay[i, 0]
+        _adamw_row(values[i], gradients[i], first[i], second[i], step, rate, shrink, b1, b2, eps)
 
 
-@compiled
+@inlined
 def _dot(a: Floats, b: Floats) -> float:
     total = _ZERO
     for k in range(len(a)):
@@ -301,7 +301,7 @@ def _dot(a: Floats, b: Floats) -> float:
     return float(total)
 
 
-@compiled
+@inlined
 def _snr(a: Floats, b: Floats, less: float, scale_a: float, scale_b: float, n_a: int, n_b: int) -> float:
     """`gradient_noise.snr` of scale_a · a and scale_b · (b - less · a); NaN where there is no noise."""
     minus, of_a, of_b = np.float32(less), np.float32(scale_a), np.float32(scale_b)
