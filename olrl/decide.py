@@ -41,7 +41,7 @@ class Decider:
         self.policy_sha256 = policy.sha256()
         self.rounds = 0
         self._controller = policy.controller(base=base)
-        self._guard = Guard(base=base)
+        self._guard = Guard(base=base, training_range=policy.training_range)
         self._in_force = base.decision()
 
     def decide(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -54,7 +54,8 @@ class Decider:
         if "loss_nats" in row and row["loss_nats"] is None:
             signals = replace(signals, loss_nats=math.nan)
         proposed = self._controller.decide(signals)
-        decision, reason = self._guard.check(proposed, signals, loss_withheld="loss_nats" not in row)
+        withheld = "loss_nats" not in row
+        decision, reason = self._guard.check(proposed, signals, of=self._controller, loss_withheld=withheld)
         self._in_force = decision
         self.rounds += 1
         regularisation = decision.regularisation() if self._controller.policy.coding.regularises else {}

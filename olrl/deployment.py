@@ -103,7 +103,7 @@ class Deployment:
         decision, reason = self._guard.check(
             asked,
             signals,
-            observed=None if in_force else self._controller.observed(),
+            of=None if in_force else self._controller,
             last_good=None if self._loss_withheld else self._last_good,
             loss_withheld=self._loss_withheld,
         )

@@ -27,7 +27,6 @@ from olrl.control.controller import Controller
 from olrl.control.decision import Base, Decision
 from olrl.control.guard import Budgets, Guard, GuardSettings
 from olrl.control.policy import load_policy
-from olrl.control.policy_controller import PolicyController
 from olrl.control.rate_only import RateOnly
 from olrl.control.registry import make_controller
 from olrl.deployment import Deployment, Outcome
@@ -304,8 +303,8 @@ def _controller(config: RunConfig, base: Base) -> tuple[Controller, dict[str, An
 
 
 def _guard(config: RunConfig, base: Base, controller: Controller) -> Guard:
-    training_range = controller.policy.training_range if isinstance(controller, PolicyController) else None
-    return Guard(base=base, settings=GuardSettings(snapshots=config.snapshots), training_range=training_range)
+    settings = GuardSettings(snapshots=config.snapshots)
+    return Guard(base=base, settings=settings, training_range=controller.training_range)
 
 
 def _check_apart(out: Path, stream: str) -> None:

@@ -145,6 +145,10 @@ class _FaultyController(Controller):
         """What the wrapped one saw."""
         return self._controller.observed()
 
+    def forget(self) -> None:
+        """The wrapped one does."""
+        self._controller.forget()
+
     def state_dict(self) -> dict[str, Any]:
         """That of the wrapped one."""
         return self._controller.state_dict()

@@ -70,7 +70,7 @@ def lines(given: list[dict[str, Any]]) -> bytes:
 
 def test_decisions_are_those_of_the_controller_behind_the_guard(decider: Decider, tmp_path: Path) -> None:
     controller = load_policy(tmp_path / "policy").controller(base=BASE)
-    guard = Guard(base=BASE)
+    guard = Guard(base=BASE, training_range=controller.training_range)
     last = BASE.decision()
     expected = []
     for row in rows(60):
@@ -78,7 +78,9 @@ def test_decisions_are_those_of_the_controller_behind_the_guard(decider: Decider
         if "loss_nats" in row and row["loss_nats"] is None:
             measured["loss_nats"] = math.nan
         signals = Signals(lr=last.lr, batch_size=last.batch_size, window=last.window, **measured)
-        last, reason = guard.check(controller.decide(signals), signals, loss_withheld="loss_nats" not in row)
+        last, reason = guard.check(
+            controller.decide(signals), signals, of=controller, loss_withheld="loss_nats" not in row
+        )
         expected.append(
             {
                 "lr": last.lr,

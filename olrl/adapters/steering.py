@@ -94,7 +94,9 @@ class Steering:
         self.ranks = monitor.ranks
         self.rounds = 0  # decided so far
         self._collate, self._pass_size = collate, pass_size
-        self._guard = Guard(base=controller.base) if self.config.guard else None
+        training_range = controller.training_range
+        guard = Guard(base=controller.base, training_range=training_range)
+        self._guard = guard if self.config.guard else None
         self._memory = Memory(
             chunk_size=self.config.chunk, example_shape=(), dtype=np.int64, seed=self.config.seed
         )
@@ -148,7 +150,7 @@ class Steering:
         signals = self.monitor.signals()
         decision, reason = self.controller.decide(signals), None
         if self._guard is not None:
-            decision, reason = self._guard.check(decision, signals)
+            decision, reason = self._guard.check(decision, signals, of=self.controller)
         decision = self.ranks.agreed(decision)
         self.monitor.apply(decision)
         self._memory.add(new)

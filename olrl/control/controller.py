@@ -1,13 +1,18 @@
 """What every controller is."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from olrl.control.decision import Base, Decision
 from olrl.monitor.signals import Signals
+
+if TYPE_CHECKING:
+    from olrl.control.training_range import TrainingRange
 
 
 class Controller(ABC):
@@ -31,6 +36,17 @@ class Controller(ABC):
         The features before clipping, shape (features,), of a controller that was trained; None of a rule.
         """
         return None
+
+    @property
+    def training_range(self) -> TrainingRange | None:
+        """Where what it observes lay in training; None of a rule, and of a policy that does not tell."""
+        return None
+
+    def forget(self) -> None:  # noqa: B027 # a rule remembers nothing that a guard would know of
+        """Learn anew what is usual on this stream; what was decided last stays in force.
+
+        For a guard that has seen measurements which cannot be true: averages would remember them for long.
+        """
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from olrl.monitor.signals import Signals
 
 if TYPE_CHECKING:
     from olrl.control.policy import FrozenPolicy
+    from olrl.control.training_range import TrainingRange
 
 
 class PolicyController(Controller):
@@ -68,6 +69,15 @@ class PolicyController(Controller):
         """What the last decision was made from, before clipping, shape (features,): for the guard."""
         observed: NDArray[np.float64] = self._features.unclipped()[0]
         return observed
+
+    @property
+    def training_range(self) -> TrainingRange | None:
+        """As the policy's file has it."""
+        return self.policy.training_range
+
+    def forget(self) -> None:
+        """Begin the feature history anew, as in the first round."""
+        self._features.reset()
 
     def _follow(self, signals: Signals) -> None:
         last = self._last

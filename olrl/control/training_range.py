@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ WATCHED: tuple[str, ...] = tuple(
     for feature in FEATURE_SPEC
     if feature.group in _GROUPS and not feature.name.startswith("no_")
 )
+_GROUP_OF = {feature.name: feature.group for feature in FEATURE_SPEC}
 _COLUMNS = np.array([FEATURE_NAMES.index(name) for name in WATCHED])
 _MARGIN = 0.5  # of the distance from the median to the outermost level
 _LEAST_MARGIN = 0.25  # in units of the feature: some hardly move in training
@@ -104,10 +105,11 @@ class TrainingRange:
             zeros=int((seen == 0).sum(axis=1).max()),
         )
 
-    def trouble(self, observation: Array) -> str | None:
+    def trouble(self, observation: Array, *, missing: Collection[str] = ()) -> str | None:
         """What is outside of the range in an observation of shape (features,); `None` where nothing is.
 
-        Takes about 12 µs. The feature named is the one that is farthest outside.
+        Features of the groups `missing` may be 0: their signal was not measured. Takes about 12 µs. The feature
+        named is the one that is farthest outside.
         """
         x = observation.take(_COLUMNS)
         z = (x - self.centre) / self.scale
@@ -120,6 +122,10 @@ class TrainingRange:
         if not distance <= self.distance:
             return f"joint distance {distance:.3g} beyond the {self.distance:.3g} of training"
         zeros = len(x) - int(np.count_nonzero(x))
+        if missing and zeros > self.zeros:
+            zeros -= sum(
+                value == 0 and _GROUP_OF[name] in missing for name, value in zip(WATCHED, x, strict=True)
+            )
         if zeros > self.zeros:
             return f"{zeros} features are 0 at once, {self.zeros} at most in training"
         return None

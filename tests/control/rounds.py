@@ -1,13 +1,45 @@
 """Rounds of signals for the tests of controllers."""
 
 import math
+from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from olrl.control.controller import Controller
 from olrl.control.decision import WINDOWS, Base, Decision
 from olrl.monitor.signals import Signals
 
 BASE = Base(lr=1e-3, batch_size=8, window=8)
+
+
+class Seeing(Controller):
+    """Observes `sees`, shape (features,), whatever happens, and counts how often it was told to forget."""
+
+    def __init__(self, sees: NDArray[np.float64]) -> None:
+        super().__init__(base=BASE)
+        self.sees, self.forgotten = sees, 0
+
+    def decide(self, signals: Signals) -> Decision:
+        """Hold the base."""
+        return self.base.decision()
+
+    def observed(self) -> NDArray[np.float64]:
+        """What it was given."""
+        return self.sees
+
+    def forget(self) -> None:
+        """Count."""
+        self.forgotten += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing."""
+
 
 _number = st.none() | st.floats() | st.floats(-2, 8)
 any_signals = st.builds(

@@ -5,9 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from olrl.control.controller import Controller
 from olrl.control.decision import MAX_LR_NOTCHES, Base, Decision
 from olrl.control.guard.bounds import bounded, is_possible, is_valid, slowed
 from olrl.control.guard.careful_rate import CarefulRate
@@ -76,20 +74,21 @@ class Guard:
         decision: Decision,
         signals: Signals,
         *,
-        observed: NDArray[np.float64] | None = None,
+        of: Controller | None = None,
         last_good: LastGood | None = None,
         loss_withheld: bool = False,
     ) -> tuple[Decision, str | None]:
         """The decision to act on, and why it is not the one given (`None`: it is).
 
-        `observed` is what the decision was made from (`PolicyController.observed`); without it the layer `range`
-        is not asked. `last_good` may be asked for its loss and told to restore; without it there is no rollback.
+        `of` is the controller whose decision it is, and is told to forget where its features are stale; without
+        it the layer `range` is not asked. `last_good` may be asked for its loss and told to restore; without it
+        there is no rollback.
         With `loss_withheld` the loop measures no loss, or keeps it to itself: that it is missing is no trouble.
-        Takes about 10 µs, and 20 with `observed`, where nothing is wrong.
+        Takes about 10 µs, and 20 with a policy that has a range, where nothing is wrong.
         """
         trouble = self._trouble(signals, last_good, loss_withheld)
         self.healthy = trouble is None
-        untrusted = None if observed is None else self._range.check(observed, signals)
+        untrusted = None if of is None else self._out_of_range(of, signals)
         if trouble is not None:
             if trouble.hold:
                 self._hold()
@@ -104,6 +103,15 @@ class Guard:
         if not is_valid(decision):
             return self._fall_back(decision, "invalid", "decision not finite")
         return self._within_bounds(decision)
+
+    def _out_of_range(self, controller: Controller, signals: Signals) -> str | None:
+        observed = controller.observed()
+        if observed is None:
+            return None
+        reason = self._range.check(observed, signals)
+        if self._range.stale:
+            controller.forget()
+        return reason
 
     def _trouble(self, signals: Signals, last_good: LastGood | None, loss_withheld: bool) -> _Trouble | None:
         """What is wrong with the round; a healthy one is remembered."""

@@ -16,6 +16,11 @@ _NEVER_TWICE = (
     *("loss_nats", "loss_std", "train_loss_nats", "grad_norm"),
     *("grad_snr", "grad_cos", "update_ratio"),
 )
+# Of each group of features, the signal that it is made of.
+_MEASURED = {"loss": "loss_nats", "train_loss": "train_loss_nats"} | {
+    name: name
+    for name in ("loss_std", "grad_norm", "grad_snr", "grad_cos", "update_ratio", "old_new_gap", "hist_shift")
+}
 
 
 class OutOfRange:
@@ -24,6 +29,9 @@ class OutOfRange:
     Out: features outside of the training range, or a signal frozen to the last bit, for `enter` rounds in a row
     (a frozen one, `frozen` rounds). Back in: `leave` rounds in a row without either. Without a range only frozen
     signals are found. The first ten rounds are never out.
+
+    `stale`: features have been outside for `forget` rounds in a row, and it may be their memory that is. Whoever
+    owns them begins them anew; until they have settled nobody is back in.
     """
 
     def __init__(self, training_range: TrainingRange | None, settings: GuardSettings) -> None:
@@ -32,6 +40,7 @@ class OutOfRange:
         self._rounds = 0
         self._out_in_a_row = self._in_in_a_row = 0
         self._is_out = False
+        self.stale = False
         self._last: list[float | None] = [None] * len(_NEVER_TWICE)
         self._same = [0] * len(_NEVER_TWICE)
 
@@ -41,16 +50,21 @@ class OutOfRange:
         reason = self._frozen(signals)
         frozen = reason is not None
         if reason is None and self._range is not None and self._rounds > _SETTLING:
-            reason = self._range.trouble(observed)
+            missing = [group for group, name in _MEASURED.items() if getattr(signals, name) is None]
+            reason = self._range.trouble(observed, missing=missing)
+        self.stale = False
         if reason is None:
             return self._inside()
         self._out_in_a_row, self._in_in_a_row = self._out_in_a_row + 1, 0
         self._is_out = self._is_out or frozen or self._out_in_a_row >= self._settings.enter
+        if not frozen and self._out_in_a_row >= max(self._settings.forget, self._settings.enter):
+            self.stale, self._rounds, self._out_in_a_row = True, 0, 0
         return reason if self._is_out else None
 
     def _inside(self) -> str | None:
         self._out_in_a_row = 0
-        self._in_in_a_row += 1
+        if self._rounds > _SETTLING or not self._is_out:
+            self._in_in_a_row += 1
         if self._is_out and self._in_in_a_row >= self._settings.leave:
             self._is_out = False
         return "signals were out of the training range just now" if self._is_out else None

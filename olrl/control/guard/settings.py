@@ -32,6 +32,7 @@ class GuardSettings:
     Range:
         enter: rounds in a row out of the policy's training range until the fallback is in force, at least 1.
         leave: rounds in a row inside of it until the policy is trusted again, at least 1.
+        forget: rounds in a row outside of it after which what is usual is learnt anew, at least 1.
         frozen: rounds in a row in which a signal is the same to the last bit, at least 2.
     """
 
@@ -49,6 +50,7 @@ class GuardSettings:
     snapshot_every: int = 5
     enter: int = 2
     leave: int = 5
+    forget: int = 8
     frozen: int = 4
 
     def __post_init__(self) -> None:
@@ -57,7 +59,7 @@ class GuardSettings:
             if not low < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be a number above {low:g}, not {getattr(self, name)!r}")
         least = {"lr_up": 2, "lr_down": 2, "batch_step": 2, "window_steps": 1, "new_level": 2, "hold": 1}
-        least |= {"snapshots": 0, "snapshot_every": 1, "enter": 1, "leave": 1, "frozen": 2}
+        least |= {"snapshots": 0, "snapshot_every": 1, "enter": 1, "leave": 1, "forget": 1, "frozen": 2}
         for name, fewest in least.items():
             if not fewest <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be at least {fewest}, not {getattr(self, name)!r}")

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from olrl.control.decision import WINDOWS, Decision
 from olrl.control.guard import Guard, GuardSettings
+from olrl.control.training_range import TrainingRange
 from olrl.monitor.feature_spec import FEATURE_NAMES
 from olrl.monitor.signals import Signals
-from tests.control.rounds import BASE, any_signals
+from tests.control.rounds import BASE, Seeing, any_signals
 
+SEEN = TrainingRange.of(np.random.default_rng(0).normal(size=(3000, len(FEATURE_NAMES))))
 GIVEN = Decision(lr=4e-3, batch_size=2, window=1)
 
 
@@ -40,10 +42,10 @@ decisions = st.builds(
 
 @given(st.lists(st.tuples(decisions, any_signals), max_size=8))
 def test_what_passes_is_finite_and_in_bounds_whatever_comes(rounds: list[tuple[Decision, Signals]]) -> None:
-    guard = Guard(base=BASE)
+    guard, seeing = Guard(base=BASE, training_range=SEEN), Seeing(np.zeros(len(FEATURE_NAMES)))
     changed = 0
     for decision, given_ in rounds:
-        passed, reason = guard.check(decision, given_, observed=np.zeros(len(FEATURE_NAMES)))
+        passed, reason = guard.check(decision, given_, of=seeing)
         assert BASE.lr / 64 <= passed.lr <= BASE.lr * 64
         assert type(passed.batch_size) is int
         assert 1 <= passed.batch_size <= 64

@@ -11,7 +11,7 @@ from olrl.control.guard.out_of_range import OutOfRange
 from olrl.control.training_range import WATCHED, TrainingRange
 from olrl.monitor.feature_spec import FEATURE_NAMES
 from olrl.monitor.signals import Signals
-from tests.control.rounds import BASE, usual
+from tests.control.rounds import BASE, Seeing, usual
 
 RNG = np.random.default_rng(0)
 SEEN = RNG.normal(size=(3000, len(FEATURE_NAMES)))
@@ -66,14 +66,49 @@ def test_signals_of_rounds_that_did_not_train_are_not_frozen() -> None:
 def test_a_policy_out_of_its_range_is_replaced_by_the_fallback_and_counted() -> None:
     guard = Guard(base=BASE, training_range=TrainingRange.of(SEEN))
     asked = replace(BASE.decision(), lr=8e-3, window=1)
+    inside, outside = Seeing(INSIDE), Seeing(far())
     for k in range(12):
-        assert guard.check(asked, alive(k), observed=INSIDE) == (asked, None)
-    guard.check(asked, alive(12), observed=far())
-    decision, reason = guard.check(asked, alive(13), observed=far())
+        assert guard.check(asked, alive(k), of=inside) == (asked, None)
+    guard.check(asked, alive(12), of=outside)
+    decision, reason = guard.check(asked, alive(13), of=outside)
     assert decision == BASE.decision()
     assert reason is not None
     assert guard.counts == {"range": 1}
     assert guard.check(asked, alive(14))[1] is None  # a rule has no features, and is not judged by them
+
+
+def test_a_memory_of_the_fault_is_given_up_and_the_policy_trusted_again_once_it_has_settled() -> None:
+    guard = Guard(base=BASE, training_range=TrainingRange.of(SEEN), settings=GuardSettings(forget=4, leave=3))
+    asked, seeing = replace(BASE.decision(), lr=8e-3), Seeing(INSIDE)
+    for k in range(12):
+        guard.check(asked, alive(k), of=seeing)
+    seeing.sees = far()  # and goes on to see it, as an average would for long, until told to forget
+    replaced = []
+    for k in range(12, 40):
+        replaced.append(guard.check(asked, alive(k), of=seeing)[1] is not None)
+        if seeing.forgotten:
+            seeing.sees = INSIDE
+    assert seeing.forgotten == 1
+    # From the second round outside on: to the fourth, ten to settle, and three inside of which the last is free.
+    assert replaced == [False, *[True] * (3 + 10 + 2), *[False] * 12]
+
+
+def test_a_frozen_signal_is_no_reason_to_forget() -> None:
+    watcher = watch(frozen=2, forget=2)
+    for k in range(6):
+        watcher.check(INSIDE, replace(alive(k + 10), grad_norm=0.7))
+        assert not watcher.stale
+
+
+def test_features_of_what_is_not_measured_may_be_zero() -> None:
+    seen = TrainingRange.of(SEEN)
+    some = INSIDE.copy()
+    some[[FEATURE_NAMES.index(name) for name in WATCHED if name.startswith("grad")]] = 0.0
+    trouble = seen.trouble(some)
+    assert trouble is not None
+    assert "are 0 at once" in trouble
+    assert seen.trouble(some, missing=("grad_norm", "grad_snr", "grad_cos")) is None
+    assert seen.trouble(some, missing=("loss",)) is not None
 
 
 def test_saved_hysteresis_continues_the_same() -> None:
