@@ -31,7 +31,8 @@ class Guard:
 
     The layers, in the order in which they are asked:
         loss: not finite, or far above the usual; where the last good weights do far better on the same chunk,
-            they are put back. While the loss is not finite nothing is trained.
+            they are put back. They are asked for some rounds after a leap of the rate, too. While the loss is
+            not finite nothing is trained.
         range: what the decision was made from lies outside of the policy's training range, or is frozen.
         bounds: what a decision may be, and how far it may go in one round.
     The fallback does not trust the base blindly, since the base may be the fault: its rate is the least of
@@ -67,6 +68,7 @@ class Guard:
         self._last = base.decision()
         self._nonfinite = 0
         self._holding = 0  # rounds
+        self._suspicious = 0  # rounds
         self._held_lr = math.inf
 
     def check(
@@ -124,7 +126,10 @@ class Guard:
             return _Trouble("loss_missing", "loss missing")
         if loss is None or not math.isfinite(loss):
             return self._not_finite(last_good)
-        if self._level.check(loss) == "high" and (trouble := self._high(loss, last_good)) is not None:
+        high = self._level.check(loss) == "high"
+        if high and (trouble := self._high(loss, last_good)) is not None:
+            return trouble
+        if not high and (trouble := self._after_a_leap(loss, last_good)) is not None:
             return trouble
         if risen:
             return _Trouble("nonfinite", "a training step was not finite")
@@ -157,10 +162,20 @@ class Guard:
             return _Trouble("loss_high", what, hold=False, skip=True)
         return None
 
+    def _after_a_leap(self, loss: float, last_good: LastGood | None) -> _Trouble | None:
+        """Weights broken by a rate that leapt too far, while the stream's loss was falling: it is not high then."""
+        if not self._suspicious:
+            return None
+        self._suspicious -= 1
+        if weights_at_fault(loss, last_good, ratio=self.settings.weights_ratio):
+            return self._roll_back(f"loss {loss:.3g} after a leap of the rate", last_good)
+        return None
+
     def _roll_back(self, what: str, last_good: LastGood | None) -> _Trouble:
         assert last_good is not None, "only its loss tells that the weights are at fault"
         last_good.restore()
         self.rollbacks += 1
+        self._suspicious = 0
         self._rate.rolled_back(self._last.lr)
         return _Trouble("rollback", f"{what}: weights rolled back")
 
@@ -179,10 +194,11 @@ class Guard:
 
     def _within_bounds(self, decision: Decision) -> tuple[Decision, str | None]:
         passed = bounded(decision, base=self.base)
-        if passed != decision:
-            slow = slowed(passed, self._last, self.settings)
-            return self._act(self._under_ceiling(slow), "bounds", "decision out of bounds")
         slow = slowed(passed, self._last, self.settings)
+        if slow.lr < passed.lr:
+            self._suspicious = self.settings.hold
+        if passed != decision:
+            return self._act(self._under_ceiling(slow), "bounds", "decision out of bounds")
         if slow != passed:
             return self._act(self._under_ceiling(slow), "slew", "decision too far from the last one")
         if passed.lr > self._rate.ceiling:
@@ -212,6 +228,7 @@ class Guard:
             "last": {"lr": last.lr, "batch_size": last.batch_size, "window": last.window},
             "nonfinite": self._nonfinite,
             "holding": self._holding,
+            "suspicious": self._suspicious,
             "held_lr": None if self._held_lr == math.inf else self._held_lr,
         }
 
@@ -231,6 +248,7 @@ class Guard:
         )
         self._nonfinite = int(state["nonfinite"])
         self._holding = int(state["holding"])
+        self._suspicious = int(state["suspicious"])
         self._held_lr = math.inf if state["held_lr"] is None else float(state["held_lr"])
         if not (is_possible(self._last, base=self.base) and self._held_lr > 0):
             raise ValueError("the guard's state holds a decision that it would never have let pass")

@@ -23,7 +23,7 @@ class GuardSettings:
         new_level: so many rejections in a row are a new level, not trouble, at least 2.
     Fallback and rollback:
         hold: rounds in the wake of a rollback or of a number that is not finite that stay under the fallback,
-            at least 1.
+            and in the wake of a rate that would have leapt in which the last good weights are asked, at least 1.
         weights_ratio: a rejected loss above so many times that of the last good weights on the same chunk is
             the weights' fault, above 1.
         snapshots: last good states that are kept in memory, each as large as weights and optimizer; 0: none, and

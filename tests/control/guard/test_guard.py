@@ -111,6 +111,23 @@ def test_a_single_high_loss_is_not_held_against_the_rounds_after_it() -> None:
     assert guard.check(GIVEN, signals()) == (GIVEN, None)
 
 
+def test_weights_broken_by_a_leap_are_put_back_though_the_loss_is_usual() -> None:
+    guard, good = healthy(20), LastGood(1.7)
+    leap = replace(GIVEN, lr=16 * GIVEN.lr)
+    assert guard.check(leap, signals(), last_good=good)[1] == "decision too far from the last one"
+    _, reason = guard.check(GIVEN, signals(2.0), last_good=good)
+    assert reason == "loss 2 after a leap of the rate: weights rolled back"
+    assert (good.restored, guard.rollbacks, guard.layer) == (1, 1, "rollback")
+
+
+def test_the_last_good_weights_are_asked_only_for_some_rounds_after_a_leap() -> None:
+    guard, good = healthy(20, hold=3), LastGood(1.9)  # hardly better
+    guard.check(replace(GIVEN, lr=16 * GIVEN.lr), signals(), last_good=good)
+    for _ in range(6):
+        assert guard.check(GIVEN, signals(2.0), last_good=good) == (GIVEN, None)
+    assert (good.asked, good.restored) == (3, 0)
+
+
 @pytest.mark.parametrize("loss", [2.8, 5.0])
 def test_drift_that_more_than_doubles_the_loss_is_left_to_the_controller(loss: float) -> None:
     guard, good = healthy(20), LastGood(loss)
