@@ -79,7 +79,7 @@ def compare(
         str,
         typer.Option(
             metavar="NAME",
-            help="Streams to compare on: drift, time, quiet, transfer, scenarios.",
+            help="Streams to compare on: drift, ciphered, time, quiet, transfer, scenarios.",
         ),
     ] = "drift",
     stream: Annotated[
