@@ -9,8 +9,7 @@ from olrl.control.decision import Base
 from olrl.learners.optimizer import OptimizerConfig
 from olrl.models.load import LoadedModel
 from olrl.streams.chunk import Chunk
-from olrl.streams.ciphers import CipheredCorpus
-from olrl.streams.corpus import Corpus, load_corpus
+from olrl.streams.corpus import load_corpus
 from olrl.streams.drift import drift_stream
 from olrl.streams.suite import SuiteConfig
 
@@ -22,7 +21,6 @@ KEPT_BYTES = 256 * 2**20  # of chunks: a stream takes as long to make anew as so
 class LanguageStreams:
     """Streams of a suite by number: chunks, one more than rounds, and the reference's loss on each.
 
-    With `ciphered`, each stream draws from the domains and as many ciphered ones of its own (`CipheredCorpus`).
     The newest chunks are kept, up to `KEPT_BYTES`.
     """
 
@@ -35,7 +33,6 @@ class LanguageStreams:
         config: LoopConfig,
         optimizer: OptimizerConfig,
         rounds: int,
-        ciphered: bool = False,
     ) -> None:
         self._corpus = load_corpus()
         self._suite = suite
@@ -43,7 +40,6 @@ class LanguageStreams:
         self._config = config
         self.optimizer = optimizer
         self._rounds = rounds
-        self._ciphered = ciphered
         model = copy.deepcopy(loaded.model)  # a learner's training would change the one that was loaded
         self._references = References(model, fixed=fixed, config=config, optimizer=optimizer)
         self._chunks: dict[int, tuple[Chunk, ...]] = {}
@@ -59,17 +55,13 @@ class LanguageStreams:
     def chunks(self, number: int) -> tuple[Chunk, ...]:
         """The chunks of a stream."""
         if number not in self._chunks:
-            corpus = self._corpus_of(number)
-            documents = drift_stream(self._suite.stream(number, corpus), corpus)
+            documents = drift_stream(self._suite.stream(number, self._corpus), self._corpus)
             chunks = tuple(islice(cut_chunks(documents, self._tokenizer, self._config), self._rounds + 1))
             kept = max(1, KEPT_BYTES // (len(chunks) * chunks[0].tokens.nbytes))
             while len(self._chunks) >= kept:
                 self._chunks.pop(next(iter(self._chunks)))
             self._chunks[number] = chunks
         return self._chunks[number]
-
-    def _corpus_of(self, number: int) -> Corpus | CipheredCorpus:
-        return CipheredCorpus(self._corpus, seed=number) if self._ciphered else self._corpus
 
     def reference(self, number: int) -> tuple[float, ...]:
         """Loss of the reference on each chunk, nats per token."""

@@ -1,18 +1,20 @@
-"""The builtin text under exchanges of letters: text as far from all a model knows as another language, to train on.
+"""Text under exchanges of letters: as far from all that a model knows as another language, to train on.
 
-A controller that has only met the domains which its models were pretrained on has not seen a loss that starts high and
-falls for a hundred rounds. Exchanged letters keep what makes text learnable (words, their order, repetition) and take
-away what a model knows of it.
+A controller that has only met the domains which its models were pretrained on has not seen a loss that starts
+high and falls for a hundred rounds. Exchanged letters keep what makes text learnable (words, their order,
+repetition) and take away what a model knows of it.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from olrl.streams.corpus import Corpus
 from olrl.streams.document import Document
 from olrl.streams.pieces import Split
+
+if TYPE_CHECKING:
+    from olrl.streams.drift import TextSource
 
 # Letters of scripts that no builtin domain is written in, but the first: 1, 2, 2, 2, 3, 3 and 3 bytes each.
 ALPHABETS: Final[dict[str, str]] = {
@@ -38,7 +40,7 @@ class CipheredCorpus:
     ['dutch', 'dutch~georgian']
     """
 
-    def __init__(self, corpus: Corpus, *, seed: int) -> None:
+    def __init__(self, corpus: "TextSource", *, seed: int) -> None:
         self._corpus = corpus
         rng = np.random.default_rng([seed, 0xC1])
         self._ciphers: dict[str, tuple[str, _Cipher]] = {}
@@ -66,8 +68,6 @@ class CipheredCorpus:
 
     def text_bytes(self, domain: str, split: Split) -> int:
         """UTF-8 bytes of text of a domain in a split."""
-        if domain not in self._ciphers:
-            return self._corpus.text_bytes(domain, split)
         return sum(len(one.text.encode()) for one in self.documents(domain, split))
 
 
