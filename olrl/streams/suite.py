@@ -61,7 +61,9 @@ class SuiteConfig:
         turn, place = divmod(number, len(KINDS))
         kind = KINDS[place]
         seed = int(np.random.SeedSequence([self.seed, number, SPLITS.index(self.split)]).generate_state(1)[0])
-        text = CipheredCorpus(corpus, seed=seed) if self.ciphered else corpus
+        # Letters that a policy was trained with must not come back where it is judged.
+        cipher = number + 1_000 * self.seed + 1_000_000 * SPLITS.index(self.split)
+        text = CipheredCorpus(corpus, seed=cipher) if self.ciphered else corpus
         return DriftConfig(
             kind=kind,
             n_bytes=self.n_bytes,
@@ -69,7 +71,7 @@ class SuiteConfig:
             n_recurring=N_RECURRING,
             concurrent=self.concurrent[(place + turn) % len(self.concurrent)],
             domains=self._domains(kind, text),
-            cipher=seed if self.ciphered else None,
+            cipher=cipher if self.ciphered else None,
             split=self.split,
             seed=seed,
         )
