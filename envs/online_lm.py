@@ -124,7 +124,8 @@ class OnlineLMEnv(ControlEnv):
 
     Arguments, all JSON-able: `model`, a shipped model's name; `split` of the builtin text; `rounds` decisions an
     episode; `n_streams` different streams, drawn from `stream_seed`; `segment`, the least and most rounds between
-    drifts; `chunk` sequences a round; `optimizer` adamw or sgd; `coding` and `coding_settings` as in
+    drifts; `ciphered`, whether half of the domains are the others with their letters exchanged; `chunk` sequences a
+    round; `optimizer` adamw or sgd; `coding` and `coding_settings` as in
     `olrl.control.actions`; `ranges`, fields of `EpisodeRanges` to change; `reward`, fields of `Reward` to change;
     `features`, the spec of a set that `olrl features` has selected; `device`; `render_mode` `ansi` or
     `rgb_array`. An unknown field or a value out of range raises ValueError. The first reset on a stream costs a
@@ -150,6 +151,7 @@ class OnlineLMEnv(ControlEnv):
         segment: tuple[int, int] = (10, 60),
         chunk: int = 16,
         optimizer: str = "adamw",
+        ciphered: bool = False,
         coding: str = "moves",
         coding_settings: dict[str, float] | None = None,
         ranges: dict[str, Any] | None = None,
@@ -186,6 +188,7 @@ class OnlineLMEnv(ControlEnv):
             split=split,
             seed=stream_seed,
             segment=(segment[0], segment[1]),
+            ciphered=ciphered,
         )
         self.streams = LanguageStreams(
             suite, loaded, fixed=self._fixed, config=self.config, optimizer=self.optimizer, rounds=rounds

@@ -60,10 +60,14 @@ def quiet_share(drift: DriftConfig, corpus: Corpus) -> float:
     return sum(s.n_bytes for s in segments if s.domain in HOME) / sum(s.n_bytes for s in segments)
 
 
-def _drift(wanted: Wanted, *, name: str = "drift") -> list[StreamRef]:
+def _drift(wanted: Wanted, *, name: str = "drift", ciphered: bool = False) -> list[StreamRef]:
     corpus = load_corpus()
     suite = SuiteConfig.for_rounds(
-        wanted.rounds, bytes_per_round=wanted.bytes_per_round, split=wanted.split, seed=wanted.seed
+        wanted.rounds,
+        bytes_per_round=wanted.bytes_per_round,
+        split=wanted.split,
+        seed=wanted.seed,
+        ciphered=ciphered,
     )
     drifts = [suite.stream(k, corpus) for k in range(wanted.streams)]
     return [
@@ -138,6 +142,11 @@ SUITES: dict[str, Suite] = {
             name="transfer",
             about="the streams of drift, for models, optimizers and base rates that the policy never saw",
             build=lambda wanted: _drift(wanted, name="transfer"),
+        ),
+        Suite(
+            name="ciphered",
+            about="the streams of drift, half of the domains with their letters exchanged: text no model has seen",
+            build=lambda wanted: _drift(wanted, name="ciphered", ciphered=True),
         ),
         Suite(
             name="scenarios",

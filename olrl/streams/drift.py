@@ -7,6 +7,7 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 
 from olrl.streams.accept import accept_text
+from olrl.streams.ciphers import CipheredCorpus
 from olrl.streams.document import Document
 from olrl.streams.noise import Noise, corrupt
 from olrl.streams.pieces import Split, cut
@@ -51,6 +52,8 @@ class DriftConfig:
         each part of about 300 bytes comes from one of so many open documents, as where many people write into one
         stream: the next chunk is then no longer the rest of the last one's document.
     domains: domains to draw from; None means all of the split.
+    cipher: if given, every domain is there a second time with its letters exchanged as this number decides: text
+        that no model has seen (`olrl.streams.ciphers`).
     split: which documents may be used.
     seed: decides everything that is drawn.
 
@@ -70,6 +73,7 @@ class DriftConfig:
     concurrent: int = 1
     n_recurring: int = 3
     domains: tuple[str, ...] | None = None
+    cipher: int | None = None
     split: Split = "test"
     seed: int = 0
 
@@ -119,7 +123,7 @@ def plan_segments(config: DriftConfig, corpus: TextSource) -> list[Segment]:
     Raises ValueError for a domain that the split does not have, or too few domains to change between.
     """
     rng = np.random.default_rng([config.seed, 0])
-    names = _domains(config, corpus, rng)
+    names = _domains(config, _text_of(config, corpus), rng)
     home = config.home or names[:1]
     segments: list[Segment] = []
     left = config.n_bytes
@@ -201,7 +205,11 @@ def drift_stream(config: DriftConfig, corpus: TextSource) -> Iterator[Document]:
     segment is cut at a character boundary, so a segment may be up to 3 bytes shorter than planned.
     """
     segments = plan_segments(config, corpus)  # here, not in the generator: mistakes show at once
-    return _play(segments, config, corpus)
+    return _play(segments, config, _text_of(config, corpus))
+
+
+def _text_of(config: DriftConfig, corpus: TextSource) -> TextSource:
+    return corpus if config.cipher is None else CipheredCorpus(corpus, seed=config.cipher)
 
 
 def _play(segments: list[Segment], config: DriftConfig, corpus: TextSource) -> Iterator[Document]:

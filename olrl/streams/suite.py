@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from olrl.streams.ciphers import CipheredCorpus
 from olrl.streams.corpus import Corpus
 from olrl.streams.drift import DriftConfig, DriftKind
 from olrl.streams.pieces import SPLITS, Split
@@ -24,12 +25,15 @@ class SuiteConfig:
     part only where it has text enough not to be read twice in the stream. The number of documents written at the
     same time goes through `concurrent` from stream to stream, and is one further every ten streams, so that each
     kind of drift meets all of them: a loss that falls within every document, and one that does not.
+
+    With `ciphered`, half of the domains of each stream are the others with their letters exchanged.
     """
 
     n_bytes: int
     segment_bytes: tuple[int, int]
     split: Split
     seed: int = 0
+    ciphered: bool = False
     concurrent: tuple[int, ...] = (1, 4, 16)
 
     @classmethod
@@ -41,6 +45,7 @@ class SuiteConfig:
         split: Split,
         seed: int = 0,
         segment: tuple[int, int] = (10, 60),
+        ciphered: bool = False,
     ) -> "SuiteConfig":
         """Streams long enough for `rounds` rounds, drifting every `segment` rounds; one round is kept spare."""
         return cls(
@@ -48,26 +53,30 @@ class SuiteConfig:
             segment_bytes=(segment[0] * bytes_per_round, segment[1] * bytes_per_round),
             split=split,
             seed=seed,
+            ciphered=ciphered,
         )
 
     def stream(self, number: int, corpus: Corpus) -> DriftConfig:
         """The settings of stream `number`, the same for the same suite and corpus."""
         turn, place = divmod(number, len(KINDS))
         kind = KINDS[place]
+        seed = int(np.random.SeedSequence([self.seed, number, SPLITS.index(self.split)]).generate_state(1)[0])
+        # Letters that a policy was trained with must not come back where it is judged.
+        cipher = number + 1_000 * self.seed + 1_000_000 * SPLITS.index(self.split)
+        text = CipheredCorpus(corpus, seed=cipher) if self.ciphered else corpus
         return DriftConfig(
             kind=kind,
             n_bytes=self.n_bytes,
             segment_bytes=self.segment_bytes,
             n_recurring=N_RECURRING,
             concurrent=self.concurrent[(place + turn) % len(self.concurrent)],
-            domains=self._domains(kind, corpus),
+            domains=self._domains(kind, text),
+            cipher=cipher if self.ciphered else None,
             split=self.split,
-            seed=int(
-                np.random.SeedSequence([self.seed, number, SPLITS.index(self.split)]).generate_state(1)[0]
-            ),
+            seed=seed,
         )
 
-    def _domains(self, kind: DriftKind, corpus: Corpus) -> tuple[str, ...]:
+    def _domains(self, kind: DriftKind, corpus: Corpus | CipheredCorpus) -> tuple[str, ...]:
         needed = {
             "none": self.n_bytes,
             "burst": self.n_bytes,
