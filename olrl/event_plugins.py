@@ -65,13 +65,13 @@ LAYOUT: dict[str, tuple[Chart, ...]] = {
 # What runs are compared by: scalars that each writes at its end, and what they are called.
 RESULTS: dict[str, str] = {
     "result/loss_bpb": "loss, bits per byte",
-    "result/loss_bits_per_label": "loss, bits per label",
-    "result/accuracy": "share of answers that were right",
-    "result/macro_f1": "F1, mean over classes",
     "result/spent": "cost, units",
     "result/saved_share": "share of the budget saved",
     "result/alarm_rounds": "rounds with a drift alarm",
     "result/guard_rounds": "rounds the guard intervened in",
+    "result/loss_bits_per_label": "loss, bits per label",
+    "result/accuracy": "share of answers that were right",
+    "result/macro_f1": "F1, mean over classes",
 }
 
 

@@ -201,7 +201,10 @@ class TensorBoardTracker:
         self.close()
 
     def config(self, config: Mapping[str, Any]) -> None:
-        """Write the configuration as a table, nested settings as `outer.inner`; and how all is to be shown."""
+        """Write the configuration as a table, nested settings as `outer.inner`; and how all is to be shown.
+
+        What is None was left to its default, and left out.
+        """
         self._writer.layout(_shown(config.get("run", {})))
         asked = {**config.get("run", {}), **{f"base.{k}": v for k, v in config.get("base", {}).items()}}
         self._writer.settings({name: value for name, value in asked.items() if name != "out"})
@@ -363,6 +366,6 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     for name, value in config.items():
         if isinstance(value, Mapping):
             rows += _flat(value, f"{prefix}{name}.")
-        else:
+        elif value is not None:
             rows.append((f"{prefix}{name}", value))
     return rows

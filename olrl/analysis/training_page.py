@@ -119,7 +119,8 @@ def _learning(stages: list[Stage]) -> Iterator[Section]:
         yield Section(
             title="Learning curve",
             text="Means over episodes (returns) and over rollouts, by environment step; each stage has a "
-            "colour, and as much room as the others. Stages differ in their episodes, so returns of two stages do not compare.",
+            "colour, and as much room as the others. Stages differ in their episodes, so returns of two stages do "
+            "not compare.",
             figure=_figure(drawn, height=130 + 150 * len(drawn)),
         )
 
