@@ -500,12 +500,13 @@ def report(
     from olrl.analysis.folder_report import write_folder_report
 
     try:
-        written, missing = write_folder_report(folder, against=against, show_text=show_text)
+        written = write_folder_report(folder, against=against, show_text=show_text)
     except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise ValueError(f"a file in {folder} is damaged ({type(error).__name__}: {error})") from error
-    print("\n".join(str(path) for path in written))
-    if missing is not None:
-        _say(missing, 0)
+    print("\n".join(str(path) for path in written.files))
+    for sentence in (written.told, written.missing):
+        if sentence:
+            _say(sentence, 0)
 
 
 def dashboard(

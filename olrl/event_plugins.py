@@ -1,7 +1,8 @@
 """What TensorBoard's plugins take beside plain scalars: a layout, hyperparameters, histograms (as protos)."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,59 +14,84 @@ from tensorboard.plugins.custom_scalar import metadata as custom_scalars
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 from tensorboard.plugins.hparams import metadata as hparams
 
-# Lines of a chart have one colour a run, so more than a handful are no picture; all are in the tab Scalars.
-_TOLD = "(loss|alarm|grad_cos|update_ratio|hist_shift)"
-# Four questions, each with charts: a title and patterns of tags, which match a whole tag.
-LAYOUT: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart of the tab Custom Scalars, by patterns of whole tags, and what a run must have to fill it."""
+
+    title: str
+    tags: tuple[str, ...]
+    needs: str | None = None  # one of `SHOWN`; None: any run has it
+
+
+# What only some runs have: labels, a reference beside them, signals in the events, a policy's explanations.
+SHOWN = frozenset({"labels", "reference", "signals", "policy"})
+# Four questions, each with charts. All lines of a run have its colour, so a chart has few.
+LAYOUT: dict[str, tuple[Chart, ...]] = {
     "1 How well: loss against reference and rivals": (
-        ("loss, bits per byte, averaged", (r"loss/bpb_ema", r"loss/reference_bpb_ema", r"loss/bits_per_label_ema")),
-        ("loss saved against the reference (above 0: better)", (r"loss/saved_bpb_ema",)),
-        ("loss of each chunk, bits per byte", (r"loss/bpb", r"loss/bits_per_label")),
-        ("share of answers that were right", (r"signals/metric",)),
+        Chart("loss, bits per byte, averaged", (r"loss/(reference_)?bpb_ema", r"loss/bits_per_label_ema")),
+        Chart("loss saved against the reference (above 0: better)", (r"loss/saved_bpb_ema",), "reference"),
+        Chart("loss of each chunk, bits per byte", (r"loss/bpb", r"loss/bits_per_label")),
+        Chart("share of answers that were right", (r"signals/metric",), "labels"),
     ),
     "2 What it did: decisions": (
-        ("learning rate", (r"decision/lr", r"proposed/lr")),
-        ("batch size, sequences", (r"decision/batch_size", r"proposed/batch_size")),
-        ("window, place on the ladder (7: reservoir)", (r"decision/window_place", r"proposed/window_place")),
-        ("trained (1) or skipped (0)", (r"decision/update", r"proposed/update")),
+        Chart("learning rate, in factors of two from the base", (r"decision/lr_notches", r"proposed/lr_notches")),
+        Chart("batch size, sequences", (r"decision/batch_size", r"proposed/batch_size")),
+        Chart("window, place on the ladder (7: reservoir)", (r"decision/window_place", r"proposed/window_place")),
+        Chart("rounds skipped so far", (r"decision/skipped_total",)),
     ),
     "3 Why: strongest signals and drift": (
-        ("what pushed the learning rate up or down, by signal", (rf"explain/lr/{_TOLD}",)),
-        ("what spoke for training or skipping, by signal", (rf"explain/update/{_TOLD}",)),
-        ("drift alarms so far", (r"drift/total.*",)),
-        ("cosine of steps (below 0: overshooting)", (r"signals/grad_cos",)),
-        ("has the text changed", (r"signals/hist_shift", r"signals/hist_shift_last", r"signals/old_new_gap")),
+        Chart("drift alarms, a spike each", (r"drift/alarm/.+",)),
+        Chart("drift alarms so far", (r"drift/total",)),
+        Chart("has the text changed: tokens against the window's", (r"signals/hist_shift",), "signals"),
+        Chart("has the text changed: loss on old minus new, nats", (r"signals/old_new_gap",), "signals"),
+        Chart("cosine of steps (below 0: overshooting)", (r"signals/grad_cos",), "signals"),
+        Chart("size of a round's move, share of the weights", (r"signals/update_ratio",), "signals"),
+        Chart("what the loss said for a higher rate", (r"explain/lr/loss",), "policy"),
+        Chart("what the alarms said for a higher rate", (r"explain/lr/alarm",), "policy"),
+        Chart("what the steps' cosine said for a higher rate", (r"explain/lr/grad_cos",), "policy"),
+        Chart("what the moves' size said for a higher rate", (r"explain/lr/update_ratio",), "policy"),
+        Chart("what the loss said for training", (r"explain/update/loss",), "policy"),
+        Chart("what the alarms said for training", (r"explain/update/alarm",), "policy"),
     ),
     "4 What it cost, and what the guard did": (
-        ("share of the budget saved so far", (r"cost/saved_share",)),
-        ("units spent so far", (r"cost/spent_total", r"cost/saved_against_reference_total")),
-        ("interventions of the guard so far", (r"guard/interventions_total",)),
-        ("losses not finite so far", (r"loss/nonfinite_total",)),
+        Chart("units spent so far", (r"cost/spent_total",)),
+        Chart("share of the budget saved so far", (r"cost/saved_share",), "signals"),
+        Chart("units saved against the reference so far", (r"cost/saved_against_reference_total",), "reference"),
+        Chart("interventions of the guard so far", (r"guard/interventions_total",)),
+        Chart("losses not finite so far", (r"loss/nonfinite_total",), "signals"),
     ),
 }  # fmt: skip
 # What runs are compared by: scalars that each writes at its end, and what they are called.
 RESULTS: dict[str, str] = {
     "result/loss_bpb": "loss, bits per byte",
-    "result/loss_bits_per_label": "loss, bits per label",
-    "result/accuracy": "share of answers that were right",
-    "result/macro_f1": "F1, mean over classes",
     "result/spent": "cost, units",
     "result/saved_share": "share of the budget saved",
     "result/alarm_rounds": "rounds with a drift alarm",
     "result/guard_rounds": "rounds the guard intervened in",
+    "result/loss_bits_per_label": "loss, bits per label",
+    "result/accuracy": "share of answers that were right",
+    "result/macro_f1": "F1, mean over classes",
 }
 
 
-def layout_summary() -> Summary:
-    """The charts of the tab Custom Scalars."""
+# Settings that runs are compared by. A viewer shows five columns: first those said to differ, then by the alphabet.
+COMPARED_BY = ("controller", "policy", "model", "stream", "base.lr")
+
+
+def layout_summary(has: Collection[str]) -> Summary:
+    """The charts of the tab Custom Scalars that a run fills which has these of `SHOWN`; a viewer joins runs'."""
+    assert SHOWN.issuperset(has), f"unknown {sorted(set(has) - SHOWN)}"
     categories = [
         layout_pb2.Category(
             title=question,
             chart=[
                 layout_pb2.Chart(
-                    title=title, multiline=layout_pb2.MultilineChartContent(tag=[f"^{t}$" for t in tags])
+                    title=chart.title,
+                    multiline=layout_pb2.MultilineChartContent(tag=[f"^{tag}$" for tag in chart.tags]),
                 )
-                for title, tags in charts
+                for chart in charts
+                if chart.needs is None or chart.needs in has
             ],
         )
         for question, charts in LAYOUT.items()
@@ -104,8 +130,10 @@ def settings_summaries(settings: Mapping[str, Any]) -> list[Summary]:
         "string_value": "DATA_TYPE_STRING",
     }
     known = [
-        api_pb2.HParamInfo(name=name, type=kinds[str(start.hparams[name].WhichOneof("kind"))])
-        for name, value in settings.items()  # in their order: the table shows the first few
+        api_pb2.HParamInfo(
+            name=name, type=kinds[str(start.hparams[name].WhichOneof("kind"))], differs=name in COMPARED_BY
+        )
+        for name, value in settings.items()
         if value is not None
     ]
     experiment = api_pb2.Experiment(hparam_infos=known, metric_infos=metrics, time_created_secs=time.time())

@@ -41,8 +41,8 @@ def summary_lines(result: RunResult) -> list[str]:
     lines = [
         f"The run is over: {records.ended}.",
         *(_privacy(records.config["privacy"]) if summary.private else _loss(summary, lost)),
-        f"  cost       {summary.spent:.0f} of {summary.budget:.0f} units ({summary.spent_share:.0%}), "
-        f"{summary.updates} updates, {summary.skipped} rounds without training",
+        f"  cost       {summary.spent:,.0f} of {summary.budget:,.0f} units ({summary.spent_share:.0%}), "
+        f"{summary.updates:,} updates, {summary.skipped} rounds without training",
         f"  drift      {_counted(summary.alarms, none='no alarm')}",
         f"  guard      {_counted(summary.guard, none='never intervened')}",
         f"  rejected   {_counted(summary.dead_letters, none='no row')}",

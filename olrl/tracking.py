@@ -1,7 +1,7 @@
 """What a run shows in TensorBoard (no PyTorch needed)."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,7 @@ from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.plugins.text.plugin_data_pb2 import TextPluginData
 
+from olrl.alarm_spikes import AlarmSpikes
 from olrl.control.decision import BATCH_SIZES, MAX_LR_NOTCHES, WINDOWS, Decision
 from olrl.control.explain import Explanation
 from olrl.event_file import EventFile
@@ -66,9 +67,12 @@ class EventWriter:
         image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
         self._file.add(Summary(value=[Summary.Value(tag=tag, image=image)]), step=step)
 
-    def layout(self) -> None:
-        """Write the charts of the tab Custom Scalars: how well, what it did, why, at what cost."""
-        self._file.add(layout_summary(), step=0)
+    def layout(self, has: Collection[str]) -> None:
+        """Write the charts of the tab Custom Scalars: how well, what it did, why, at what cost.
+
+        `has` names what this run fills charts of (`SHOWN`).
+        """
+        self._file.add(layout_summary(has), step=0)
 
     def settings(self, settings: Mapping[str, Any]) -> None:
         """Write what this run is compared with others by, for the tab HParams."""
@@ -106,7 +110,7 @@ class DecisionHistograms:
     """
 
     def __init__(self, base_lr: float | None) -> None:
-        self._base_lr = base_lr
+        self.base_lr = base_lr
         self._taken = 0
         self._clear()
 
@@ -119,8 +123,8 @@ class DecisionHistograms:
     def add(self, decision: Decision) -> None:
         """Count a decision."""
         self._rounds += 1
-        if self._base_lr is not None and decision.lr > 0:
-            notches = round(math.log2(decision.lr / self._base_lr)) + 2 * MAX_LR_NOTCHES
+        if self.base_lr is not None and decision.lr > 0:
+            notches = round(math.log2(decision.lr / self.base_lr)) + 2 * MAX_LR_NOTCHES
             self._lr[min(max(notches, 0), len(self._lr) - 1)] += 1
         self._batch[min(max(round(math.log2(decision.batch_size)), 0), len(self._batch) - 1)] += 1
         self._window[WINDOWS.index(decision.window)] += 1
@@ -141,11 +145,11 @@ class DecisionHistograms:
     def state_dict(self) -> dict[str, Any]:
         """The counts so far, JSON-able."""
         counts = {"lr": self._lr.tolist(), "batch": self._batch.tolist(), "window": self._window.tolist()}
-        return {"base_lr": self._base_lr, "taken": self._taken, "rounds": self._rounds, **counts}
+        return {"base_lr": self.base_lr, "taken": self._taken, "rounds": self._rounds, **counts}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state_dict()`."""
-        self._base_lr, self._taken, self._rounds = state["base_lr"], state["taken"], state["rounds"]
+        self.base_lr, self._taken, self._rounds = state["base_lr"], state["taken"], state["rounds"]
         self._lr, self._batch, self._window = (
             np.array(state[name], dtype=np.int64) for name in ("lr", "batch", "window")
         )
@@ -160,8 +164,8 @@ class TensorBoardTracker:
     """Writes each round of a run to TensorBoard; what every key means stands in docs/metrics.md.
 
     TensorBoard's reader keeps about 1,000 points a tag, so a flag that is 1 in ten of 20,000 rounds would
-    vanish: alarms and the guard's interventions are written as counts so far, and alarms also as sparse
-    tags that have a point only where there was one. Signals are written every `signals_every` rounds. Where
+    vanish: alarms and the guard's interventions are written as counts so far, and alarms also as spikes
+    with points only where there was one (`AlarmSpikes`). Signals are written every `signals_every` rounds. Where
     `withheld` names the loss, none is written, nor that it is missing.
 
     >>> import tempfile
@@ -181,6 +185,8 @@ class TensorBoardTracker:
         self._ema, self._ema_weight = 0.0, 0.0
         self._spent = self._budget = 0.0
         self._alarms: dict[str, int] = {}
+        self._spikes = AlarmSpikes()
+        self._skipped = 0
         self._interventions = 0
         self._layers: dict[str, int] = {}
         self._nonfinite = 0
@@ -195,8 +201,11 @@ class TensorBoardTracker:
         self.close()
 
     def config(self, config: Mapping[str, Any]) -> None:
-        """Write the configuration as a table, nested settings as `outer.inner`; and how all is to be shown."""
-        self._writer.layout()
+        """Write the configuration as a table, nested settings as `outer.inner`; and how all is to be shown.
+
+        What is None was left to its default, and left out.
+        """
+        self._writer.layout(_shown(config.get("run", {})))
         asked = {**config.get("run", {}), **{f"base.{k}": v for k, v in config.get("base", {}).items()}}
         self._writer.settings({name: value for name, value in asked.items() if name != "out"})
         self._histograms = DecisionHistograms(config.get("base", {}).get("lr"))
@@ -217,10 +226,12 @@ class TensorBoardTracker:
         `proposed` is what was not applied.
         """
         step = record.round
-        values = {**self._loss(record), **_decision("decision", record.decision)}
-        values |= {"decision/updates": record.report.updates, **self._cost(record), **self._drift(record)}
+        self._skipped += not record.decision.update
+        values = {**self._loss(record), **self._decision("decision", record.decision)}
+        values |= {"decision/updates": record.report.updates, "decision/skipped_total": self._skipped}
+        values |= {**self._cost(record), **self._drift(record)}
         if proposed is not None:
-            values |= _decision("proposed", proposed)
+            values |= self._decision("proposed", proposed)
         if guard is not None:
             self._interventions += 1
             self._writer.text("guard/reason", guard, step=step)
@@ -232,6 +243,8 @@ class TensorBoardTracker:
             values |= _signals(record.signals)
         if explanation is not None:
             values |= _reasons(explanation)
+        for at, spikes in self._spikes.points(record.signals.alarms, step=step):
+            self._writer.scalars(spikes, step=at)
         self._writer.scalars(values, step=step)
         self._histograms.add(record.decision)
         if taken := self._histograms.take():
@@ -244,6 +257,8 @@ class TensorBoardTracker:
             "ema": [self._ema, self._ema_weight],
             "cost": [self._spent, self._budget],
             "alarms": dict(self._alarms),
+            "spikes": self._spikes.state_dict(),
+            "skipped": self._skipped,
             "interventions": self._interventions,
             "layers": dict(self._layers),
             "nonfinite": self._nonfinite,
@@ -256,6 +271,8 @@ class TensorBoardTracker:
         self._spent, self._budget = state["cost"]
         self._alarms, self._layers = dict(state["alarms"]), dict(state["layers"])
         self._interventions, self._nonfinite = state["interventions"], state["nonfinite"]
+        self._skipped = state["skipped"]
+        self._spikes.load_state_dict(state["spikes"])
         self._histograms.load_state_dict(state["histograms"])
         self._writer.restarted(step=step)
 
@@ -263,6 +280,7 @@ class TensorBoardTracker:
         self, *, step: int, summary: str, figures: Mapping[str, bytes], results: Mapping[str, float]
     ) -> None:
         """Write what a run comes to: its summary (Markdown), figures (PNG) by name, results by their tags."""
+        self._writer.scalars(self._spikes.end(step=step), step=step)
         self._writer.text("summary", summary, step=step)
         for name, figure in figures.items():
             self._writer.image(f"figures/{name}", figure, step=step)
@@ -287,6 +305,21 @@ class TensorBoardTracker:
             "loss/nonfinite_total": self._nonfinite,
         }
 
+    def _decision(self, room: str, decision: Decision) -> dict[str, float]:
+        base_lr = self._histograms.base_lr
+        notches = (
+            {f"{room}/lr_notches": math.log2(decision.lr / base_lr)} if base_lr and decision.lr > 0 else {}
+        )
+        return {
+            f"{room}/lr": decision.lr,
+            **notches,
+            f"{room}/batch_size": decision.batch_size,
+            f"{room}/window": decision.window,
+            f"{room}/window_place": WINDOWS.index(decision.window),
+            f"{room}/update": float(decision.update),
+            **{f"{room}/{name}": value for name, value in decision.regularisation().items() if value},
+        }
+
     def _cost(self, record: RoundRecord) -> dict[str, float]:
         self._spent += record.spent
         self._budget += record.signals.budget
@@ -301,20 +334,18 @@ class TensorBoardTracker:
         values: dict[str, float] = {}
         for name in record.signals.alarms:
             self._alarms[name] = self._alarms.get(name, 0) + 1
-            values[f"drift/alarm/{name}"] = 1.0
         values |= {f"drift/total/{name}": float(count) for name, count in self._alarms.items()}
         return values | {"drift/total": float(sum(self._alarms.values()))}
 
 
-def _decision(room: str, decision: Decision) -> dict[str, float]:
-    return {
-        f"{room}/lr": decision.lr,
-        f"{room}/batch_size": decision.batch_size,
-        f"{room}/window": decision.window,
-        f"{room}/window_place": WINDOWS.index(decision.window),
-        f"{room}/update": float(decision.update),
-        **{f"{room}/{name}": value for name, value in decision.regularisation().items() if value},
-    }
+def _shown(run: Mapping[str, Any]) -> set[str]:
+    """What a run with these settings fills charts of."""
+    has = {"signals"}
+    if run.get("task", "lm") != "lm":
+        has.add("labels")
+    if run.get("controller") == "policy":
+        has.add("policy")
+    return has
 
 
 def _signals(signals: Signals) -> dict[str, float]:
@@ -335,6 +366,6 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     for name, value in config.items():
         if isinstance(value, Mapping):
             rows += _flat(value, f"{prefix}{name}.")
-        else:
+        elif value is not None:
             rows.append((f"{prefix}{name}", value))
     return rows

@@ -14,13 +14,17 @@ import subprocess
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 from websockets.sync.client import ClientConnection, connect
 
 PATIENCE_S = 300.0  # a machine may be busy; a page that is right is there in a second or two
@@ -83,14 +87,23 @@ class Page:
 
     def wait(self, script: str) -> Any:
         """The value of an expression once it is true; a failure says what the page shows instead."""
+        found: list[Any] = [None]
+
+        def true() -> bool:
+            found[0] = self.ask(script)
+            return bool(found[0])
+
+        self.wait_until(true, what=script)
+        return found[0]
+
+    def wait_until(self, true: Callable[[], bool], *, what: str = "it") -> None:
+        """Wait until something is so; a failure says what the page shows instead."""
         end = time.monotonic() + PATIENCE_S
-        while not (value := self.ask(script)):
+        while not true():
             if time.monotonic() > end:
-                pytest.fail(
-                    f"{script} was not true after {PATIENCE_S:.0f} s; the page says: {self.text()[:2000]}"
-                )
+                told = self.text()[:2000]
+                pytest.fail(f"{what} was not true after {PATIENCE_S:.0f} s; the page says: {told}")
             time.sleep(0.1)
-        return value
 
     def wait_for(self, selector: str) -> None:
         """Wait until there is such an element."""
@@ -127,6 +140,24 @@ class Page:
         self.wait(f"{found} !== undefined")
         self.ask(f"{found}.click()")
 
+    def settle(self) -> None:
+        """Wait until the picture stands still: charts are drawn after their data came, and move in."""
+        end, before = time.monotonic() + PATIENCE_S, b""
+        while (now := self._picture()) != before:
+            assert time.monotonic() < end, "the page goes on moving"
+            before = now
+            time.sleep(0.7)
+
+    def picture_of(self, element: str) -> NDArray[np.uint8]:
+        """The pixels of the element that an expression names, shape (height, width, 3)."""
+        box = self.ask(f"(({element}).getBoundingClientRect()).toJSON()")
+        clip = {name: float(box[name]) for name in ("x", "y", "width", "height")}
+        with Image.open(BytesIO(self._picture(clip={**clip, "scale": 1}))) as picture:
+            return np.asarray(picture.convert("RGB"))
+
+    def _picture(self, **how: Any) -> bytes:
+        return base64.b64decode(self.call("Page.captureScreenshot", format="png", **how)["data"])
+
     def keep(self, name: str, *, height: int | None = None) -> Path:
         """Keep a screenshot for review, of the window or of so much of the page."""
         if height is not None:
@@ -137,10 +168,9 @@ class Page:
                 "mobile": False,
             }
             self.call("Emulation.setDeviceMetricsOverride", **size)
-        png = base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
         SCREENSHOTS.mkdir(exist_ok=True)
         path = SCREENSHOTS / f"{name}.png"
-        path.write_bytes(png)
+        path.write_bytes(self._picture())
         return path
 
 

@@ -5,18 +5,24 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from olrl.analysis.style import panels, save
-from olrl.control.explain import Explanation
+from olrl.analysis.records import read_run
 from olrl.event_plugins import LAYOUT
-from olrl.monitor.feature_spec import FEATURE_NAMES
-from olrl.tracking import TensorBoardTracker
 from tests.browser import open_page
-from tests.test_tracking import record
+from tests.real_runs import LONG, long_run, real_runs
+
+FILLED = (None, "signals", "policy")  # what charts need that a run of the policy on text fills
+DETECTOR = "adwin"  # the one with the fewest alarms: a spike that is lost is missed
+CHART = (
+    "[...document.querySelectorAll('scalar-card')]"
+    f".find(c => c.innerText.replace(/\\s/g, '').includes('drift/alarm/{DETECTOR}'))?.querySelector('canvas')"
+)
 
 pytestmark = pytest.mark.slow
 
@@ -47,47 +53,81 @@ def tensorboard(folder: Path) -> Iterator[str]:
             server.terminate()
 
 
-def two_runs(folder: Path) -> None:
-    figure, _ = panels((1.0,))
-    png = save(figure, folder / "a.png").read_bytes()
-    explanation = Explanation(values=np.ones((4, len(FEATURE_NAMES))))
-    for controller, loss in (("policy", 2.0), ("base", 3.0)):
-        with TensorBoardTracker(folder / controller) as tracker:
-            tracker.config({"run": {"controller": controller}, "base": {"lr": 1e-3}})
-            for k in range(60):
-                alarms = ("adwin",) if k == 30 else ()
-                tracker.round(record(k, loss_bpb=loss, alarms=alarms), explanation=explanation)
-            results = {"result/loss_bpb": loss}
-            figures = {"loss_and_decisions": png}
-            tracker.finish(step=59, summary=f"it was **{controller}**", figures=figures, results=results)
+def matches(told: str) -> list[int]:
+    """How many curves each chart of the tab Custom Scalars says that it has."""
+    return [int(number) for number in re.findall(r"Matches \((\d+)\)", told)]
 
 
-def test_a_person_finds_four_questions_and_runs_to_compare(tmp_path: Path) -> None:
-    two_runs(tmp_path)
-    with open_page() as page, tensorboard(tmp_path) as address:
-        page.open(f"{address}#custom_scalars")
+def strokes(chart: NDArray[np.uint8]) -> int:
+    """How many lines a person sees standing upright in the middle of a chart's height."""
+    dark = (chart[len(chart) // 2].astype(int).max(axis=1) < 160).astype(int)
+    return int((np.diff(dark, prepend=0) == 1).sum())
+
+
+@pytest.fixture(scope="module")
+def viewer() -> Iterator[str]:
+    """The address of a TensorBoard of the real runs."""
+    with tensorboard(real_runs()) as address:
+        yield address
+
+
+def test_a_person_finds_four_questions_and_every_chart_is_filled(viewer: str) -> None:
+    with open_page(height=3600) as page:
+        page.open(f"{viewer}#custom_scalars")
         for question in LAYOUT:
             page.wait_for_text(question[:20])
+        shown = [chart for charts in LAYOUT.values() for chart in charts if chart.needs in FILLED]
+        page.wait_until(lambda: len(filled := matches(page.text())) == len(shown) and min(filled) > 0)
+        told = page.text()
+        page.settle()
         page.keep("tensorboard-custom-scalars")
-        page.open(f"{address}#hparams")
+    assert [chart.title for chart in shown if chart.title not in told] == []
+    assert "share of answers that were right" not in told  # a run without labels
+
+
+def test_a_person_compares_runs_by_what_they_differ_in_and_what_came_of_them(viewer: str) -> None:
+    with open_page(width=1700, height=1000) as page:
+        page.open(f"{viewer}#hparams")
         page.wait_for_text("loss, bits per byte")
-        page.wait_for_text("controller")
+        page.wait_for_text("builtin:drift")
+        page.settle()
+        heads = page.text()
         page.keep("tensorboard-hparams")
+    for column in ("controller", "model", "stream", "base.lr", "rounds with a drift alarm"):
+        assert column in heads, column
+
+
+def test_a_person_finds_figures_decisions_and_words(viewer: str) -> None:
+    with open_page() as page:
+        for tab, words in (
+            ("images", "loss_and_decisions"),
+            ("histograms", "lr_notches"),
+            ("text", "summary"),
+        ):
+            page.open(f"{viewer}#{tab}")
+            page.wait_for_text(words)
+            page.settle()
+            page.keep(f"tensorboard-{tab}")
+        assert "guard/reason" in "".join(page.text().split())
 
 
 def test_an_alarm_is_still_there_after_20_000_rounds(tmp_path: Path) -> None:
-    with TensorBoardTracker(tmp_path / "long", signals_every=10) as tracker:
-        tracker.config({"run": {"controller": "policy"}, "base": {"lr": 1e-3}})
-        for k in range(20_000):
-            tracker.round(record(k, alarms=("adwin",) if k in (7_000, 19_990) else ()))
+    folder = long_run(tmp_path / "long")
+    told = read_run(folder)
+    raised = [k for k, names in sorted(told.drift.items()) if DETECTOR in names]
+    assert raised[-1] > 15_000, "no late alarm: nothing to look for"
     with open_page() as page, tensorboard(tmp_path) as address:
         page.open(f"{address}?tagFilter=drift#timeseries")
-        page.wait_for_text("19,990")  # its last point, under the chart
-        assert "drift/alarm/adwin" in "".join(page.text().split())
+        page.wait_for_text("19,999")  # the last point of each curve, under its chart
+        assert f"drift/alarm/{DETECTOR}" in "".join(page.text().split())
+        page.settle()
         page.keep("tensorboard-alarms")
+        seen = strokes(page.picture_of(CHART))
         drawn = "fetch('data/plugin/scalars/scalars?run=long&tag={}').then(r => r.json())"
-        alarms = page.wait(drawn.format("drift/alarm/adwin"))
+        alarms = page.wait(drawn.format(f"drift/alarm/{DETECTOR}"))
         total = page.wait(drawn.format("drift/total"))
-    assert [(step, value) for _, step, value in alarms] == [(7_000, 1.0), (19_990, 1.0)]
-    assert total[-1][1:] == [19_999, 2.0]
-    assert 2.0 not in [value for _, step, value in total if step < 19_990]
+    assert [step for _, step, value in alarms if value == 1.0] == raised
+    assert {step + 1 for step in raised} <= {step for _, step, value in alarms}
+    apart = [a for a, b in pairwise([*raised, 2 * LONG]) if b - a > LONG / 50]
+    assert seen >= 0.8 * len(apart) > 2
+    assert total[-1][1:] == [19_999, sum(len(names) for names in told.drift.values())]

@@ -9,6 +9,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from olrl.analysis.style import panels, save
 from olrl.control.decision import Decision
 from olrl.control.explain import Explanation
+from olrl.control.policy import load_policy
 from olrl.event_plugins import LAYOUT, RESULTS
 from olrl.learners.learner import UpdateReport
 from olrl.loop import RoundRecord
@@ -16,6 +17,7 @@ from olrl.monitor.feature_spec import FEATURE_NAMES
 from olrl.monitor.signals import Signals
 from olrl.tracking import DecisionHistograms, TensorBoardTracker
 
+FEATURE_GROUPS = sorted(set(load_policy("default").features.groups))
 METRICS = Path(__file__).parents[1] / "docs" / "metrics.md"
 
 
@@ -94,7 +96,8 @@ def test_ten_alarms_in_twenty_thousand_rounds_stay_visible(tmp_path: Path) -> No
         for k in range(20_000):
             tracker.round(record(k, alarms=("adwin",) if k in alarmed else ()))
     events = read(tmp_path)
-    assert [point.step for point in events.Scalars("drift/alarm/adwin")] == alarmed
+    spikes = [(point.step, point.value) for point in events.Scalars("drift/alarm/adwin")]
+    assert spikes == [(0, 0.0), *((k + d, float(d == 0)) for k in alarmed for d in range(-1, 5))]
     assert events.Scalars("drift/total")[-1].value == 10
     assert len(events.Scalars("loss/bpb")) <= 1000  # the limit this test is about
 
@@ -145,10 +148,11 @@ def test_every_chart_shows_something_that_is_written() -> None:
     """A pattern that matches no documented key would be an empty chart."""
     keys = re.findall(r"^\| `([^`]+)`", METRICS.read_text(), flags=re.MULTILINE)
     keys += re.findall(r"`(loss/[a-z_]+|cost/[a-z_]+)`", METRICS.read_text())
-    keys += [key.replace("<signal>", "grad_cos") for key in keys if "<signal>" in key]
+    signals = ("grad_cos", *FEATURE_GROUPS)
+    keys += [key.replace("<signal>", name) for key in keys if "<signal>" in key for name in signals]
     for charts in LAYOUT.values():
-        for _, patterns in charts:
-            for pattern in patterns:
+        for chart in charts:
+            for pattern in chart.tags:
                 assert [key for key in keys if re.fullmatch(pattern, key)], pattern
 
 

@@ -1,9 +1,11 @@
 """A comparison in TensorBoard: one run per entrant and stream, so that their losses lie over each other."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from olrl.alarm_spikes import AlarmSpikes
 from olrl.control.decision import WINDOWS, Base
 from olrl.tracking import EventWriter
 
@@ -22,9 +24,9 @@ def write_events(outcome: Outcome, folder: Path) -> None:
     }
     for job, trace in outcome.runs:
         writer = EventWriter(folder / _plain(job.stream.name) / _name(job, outcome))
-        writer.layout()
+        writer.layout({"reference"})
         writer.settings(_settings(job))
-        _write(writer, trace, reference=references.get((job.stream.name, job.seed)))
+        _write(writer, trace, base_lr=job.base.lr, reference=references.get((job.stream.name, job.seed)))
         writer.results(_results(job, trace), step=max(len(trace.loss_bpb) - 1, 0))
         writer.close()
 
@@ -82,16 +84,18 @@ def _name(job: Job, outcome: Outcome) -> str:
     return f"{job.entrant}{policy}{base}" + (f"-seed{job.seed}" if job.seed else "")
 
 
-def _write(writer: EventWriter, trace: Trace, *, reference: Trace | None) -> None:
+def _write(writer: EventWriter, trace: Trace, *, base_lr: float, reference: Trace | None) -> None:
     ema = reference_ema = 0.0
     spent = unspent = 0.0
-    alarms = interventions = 0
+    alarms = interventions = skipped = 0
+    spikes = AlarmSpikes()
     for k, loss in enumerate(trace.loss_bpb):
         weight = max(1.0 / EMA_ROUNDS, 1.0 / (k + 1))
         ema += weight * (loss - ema)
         spent += trace.spent[k]
         alarms += len(trace.alarms[k])
         interventions += trace.guard[k] is not None
+        skipped += not trace.update[k]
         values: dict[str, float] = {
             "loss/bpb": loss,
             "loss/bpb_ema": ema,
@@ -99,11 +103,15 @@ def _write(writer: EventWriter, trace: Trace, *, reference: Trace | None) -> Non
             "decision/batch_size": trace.batch_size[k],
             "decision/window_place": WINDOWS.index(trace.window[k]),
             "decision/update": float(trace.update[k]),
+            "decision/skipped_total": skipped,
             "cost/spent_total": spent,
             "drift/total": alarms,
             "guard/interventions_total": interventions,
         }
-        values |= {f"drift/alarm/{name}": 1.0 for name in trace.alarms[k]}
+        if trace.lr[k] > 0:
+            values["decision/lr_notches"] = math.log2(trace.lr[k] / base_lr)
+        for at, points in spikes.points(trace.alarms[k], step=k):
+            writer.scalars(points, step=at)
         if reference is not None:
             reference_ema += weight * (reference.loss_bpb[k] - reference_ema)
             unspent += reference.spent[k] - trace.spent[k]
@@ -113,3 +121,5 @@ def _write(writer: EventWriter, trace: Trace, *, reference: Trace | None) -> Non
                 "cost/saved_against_reference_total": unspent,
             }
         writer.scalars(values, step=k)
+    last = max(len(trace.loss_bpb) - 1, 0)
+    writer.scalars(spikes.end(step=last), step=last)

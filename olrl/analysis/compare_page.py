@@ -59,12 +59,14 @@ def compare_page(folder: RunFolder, results: Mapping[str, Any]) -> Page:
     diverged = sum(entry["diverged"] for entry in summary)
     streams = {(run["suite"], run["stream"]) for run in runs}
     pictures = sorted(folder.figures.glob("*.png")) if folder.figures.is_dir() else []
+    weighed = _costs_differ(summary)
     sections = [
         Section(
             title="Differences of loss",
             text="Interquartile mean over streams of the loss against that of the rival, per cent, with its 95 % "
             "interval; below 0 is better. An interval that crosses 0 does not tell the two apart. Where there is "
-            "one stream only, there is no interval. A double-click shows what lies too far off for the panel.",
+            "one stream only, there is no interval. Numbers at the edge are too far off for the panel; a "
+            "double-click shows all.",
             figure=differences_figure(compared) if compared else None,
             heads=("entrant", "against", "difference, %", "better on", "worst 5 %"),
             rows=[_difference(entry) for entry in compared],
@@ -72,9 +74,9 @@ def compare_page(folder: RunFolder, results: Mapping[str, Any]) -> Page:
         Section(title="By kind of drift", text="The same differences, per cent.", heads=heads, rows=rows),
         Section(
             title="Loss and cost",
-            text="Mean over runs; cost in units, an update over B sequences is 4 + B. The dashed line joins what "
-            "nothing beats in both.",
-            figure=cost_figure(summary),
+            text="Mean over runs; cost in units, an update over B sequences is 4 + B. "
+            + ("The dashed line joins what nothing beats in both." if weighed else "All cost the same."),
+            figure=cost_figure(summary) if weighed else None,
             heads=("entrant", "bits per byte", "cost", "updates", "runs", "streams", "diverged"),
             rows=[_means(entry) for entry in summary],
         ),
@@ -109,12 +111,16 @@ RUN_HEADS = (
 
 def _sentence(best: Entry, compared: Sequence[Entry], runs: int, streams: int) -> str:
     told = (
-        f"In {runs:,} runs on {streams:,} streams the lowest mean loss was that of {label(best)}, "
-        f"{best['loss_bpb']:.4f} bits per byte at a cost of {best['spent']:,.0f} units a run."
+        f"In {runs:,} runs on {streams:,} stream{'s' * (streams != 1)} the lowest mean loss was that of "
+        f"{label(best)}, {best['loss_bpb']:.4f} bits per byte at a cost of {best['spent']:,.0f} units a run."
     )
     sure = [entry for entry in compared if (entry["against"]["iqm_percent"]["high"] or 0) < 0]
     if not compared:
         return told
+    if all(entry["against"]["iqm_percent"]["high"] is None for entry in compared):
+        return (
+            f"{told} One stream gives no intervals: whether a difference is more than chance, it cannot say."
+        )
     if not sure:
         return f"{told} No entrant was better than its rival beyond its 95 % interval."
     names = ", ".join(f"{label(e)} ({_interval(e['against']['iqm_percent'], '+.2f')} %)" for e in sure)
@@ -159,12 +165,27 @@ def differences_figure(compared: Sequence[Entry]) -> "go.Figure":
         tickvals=list(range(len(compared))), ticktext=[escape(label(entry)) for entry in compared],
         range=[len(compared) - 0.5, -0.5], zeroline=False, gridcolor="#eeeeee", automargin=True,
     )  # fmt: skip
+    shown = _range(compared)
+    _off_the_panel(figure, groups[0][1], shown)
     figure.update_xaxes(
-        title_text="loss against the rival's, % (below 0: better)", range=_range(compared), gridcolor="#e3e3e3",
+        title_text="loss against the rival's, % (below 0: better)", range=shown, gridcolor="#e3e3e3",
         zeroline=False,
     )  # fmt: skip
     figure.update_layout(height=170 + (26 + 12 * len(groups)) * len(compared), **_layout())
     return figure
+
+
+def _off_the_panel(figure: "go.Figure", found: Sequence[Entry | None], shown: list[float]) -> None:
+    """Say at the panel's edge what lies beyond it."""
+    for place, one in enumerate(found):
+        if one is None or shown[0] <= one["value"] <= shown[1]:
+            continue
+        beyond = one["value"] > shown[1]
+        figure.add_annotation(
+            x=1 if beyond else 0, xref="x domain", xanchor="right" if beyond else "left", y=place, showarrow=False,
+            text=f"{one['value']:+.1f} ▸" if beyond else f"◂ {one['value']:+.1f}",
+            font={"size": 11, "color": style.BLUE},
+        )  # fmt: skip
 
 
 def _range(compared: Sequence[Entry]) -> list[float]:
@@ -174,7 +195,11 @@ def _range(compared: Sequence[Entry]) -> list[float]:
         for found in (entry["against"]["iqm_percent"] for entry in compared)
     ]
     reaches = sorted(max(map(abs, those)) for those in ends)
-    near = max(4 * reaches[len(reaches) // 2], 1.0)
+    near = max(reaches[len(reaches) // 2], 1.0)
+    for reach in reaches:
+        if reach > 4 * near:
+            break
+        near = max(near, reach)
     shown = [end for those in ends for end in those if abs(end) <= near]
     low, high = min(*shown, 0.0, 0.0), max(*shown, 0.0, 0.0)
     margin = max(0.15 * (high - low), 0.5)
@@ -202,18 +227,47 @@ def cost_figure(summary: Sequence[Entry]) -> "go.Figure":
             name="nothing is better in both",
         )
     )  # fmt: skip
-    names = [escape(label(entry)) for entry in summary]
     figure.add_trace(
         go.Scatter(
-            x=[e["spent"] for e in summary], y=[e["loss_bpb"] for e in summary], mode="markers+text", text=names,
+            x=[e["spent"] for e in summary], y=[e["loss_bpb"] for e in summary], mode="markers+text",
+            text=_names_apart(summary), hovertext=[escape(label(entry)) for entry in summary],
             textposition="middle right", textfont_size=10, marker={"color": style.BLUE, "size": 8}, name="entrants",
-            hovertemplate="%{text}: %{y:.4f} bits per byte, %{x:,.0f} units<extra></extra>", cliponaxis=False,
+            hovertemplate="%{hovertext}: %{y:.4f} bits per byte, %{x:,.0f} units<extra></extra>", cliponaxis=False,
         )
     )  # fmt: skip
     figure.update_xaxes(title_text="cost of a run, units", gridcolor="#eeeeee", zeroline=False)
     figure.update_yaxes(title_text="bits per byte", gridcolor="#e3e3e3", zeroline=False)
     figure.update_layout(height=440, **_layout())
     return figure
+
+
+def _names_apart(summary: Sequence[Entry]) -> list[str]:
+    """The names beside the points; those of points that nearly touch stand together at the first of them."""
+    wide, high = (_spread([entry[name] for entry in summary]) for name in ("spent", "loss_bpb"))
+    written: list[tuple[Entry, int]] = []
+    names = [""] * len(summary)
+    for k, entry in enumerate(summary):
+        touching = (
+            at
+            for other, at in written
+            if abs(other["spent"] - entry["spent"]) < 0.15 * wide
+            and abs(other["loss_bpb"] - entry["loss_bpb"]) < 0.04 * high
+        )
+        at = next(touching, k)
+        names[at] = ", ".join(name for name in (names[at], escape(label(entry))) if name)
+        if at == k:
+            written.append((entry, k))
+    return names
+
+
+def _spread(values: Sequence[float]) -> float:
+    return max(values) - min(values)
+
+
+def _costs_differ(summary: Sequence[Entry]) -> bool:
+    """Whether there is anything to weigh against the loss."""
+    costs = [float(entry["spent"]) for entry in summary]
+    return _spread(costs) > 0.01 * max(costs)
 
 
 def _layout() -> dict[str, Any]:

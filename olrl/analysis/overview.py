@@ -67,8 +67,9 @@ def read_overview(folder: RunFolder, *, against: RunFolder | None = None) -> Ove
 
 
 def name_of(folder: RunFolder) -> str:
-    """What a run is called beside another: its controller, and its folder."""
-    return f"{folder.read_config()['run']['controller']} ({folder.path.resolve().name})"
+    """What a run is called beside another: its controller, and its folder where that has another name."""
+    controller, place = str(folder.read_config()["run"]["controller"]), folder.path.resolve().name
+    return controller if controller == place else f"{controller} ({place})"
 
 
 def overview(blocks: Iterable[RunRecords], *, rounds: int) -> Overview:

@@ -48,7 +48,7 @@ def run_page(folder: RunFolder, overview: Overview, *, show_text: bool = False) 
     sections = [
         Section(
             title="Loss and decisions",
-            text="Drag to zoom, double-click to go back, click a name to hide it. Red lines are drift alarms."
+            text="Drag to zoom, double-click to go back, click a name to hide it. Upright lines are drift alarms."
             + (thinned if len(run) < summary.rounds else ""),
             figure=run_figure(run, reference=overview.reference_name),
         ),

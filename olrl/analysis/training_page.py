@@ -118,8 +118,9 @@ def _learning(stages: list[Stage]) -> Iterator[Section]:
     if drawn:
         yield Section(
             title="Learning curve",
-            text="Means over episodes (returns) and over rollouts, by environment step; a stage has a colour. "
-            "Stages differ in their episodes, so returns of two stages do not compare.",
+            text="Means over episodes (returns) and over rollouts, by environment step; each stage has a "
+            "colour, and as much room as the others. Stages differ in their episodes, so returns of two stages do "
+            "not compare.",
             figure=_figure(drawn, height=130 + 150 * len(drawn)),
         )
 
@@ -143,8 +144,8 @@ def _policy(folder: RunFolder, picture: bytes | None) -> Iterator[Section]:
         return
     yield Section(
         title="What the policy does",
-        text=f"The policy in {found.relative_to(folder.path)}, where the loss rises (to the right) and where steps "
-        "overshoot (below).",
+        text=f"The policy in the folder {found.relative_to(folder.path)}/, where the loss rises (to the right) and "
+        "where steps overshoot (below).",
         pictures=[("Map of the policy", picture or policy_picture(found))],
     )
 
@@ -159,7 +160,11 @@ def policy_picture(policy: Path) -> bytes:
 
 
 def _figure(panels: list[tuple[list[Stage], str, str]], *, height: int, markers: bool = False) -> "go.Figure":
-    """Curves above each other that share their steps, a colour a stage."""
+    """Curves above each other that share their steps, a colour a stage.
+
+    Each stage is as wide as the others: one on language takes a hundredth of the steps of one on the surrogate, and
+    would be a sliver.
+    """
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
@@ -172,14 +177,31 @@ def _figure(panels: list[tuple[list[Stage], str, str]], *, height: int, markers:
             look: dict[str, Any] = {"name": stage.name, "legendgroup": stage.name, "showlegend": row == 1}
             figure.add_trace(
                 go.Scatter(
-                    x=steps, y=values.astype(np.float32), mode="lines+markers" if markers else "lines",
+                    x=(k + (steps - stage.begin) / max(stage.end - stage.begin, 1)).astype(np.float32),
+                    y=values.astype(np.float32), mode="lines+markers" if markers else "lines",
+                    text=[f"step {step:,.0f}" for step in steps], hovertemplate="%{text}: %{y:.4g}",
                     line={"color": COLOURS[k % len(COLOURS)], "width": 1.6}, **look,
                 ),
                 row=row, col=1,
             )  # fmt: skip
         figure.update_yaxes(title_text=told, title_font_size=10, row=row, col=1)
-    figure.update_xaxes(gridcolor="#eeeeee", rangemode="tozero")
+    places, steps_there = _ticks(panels[0][0])
+    figure.update_xaxes(
+        gridcolor="#eeeeee", tickvals=places, ticktext=steps_there, range=[-0.02, places[-1] + 0.02]
+    )
     figure.update_xaxes(title_text="environment steps", row=len(panels), col=1)
+    for boundary in range(1, len(panels[0][0])):
+        figure.add_vline(x=boundary, line={"color": style.GREY, "width": 0.8, "dash": "dot"})
     figure.update_yaxes(gridcolor="#e3e3e3", zeroline=False)
     figure.update_layout(height=height, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"}, **PLAIN)
     return figure
+
+
+def _ticks(stages: list[Stage]) -> tuple[list[float], list[str]]:
+    """Four places in each stage, and the end, with the steps that they stand for."""
+    places, steps = [], []
+    for k, stage in enumerate(stages):
+        for quarter in range(4):
+            places.append(k + quarter / 4)
+            steps.append(stage.begin + quarter / 4 * (stage.end - stage.begin))
+    return [*places, float(len(stages))], [f"{step:,.0f}" for step in [*steps, stages[-1].end]]

@@ -61,7 +61,7 @@ def comparison(path: Path) -> RunFolder:
 
 def test_a_comparison_has_a_page_with_its_intervals(tmp_path: Path) -> None:
     folder = comparison(tmp_path / "compare")
-    assert write_folder_report(folder.path) == ([folder.page], None)
+    assert write_folder_report(folder.path) == ([folder.page], None, "")
     text = unescape(folder.page.read_text())
     assert "the lowest mean loss was that of policy, 2.9000 bits per byte" in text
     assert "Better than fixed beyond their 95 % intervals: policy (-3.25 [-4.25, -2.25] %)." in text

@@ -1,16 +1,45 @@
 """What a person finds who opens a report."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from olrl.analysis.folder_report import write_folder_report
+from olrl.analysis.records import read_run
+from olrl.analysis.summary import summarise
+from olrl.run_folder import RunFolder
 from tests.analysis.test_compare_page import comparison
 from tests.analysis.test_run_page import HOSTILE, reject
 from tests.browser import open_page
+from tests.real_runs import real_runs
 from tests.run_folders import make_run, row
 
 pytestmark = pytest.mark.slow
+
+
+def test_a_person_finds_what_came_of_a_real_run(tmp_path: Path) -> None:
+    folder = RunFolder.open(shutil.copytree(real_runs() / "policy", tmp_path / "policy"))
+    told = read_run(folder)
+    write_folder_report(folder.path, against=real_runs() / "base")
+    with open_page() as page:
+        page.open(folder.page.as_uri())
+        page.wait_for(".js-plotly-plot .scatterlayer")
+        said, legend = page.text(), " ".join(page.texts(".legendtext"))
+        names = " ".join(page.texts(".annotation-text"))
+        page.settle()
+        page.keep("report", height=2600)
+        assert page.wrong == []
+    for words in (
+        "Against base, on the same chunks",
+        f"{summarise(told).loss_bpb:.4f}",
+        "regret against base",
+    ):
+        assert words in said, words
+    for name in ("drift alarm", "guard intervened", "regret so far", "base, smoothed"):
+        assert name in legend, name
+    for source in set(told.source):
+        assert source in names, source  # the stretches of text, named above the figure
 
 
 def test_a_person_finds_loss_decisions_drift_guard_and_regret(tmp_path: Path) -> None:
@@ -33,7 +62,7 @@ def test_a_person_finds_loss_decisions_drift_guard_and_regret(tmp_path: Path) ->
         legend = " ".join(page.texts(".legendtext"))
         shapes = page.count(".shapelayer path")
         names = " ".join(page.texts(".annotation-text"))
-        page.keep("report", height=2600)
+        page.keep("report-of-hostile-names", height=2600)
         page.click("#the-first-1-of-them summary")
         assert page.texts("#the-first-1-of-them td:last-child") == [HOSTILE]
         assert page.count("[data-title*=Share]") == 0

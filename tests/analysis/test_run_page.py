@@ -46,7 +46,7 @@ def without_scripts(text: str) -> str:
 def test_a_report_is_markdown_and_a_page_that_loads_nothing(tmp_path: Path) -> None:
     folder = small(tmp_path / "run")
     reject(folder)
-    written, missing = write_folder_report(folder.path)
+    written, missing, _ = write_folder_report(folder.path)
     assert (written, missing) == ([folder.report, folder.page], None)
     text = folder.page.read_text()
     shown = without_scripts(text)
@@ -88,7 +88,7 @@ def test_without_plotly_markdown_is_written_and_it_is_said_what_to_install(
 ) -> None:
     folder = small(tmp_path / "run")
     monkeypatch.setattr(folder_report, "can_draw", lambda: False)
-    written, missing = write_folder_report(folder.path)
+    written, missing, _ = write_folder_report(folder.path)
     assert written == [folder.report]
     assert missing == "the HTML report needs plotly, which is not installed: pip install 'olrl[report]'"
     assert not folder.page.exists()

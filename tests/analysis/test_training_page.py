@@ -36,7 +36,7 @@ def test_a_look_again_finds_what_was_written_since(tmp_path: Path) -> None:
 
 def test_the_report_of_a_training_shows_validation_curves_and_policy(tmp_path: Path) -> None:
     folder = make_training(tmp_path / "train")
-    written, missing = write_folder_report(folder.path)
+    written, missing, _ = write_folder_report(folder.path)
     assert (written, missing) == ([folder.page], None)
     text = folder.page.read_text(encoding="utf-8")
     for words in (
