@@ -75,6 +75,8 @@ class OutOfRange:
         found = None
         for k, name in enumerate(_NEVER_TWICE):
             value = getattr(signals, name)
+            if name == "loss_std" and value == 0:
+                value = None  # the spread over a chunk of one example
             self._same[k] = self._same[k] + 1 if value is not None and value == self._last[k] else 0
             self._last[k] = value
             if self._same[k] >= self._settings.frozen - 1:

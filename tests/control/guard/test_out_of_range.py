@@ -57,6 +57,11 @@ def test_a_frozen_signal_is_found_without_any_range() -> None:
     assert found == [None, None, None, *["grad_norm is frozen"] * 3]
 
 
+def test_a_chunk_of_one_example_has_no_spread_and_that_is_not_frozen() -> None:
+    watcher = OutOfRange(None, GuardSettings())
+    assert [watcher.check(INSIDE, replace(alive(k), loss_std=0.0)) for k in range(8)] == [None] * 8
+
+
 def test_signals_of_rounds_that_did_not_train_are_not_frozen() -> None:
     watcher = OutOfRange(None, GuardSettings())
     same = replace(alive(0), updates=0)
