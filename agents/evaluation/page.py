@@ -86,7 +86,8 @@ def _what(raw: Raw) -> list[str]:
     asked = raw.settings
     base, streams = asked["base"], {row["stream"] for row in raw.rows}
     with_policy = {row["policy_seed"] for row in raw.rows if row["controller"] == "policy"}
-    policies = f"{len(with_policy)} independently trained policies, " if with_policy else ""
+    n = len(with_policy)
+    policies = f"{n} independently trained polic{'y' if n == 1 else 'ies'}, " if n else ""
     facts = [f"{name} {value:.0%}" for name, value in raw.facts.items()]
     return [
         f"Suite `{asked['suite']}`, model `{asked['model']}`, {len(streams)} {asked['split']} streams of "
