@@ -97,6 +97,9 @@ def compare(
             help="The labels that --task classify tells apart.",
         ),
     ] = None,
+    text_features: Annotated[
+        int, typer.Option(metavar="K", help="Text features beside the embedding, of classifiers; see olrl run.")
+    ] = 0,
     streams: Annotated[int, typer.Option(metavar="N", help="Streams of the suite.")] = 5,
     split: Annotated[
         str, typer.Option(metavar="NAME", help="Text of the suite: train, validation or test.")
@@ -170,6 +173,7 @@ def compare(
         stream=stream,
         task=task,
         classes=() if classes is None else tuple(name.strip() for name in classes.split(",")),
+        text_features=text_features,
         split=split,  # type: ignore[arg-type] # checked by CompareConfig
         streams=streams,
         seeds=seeds,

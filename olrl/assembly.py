@@ -14,6 +14,7 @@ from olrl.learners.learner import Learner
 from olrl.learners.poisson import PoissonSampling
 from olrl.loop import OnlineLoop, Rounds
 from olrl.memory import Memory
+from olrl.models.text_head import TextHead
 from olrl.monitor.detectors import DetectorBank
 from olrl.monitor.histograms import TokenHistograms
 from olrl.monitor.monitor import LoopMonitor
@@ -21,6 +22,7 @@ from olrl.streams.chunk import Chunk
 from olrl.streams.chunker import Chunker
 from olrl.streams.document import Document
 from olrl.streams.tokens import Tokenizer
+from olrl.monitor.text_selection import TextSelection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,5 +91,11 @@ def assemble_loop(
     """The loop of a learner on a stream of chunks of its kind."""
     if isinstance(learner, ClassifierLearner):
         rounds = assemble_rounds(chunks, base=base, config=config, row=learner.row, dtype=learner.dtype)
-        return LabelledLoop(rounds, learner)
+        return LabelledLoop(rounds, learner, selection=_selection(learner))
     return OnlineLoop(assemble_rounds(chunks, base=base, config=config), learner, sampling=sampling)
+
+
+def _selection(learner: ClassifierLearner) -> TextSelection | None:
+    """What chooses text features for a head that takes some."""
+    head = learner.model
+    return TextSelection(most=head.most, n_classes=head.out_features) if isinstance(head, TextHead) else None

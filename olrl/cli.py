@@ -162,6 +162,13 @@ def run(
             help="With --task classify: a head learns on features of the model, or all weights do.",
         ),
     ] = None,
+    text_features: Annotated[
+        int,
+        typer.Option(
+            metavar="K",
+            help="With --task classify: the head sees K words, pairs or pieces of words too, chosen online; 0: none.",
+        ),
+    ] = RunConfig.text_features,
     controller: Annotated[
         str, typer.Option(metavar="NAME", help=f"What decides: {', '.join(CONTROLLERS)}.")
     ] = RunConfig.controller,

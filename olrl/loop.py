@@ -16,6 +16,7 @@ from olrl.memory import Memory
 from olrl.monitor.monitor import LoopMonitor
 from olrl.monitor.signals import Signals
 from olrl.streams.chunk import Chunk
+from olrl.monitor.text_selection import Reselection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class RoundRecord:
     `signal_examples` the examples passed through the model for signals alone, `tokens` all that were predicted in
     scoring, for signals and in training. `source` and `segment` tell where
     the chunk came from, for figures and tables. `judged` counts what a classifier predicted, as (class, predicted
-    class, documents).
+    class, documents). `reselected` says that a classifier's text features were chosen anew before it trained.
     """
 
     round: int
@@ -43,6 +44,7 @@ class RoundRecord:
     segment: int
     tokens: int = 0
     judged: tuple[tuple[int, int, int], ...] = ()
+    reselected: Reselection | None = None
 
 
 def loss_of(record: RoundRecord) -> float | None:
@@ -88,6 +90,11 @@ class Rounds:
     def chunk(self) -> Chunk | None:
         """The chunk that was observed last and is still to be trained on."""
         return self._chunk
+
+    @property
+    def signals(self) -> Signals | None:
+        """What was measured of that chunk."""
+        return self._signals
 
     def next_examples(self) -> Examples | None:
         """The next chunk's examples, and behind them the probes; `None` at the stream's end."""

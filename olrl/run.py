@@ -208,7 +208,10 @@ def _run(
 def _task(config: RunConfig) -> Task:
     if config.task == "classify":
         classes = config.class_names or find_classes(config.stream, follow=config.follow)
-        return Task(kind="classify", classes=classes, frozen=config.encoder != "learning")
+        frozen = config.encoder != "learning"
+        return Task(
+            kind="classify", classes=classes, frozen=frozen, text_features=config.text_features
+        )
     return Task(kind="answer" if config.task == "answer" else "lm")
 
 
@@ -494,6 +497,8 @@ def decision_row(outcome: Outcome) -> dict[str, Any]:
     }
     if record.signals.metric is not None:
         row |= {"loss_nats": record.loss_nats, "metric": record.signals.metric}
+    if record.reselected is not None:
+        row["text_features"] = asdict(record.reselected)
     return row if outcome.proposed is None else {**row, "proposed": _knobs(outcome.proposed)}
 
 

@@ -16,6 +16,7 @@ from olrl.learners.privacy import CONTROLLERS as PRIVATE_CONTROLLERS
 from olrl.learners.privacy import PrivacyConfig
 from olrl.models.lora import Lora
 from olrl.run_folder import BASE
+from olrl.streams.text_features import BUCKETS
 
 TASKS = ("lm", "classify", "answer")  # as olrl.tasks has them, which imports torch
 CONTROLLERS: tuple[str, ...] = (*registry.CONTROLLERS, "policy")
@@ -36,6 +37,8 @@ class RunConfig:
     classes: with "classify", the labels, separated by commas; None reads them from a file beforehand.
     encoder: with "classify", "frozen" (None is that) trains a head on features of the model, "learning" all
     weights.
+    text_features: with a frozen encoder, so many things at most that stand in a text (words, pairs, pieces of words)
+        are seen by the head beside the model's features, chosen online; 0: none.
     stream: SOURCE: a `.jsonl` or `.txt` file, a folder of them, `-`, `builtin:NAME` or `hf:NAME`.
     model: a shipped model, a folder in Hugging Face format, or a hub id.
     controller: one of `CONTROLLERS`.
@@ -80,6 +83,7 @@ class RunConfig:
     task: str = "lm"
     classes: str | None = None
     encoder: str | None = None
+    text_features: int = 0
     controller: str = "policy"
     policy: str | None = None
     base_lr: float | None = None
@@ -125,6 +129,7 @@ class RunConfig:
             ("seed", 0),
             ("checkpoint_every", 0),
             ("draws", 0),
+            ("text_features", 0),
         ):
             value = getattr(self, name)
             if value is not None and value < least:
@@ -181,6 +186,12 @@ class RunConfig:
                     raise ValueError(f"{name} has no effect with --task {self.task}: leave it out")
         if self.encoder not in (None, "frozen", "learning"):
             raise ValueError(f"encoder must be frozen or learning, not {self.encoder!r}")
+        if self.text_features and (self.task != "classify" or self.encoder == "learning"):
+            raise ValueError(
+                "text_features stand beside a frozen encoder, with --task classify: leave them out here"
+            )
+        if self.text_features > BUCKETS:
+            raise ValueError(f"text_features must be at most {BUCKETS}, not {self.text_features!r}")
         if self.classes is not None and len(set(self.class_names)) < max(len(self.class_names), 2):
             raise ValueError(f"classes takes at least two different labels, A,B,..., not {self.classes!r}")
         if self.task != "lm" and self.privacy is not None:

@@ -23,6 +23,7 @@ from olrl.streams.chunker import Chunker
 from olrl.streams.dead_letter import DeadLetter
 from olrl.streams.document import Document
 from olrl.streams.labelled import LabelledChunker
+from olrl.streams.text_features import check_packed
 from olrl.streams.tokens import Tokenizer
 
 TaskKind = Literal["lm", "classify", "answer"]
@@ -37,7 +38,7 @@ class Task:
     """What is learned of documents.
 
     kind: "lm": their text. "classify": their labels, which are `classes`; with `frozen`, by a head on features of a
-    model that does not learn itself. "answer": their labels as text behind their text.
+    model that does not learn itself, and on `text_features` things at most that stand in a document. "answer": their labels as text behind their text.
 
     >>> Task(kind="classify", classes=("ham", "spam")).frozen
     True
@@ -46,11 +47,18 @@ class Task:
     kind: TaskKind = "lm"
     classes: tuple[str, ...] = ()
     frozen: bool = True
+    text_features: int = 0
 
     def load(self, name: str, *, device: str = "cpu", lora: Any = None) -> Loaded:
         """The model, ready for the task."""
         if self.kind == "classify":
-            return load_classifier(name, classes=self.classes, frozen=self.frozen, device=device)
+            return load_classifier(
+                name,
+                classes=self.classes,
+                frozen=self.frozen,
+                device=device,
+                text_features=self.text_features,
+            )
         return load_model(name, device=device, lora=lora)
 
     def chunker(
@@ -103,7 +111,7 @@ def _classifier(
         row, kind = (seq_len + 1,), np.dtype(np.int32)
         network = SequenceNetwork(module)
         return ClassifierLearner(module, network, row=row, dtype=kind, optimizer=optimizer, pass_size=16)
-    features = (1 + loaded.encoder.n_features,)
+    features = (1 + loaded.encoder.width,)
     head = ClassifierNetwork(module)
     return ClassifierLearner(module, head, row=features, dtype=np.dtype(np.float32), optimizer=optimizer)
 
@@ -120,6 +128,8 @@ def check_rows(rows: NDArray[Any], task: Task, loaded: Loaded) -> None:
         if loaded.encoder is not None:
             if not np.isfinite(ids).all():
                 raise ValueError("it holds features that are no numbers")
+            if loaded.encoder.text is not None:
+                check_packed(ids[:, loaded.encoder.n_features :])
             return
         ids = np.maximum(ids, 0)  # a text that is shorter than its row is padded
     elif task.kind == "answer":

@@ -190,6 +190,7 @@ class TensorBoardTracker:
         self._interventions = 0
         self._layers: dict[str, int] = {}
         self._nonfinite = 0
+        self._reselections: dict[str, int] = {}
         self._histograms = DecisionHistograms(None)
 
     def __enter__(self) -> "TensorBoardTracker":
@@ -238,6 +239,7 @@ class TensorBoardTracker:
         if layer is not None:
             self._layers[layer] = self._layers.get(layer, 0) + 1
         values |= {f"guard/total/{name}": float(count) for name, count in self._layers.items()}
+        values |= self._text(record)
         values["guard/interventions_total"] = self._interventions
         if step % self._signals_every == 0:
             values |= _signals(record.signals)
@@ -262,6 +264,7 @@ class TensorBoardTracker:
             "interventions": self._interventions,
             "layers": dict(self._layers),
             "nonfinite": self._nonfinite,
+            "reselections": dict(self._reselections),
             "histograms": self._histograms.state_dict(),
         }
 
@@ -273,6 +276,7 @@ class TensorBoardTracker:
         self._interventions, self._nonfinite = state["interventions"], state["nonfinite"]
         self._skipped = state["skipped"]
         self._spikes.load_state_dict(state["spikes"])
+        self._reselections = dict(state["reselections"])
         self._histograms.load_state_dict(state["histograms"])
         self._writer.restarted(step=step)
 
@@ -329,6 +333,15 @@ class TensorBoardTracker:
             "cost/saved_total": self._budget - self._spent,
             "cost/saved_share": 1.0 - self._spent / self._budget,
         }
+
+    def _text(self, record: RoundRecord) -> dict[str, float]:
+        """Of a round in which a classifier's text features were chosen anew."""
+        found = record.reselected
+        if found is None:
+            return {}
+        self._reselections[found.reason] = self._reselections.get(found.reason, 0) + 1
+        total = f"text/chosen_anew/{found.reason.replace(' ', '_')}"
+        return {"text/features": found.chosen, "text/changed": found.changed, total: self._reselections[found.reason]}
 
     def _drift(self, record: RoundRecord) -> dict[str, float]:
         values: dict[str, float] = {}

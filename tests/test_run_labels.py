@@ -120,3 +120,49 @@ def test_a_mistake_is_told_in_one_sentence(
     assert told in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_with_text_features_goes_on_to_the_same_decisions_and_tells_what_it_chose(tmp_path: Path) -> None:
+    stream = write(tmp_path / "l.jsonl", late=True, count=130)
+    settings = {"controller": "base", "checkpoint_every": 2, "text_features": 8}
+    straight = run(quick(stream, tmp_path / "straight", **settings))
+    cut = tmp_path / "cut"
+
+    def stop(record: Any) -> None:
+        if record.round == 8:
+            (cut / "STOP").touch()
+
+    run(quick(stream, cut, **settings), on_round=stop)
+    assert len(rows_of(cut / "decisions.jsonl")) == 9
+    resumed = run(quick(stream, cut, **settings, resume=True))
+    for name in ("decisions.jsonl", "stream.jsonl", "model/head.safetensors"):
+        assert (cut / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
+    told = [row["text_features"] for row in rows_of(straight.folder.decisions) if "text_features" in row]
+    assert told[-1]["chosen"] == 8  # "fine", "failed", "thing" and their pieces tell the classes apart
+    assert sum(each["changed"] for each in told) >= 8
+    assert resumed.summary.reselections["period"] == sum(each["reason"] == "period" for each in told)
+    assert "text features chosen anew" in straight.folder.report.read_text()
+    assert json.loads((straight.folder.model / "head.json").read_text())["text_features"]["buckets"] == 2048
+    from safetensors.numpy import load_file
+
+    assert load_file(straight.folder.model / "head.safetensors")["mask"].sum() == 8
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--task", "classify", "--text-features", "-1"],
+        ["--task", "classify", "--text-features", "2049"],
+        ["--task", "classify", "--encoder", "learning", "--text-features", "8"],
+        ["--text-features", "8"],
+    ],
+)
+def test_text_features_where_there_can_be_none_are_refused_in_one_sentence(
+    tmp_path: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = write(tmp_path / "l.jsonl")
+    assert execute(["run", "--stream", str(stream), "--out", str(tmp_path / "out"), *options]) == 2
+    told = capsys.readouterr().err
+    assert "text_features" in told
+    assert "Traceback" not in told
+    assert not (tmp_path / "out").exists()

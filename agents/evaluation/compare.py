@@ -13,6 +13,7 @@ from olrl.learners.cost import CostModel
 from olrl.models.classify import FROZEN_BASE, SEQ_LEN
 from olrl.models.load import LoadedModel, load_model
 from olrl.streams.pieces import Split
+from olrl.streams.text_features import BUCKETS
 from olrl.tasks import TASKS, Task, find_classes
 
 from ..fingerprint import PACKAGES, fingerprint, model_place, policy_place
@@ -30,7 +31,8 @@ class CompareConfig:
     """What to compare on what; see `olrl compare --help` for meanings and units.
 
     Either `suite` (with `streams` of its streams of the given split) or `stream`, a SOURCE of which `task` says
-    what is learned, and `classes` which labels there are (none: those that are found in it). `policies` are
+    what is learned, and `classes` which labels there are (none: those that are found in it). Classifiers, those of
+    a suite too, have `text_features` beside the embedding (`olrl run --text-features`). `policies` are
     policy folders; entrants made from a policy run once with each. `settings` are (entrant, name, value), in
     place of all tuned settings of that entrant.
     """
@@ -40,6 +42,7 @@ class CompareConfig:
     stream: str | None = None
     task: str = "lm"
     classes: tuple[str, ...] = ()
+    text_features: int = 0
     split: Split = "test"
     streams: int = 5
     seeds: int = 1
@@ -73,6 +76,11 @@ class CompareConfig:
             )
         if self.classes and self.task != "classify":
             raise ValueError("classes have no effect without --task classify: leave them out")
+        if not 0 <= self.text_features <= BUCKETS:
+            raise ValueError(f"text_features must be from 0 to {BUCKETS}, not {self.text_features!r}")
+        classifies = self.task == "classify" or (self.stream is None and self.suite == "scenarios")
+        if self.text_features and not classifies:
+            raise ValueError("text_features have no effect where nothing is classified: leave them out")
         if not (math.isfinite(self.price) and self.price >= 0):
             raise ValueError(f"price must be at least 0, not {self.price!r}")
         if not self.policies or len(set(self.policies)) < len(self.policies):
@@ -239,14 +247,21 @@ def _streams(config: CompareConfig, *, bytes_per_round: int) -> list[StreamRef]:
         split=config.split,
         seed=config.seed,
     )
-    return streams_of(config.suite, wanted)
+    return [_with_text(stream, config.text_features) for stream in streams_of(config.suite, wanted)]
+
+
+def _with_text(stream: StreamRef, text_features: int) -> StreamRef:
+    """The stream, with so many text features if it is classified."""
+    if not text_features or stream.task.kind != "classify":
+        return stream
+    return replace(stream, task=replace(stream.task, text_features=text_features))
 
 
 def _given(config: CompareConfig, stream: str) -> StreamRef:
     """The user's own stream, with what is to be learned of it."""
     if config.task == "classify":
         classes = config.classes or find_classes(stream, follow=False)
-        task = Task(kind="classify", classes=classes)
+        task = Task(kind="classify", classes=classes, text_features=config.text_features)
         return StreamRef(
             name=stream,
             kind="given",

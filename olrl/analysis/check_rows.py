@@ -19,6 +19,8 @@ def check_decision(row: dict[str, Any]) -> None:
     if "proposed" in row:
         _check(row, "proposed", isinstance(row["proposed"], dict))
         _check_knobs(row["proposed"])
+    if "text_features" in row:
+        _check(row, "text_features", _is_reselection(row["text_features"]))
     _check(row, "guard", isinstance(row["guard"], str | None))
     drift = row["drift"]
     _check(row, "drift", isinstance(drift, list) and all(isinstance(name, str) for name in drift))
@@ -35,6 +37,15 @@ def check_arrived(row: dict[str, Any]) -> None:
 def _is_count(count: Any) -> bool:
     """Class, predicted class, how often."""
     return isinstance(count, list) and len(count) == 3 and all(_is_number(each, 0, _MOST) for each in count)
+
+
+def _is_reselection(found: Any) -> bool:
+    """Why a classifier's text features were chosen anew, how many there are, and how many are new."""
+    return (
+        isinstance(found, dict)
+        and isinstance(found.get("reason"), str)
+        and all(_is_number(found.get(name), 0, _MOST) for name in ("chosen", "changed"))
+    )
 
 
 def _check_knobs(row: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ BYTE, LABEL = "byte", "label"
 
 Floats = NDArray[np.float64]
 Row = dict[str, Any]
-_BY_ROW = ("guard", "drift", "proposed")  # what only some rows have
+_BY_ROW = ("guard", "drift", "proposed", "reselected")  # what only some rows have
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class RunRecords:
     nothing was answered, and `judged` what a classifier predicted, as (class, predicted class, documents).
     `window` is the value of the ladder (0: the reservoir), `window_index` its place on the ladder. `guard` and
     `drift` hold, for the rows that have any, the guard's reason and the detectors that fired; `proposed` the
-    decisions proposed, for those in shadow. `ended` says why the run is over, None while it is not (or was killed).
+    decisions proposed, for those in shadow; `reselected` why a classifier's text features were chosen anew. `ended` says why the run is over, None while it is not (or was killed).
     `smoothed_bpb` is there, with its time constant in rounds, where rows were left out, since it depends on all of
     them. The last three are what `running` adds: depending on all rounds so far, and on those of a second run.
     """
@@ -55,6 +55,7 @@ class RunRecords:
     guard: dict[int, str] = field(default_factory=dict)
     drift: dict[int, list[str]] = field(default_factory=dict)
     proposed: dict[int, dict[str, Any]] = field(default_factory=dict)
+    reselected: dict[int, str] = field(default_factory=dict)
     dead_letters: dict[str, int] = field(default_factory=dict)
     ended: str | None = None
     smoothed_bpb: Floats | None = None
@@ -194,6 +195,7 @@ def columns(rows: list[Row], arrived: list[Row], *, unit: str = BYTE) -> dict[st
         "guard": {k: r["guard"] for k, r in enumerate(rows) if r["guard"] is not None},
         "drift": {k: list(r["drift"]) for k, r in enumerate(rows) if r["drift"]},
         "proposed": {k: r["proposed"] for k, r in enumerate(rows) if "proposed" in r},
+        "reselected": {k: r["text_features"]["reason"] for k, r in enumerate(rows) if "text_features" in r},
     }
     return _per_label(found, rows, arrived) if unit == LABEL else found
 

@@ -138,6 +138,9 @@ def results(overview: Overview) -> list[Row]:
         rows.append(("accuracy: share of the answers that were right", f"{summary.accuracy:.2%}"))
     if summary.answers is not None:
         rows.append(("macro F1: mean over classes", f"{summary.answers.macro_f1:.4f}"))
+    if summary.reselections:
+        told = ", ".join(f"{count:,} × {reason}" for reason, count in summary.reselections.items())
+        rows.append(("text features chosen anew", told))
     if not summary.private:
         lost = f"rounds with a loss that was not finite (charged 8 {per})"
         rows.append((lost, f"{summary.nonfinite:,}"))

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ class Summary:
     charged 8 bits a byte. `first_bpb` and `last_bpb` are the same over the first and the last tenth of the
     rounds. `spent` and `budget` are cost units over the whole run. `ranges` holds each knob's lowest and
     highest value as text (the reservoir is the largest window), `moves` counts the rounds in which a knob
-    differs from the round before. Of more than 1,000 sources the later ones are counted as one.
+    differs from the round before; `reselections` counts why a classifier's text features were chosen anew. Of more than 1,000 sources the later ones are counted as one.
     """
 
     rounds: int
@@ -60,6 +60,7 @@ class Summary:
     answers: ConfusionCounts | None
     ranges: dict[str, tuple[str, str]]
     moves: dict[str, int]
+    reselections: dict[str, int] = field(default_factory=dict)
     private: bool = False  # then losses were withheld, and what stands for them here means nothing
 
     @property
@@ -120,6 +121,7 @@ class Summariser:
         self._sources: dict[str, _Mean] = {}
         self._alarms: Counter[str] = Counter()
         self._guard: Counter[str] = Counter()
+        self._reselections: Counter[str] = Counter()
         self._moves = dict.fromkeys(KNOBS, 0)
         self._ranges: dict[str, tuple[float, float]] = {}
 
@@ -145,6 +147,7 @@ class Summariser:
         self._spent += float(block.spent.sum())
         self._alarms.update(name for names in block.drift.values() for name in names)
         self._guard.update(map(_without_numbers, block.guard.values()))
+        self._reselections.update(block.reselected.values())
         self._add_sources(block)
         self._add_knobs(block)
         self._config, self._dead_letters = block.config, block.dead_letters
@@ -200,6 +203,7 @@ class Summariser:
                 "window": (_window(ranges["window_index"][0]), _window(ranges["window_index"][1])),
             },
             moves={name.removesuffix("_index"): count for name, count in self._moves.items()},
+            reselections=dict(sorted(self._reselections.items())),
             private=is_private(self._config),
         )
 

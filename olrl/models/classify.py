@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from olrl.control.decision import Base
 from olrl.models.load import LoadedModel, load_model, model_folder
 from olrl.streams.corpus import load_corpus
 from olrl.streams.labelled import PAD, LabelledChunk
+from olrl.streams.text_features import BUCKETS, WIDTH, TextHasher, pack
 from olrl.streams.tokens import Tokenizer
 
 if TYPE_CHECKING:
@@ -62,19 +63,22 @@ class LoadedClassifier:
         folder.mkdir(parents=True)
         save_file({name: weights.contiguous() for name, weights in self.module.state_dict().items()},
                   folder / "head.safetensors")  # fmt: skip
-        about = {"format": 1, "encoder": self.name, "classes": self.classes, "seq_len": self.seq_len}
+        about: dict[str, Any] = {"format": 1, "encoder": self.name, "classes": self.classes, "seq_len": self.seq_len}
+        if self.encoder.text is not None:
+            about["text_features"] = self.encoder.text.about
         scale = {"mean": self.encoder.mean.tolist(), "std": self.encoder.std.tolist()}
         (folder / HEAD_FILE).write_text(json.dumps({**about, **scale}, indent=1) + "\n", encoding="utf-8")
 
 
 def load_classifier(
-    name: str, *, classes: Sequence[str], frozen: bool, device: str = "cpu"
+    name: str, *, classes: Sequence[str], frozen: bool, device: str = "cpu", text_features: int = 0
 ) -> LoadedClassifier:
     """A classifier over `classes` from a language model by the name of a shipped one, a folder, or a hub id.
 
     `frozen`: the model stays as it is, and a linear head learns on features of it (`FrozenEncoder`). Else all
     weights learn, as transformers' model for sequence classification of that architecture. The head begins at
-    zero, so that all classes are equally probable at first. Raises ValueError in one sentence for fewer than
+    zero, so that all classes are equally probable at first. With `text_features` a frozen model's head may see as
+    many things beside, that stand in the text (`TextHead`). Raises ValueError in one sentence for fewer than
     two classes, for what `load_model` refuses, and for an architecture that transformers cannot make a
     classifier of.
     """
@@ -93,12 +97,22 @@ def load_classifier(
     if not frozen:
         module = _sequence_model(loaded, classes, device)
         return LoadedClassifier(module=module, base=loaded.base, **shared)
-    encoder = FrozenEncoder(loaded)
+    encoder = FrozenEncoder(loaded, text=TextReader(loaded.hf_tokenizer) if text_features else None)
     with torch.random.fork_rng(devices=[]):
-        head = torch.nn.Linear(encoder.n_features, len(classes), device=device)
+        head = _head(encoder.n_features, len(classes), most=text_features, device=device)
     for weights in head.parameters():
         torch.nn.init.zeros_(weights)
     return LoadedClassifier(module=head, base=FROZEN_BASE, encoder=encoder, **shared)
+
+
+def _head(n_features: int, n_classes: int, *, most: int, device: str) -> "torch.nn.Linear":
+    import torch
+
+    from olrl.models.text_head import TextHead
+
+    if most:
+        return TextHead(n_features, n_classes, most=most, device=device)
+    return torch.nn.Linear(n_features, n_classes, device=device)
 
 
 def _sequence_model(loaded: LoadedModel, classes: Sequence[str], device: str) -> "PreTrainedModel":
@@ -127,16 +141,33 @@ def _sequence_model(loaded: LoadedModel, classes: Sequence[str], device: str) ->
     return model.to(device)  # type: ignore[no-any-return]
 
 
+class TextReader:
+    """What stands in texts that are given as tokens, as packed sets of buckets (`TextHasher`)."""
+
+    about: ClassVar[dict[str, Any]] = {"buckets": BUCKETS, "hash": "crc32", "format": 1}
+
+    def __init__(self, hf_tokenizer: Any) -> None:
+        self._tokenizer, self._hasher = hf_tokenizer, TextHasher()
+
+    def packed(self, rows: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Of token rows (n, 1 + L), shape (n, 128)."""
+        tokens = [row[1:][row[1:] != PAD].tolist() for row in rows]
+        texts = [self._tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in tokens]
+        return pack(self._hasher.bits(texts))
+
+
 class FrozenEncoder:
     """Features of texts from a causal language model that does not learn.
 
     Of the embeddings, of the middle layer and of the last, the mean of the hidden states over a text's tokens,
     one after the other; each number centred and scaled by its mean and standard deviation over builtin text,
     and clipped to ±4. A model whose architecture knows no layers gives its mean log probabilities of the next
-    token instead. 2 to 100 ms a text for the models that ship, on one core.
+    token instead. 2 to 100 ms a text for the models that ship, on one core. With `text`, what stands in a text is
+    behind them.
     """
 
-    def __init__(self, loaded: LoadedModel) -> None:
+    def __init__(self, loaded: LoadedModel, *, text: TextReader | None = None) -> None:
+        self.text = text
         model: torch.nn.Module = loaded.model
         self._model = model.eval()
         self._device = next(self._model.parameters()).device
@@ -146,16 +177,24 @@ class FrozenEncoder:
 
     @property
     def n_features(self) -> int:
-        """Numbers a text."""
+        """Numbers a text that come from the model."""
         return len(self.mean)
 
+    @property
+    def width(self) -> int:
+        """Numbers a text in all."""
+        return self.n_features + (0 if self.text is None else WIDTH)
+
     def features(self, rows: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Of token rows (n, 1 + L): class and features, shape (n, 1 + n_features)."""
-        found = np.zeros((len(rows), 1 + self.n_features), dtype=np.float32)
+        """Of token rows (n, 1 + L): class and features, shape (n, 1 + width)."""
+        found = np.zeros((len(rows), 1 + self.width), dtype=np.float32)
         found[:, 0] = rows[:, 0]
         for k in range(0, len(rows), _AT_ONCE):
             part = rows[k : k + _AT_ONCE]
-            found[k : k + len(part), 1:] = np.clip((self._raw(part) - self.mean) / self.std, -4, 4)
+            scaled = np.clip((self._raw(part) - self.mean) / self.std, -4, 4)
+            found[k : k + len(part), 1 : 1 + self.n_features] = scaled
+        if self.text is not None:
+            found[:, 1 + self.n_features :] = self.text.packed(rows)
         return found
 
     def over(self, chunks: Iterator[LabelledChunk]) -> Iterator[LabelledChunk]:
@@ -164,7 +203,7 @@ class FrozenEncoder:
             arrived = self.features(chunk.arrivals)
             places = {number: k for k, number in enumerate(chunk.arrival_numbers.tolist())}
             late = [k for k, number in enumerate(chunk.numbers.tolist()) if number not in places]
-            rows = np.empty((len(chunk.tokens), 1 + self.n_features), dtype=np.float32)
+            rows = np.empty((len(chunk.tokens), 1 + self.width), dtype=np.float32)
             rows[late] = self.features(chunk.tokens[late])
             for k, number in enumerate(chunk.numbers.tolist()):
                 if number in places:
