@@ -98,7 +98,8 @@ def compare(
         ),
     ] = None,
     text_features: Annotated[
-        int, typer.Option(metavar="K", help="Text features beside the embedding, of classifiers; see olrl run.")
+        int,
+        typer.Option(metavar="K", help="Text features beside the embedding, of classifiers; see olrl run."),
     ] = 0,
     streams: Annotated[int, typer.Option(metavar="N", help="Streams of the suite.")] = 5,
     split: Annotated[

@@ -209,9 +209,7 @@ def _task(config: RunConfig) -> Task:
     if config.task == "classify":
         classes = config.class_names or find_classes(config.stream, follow=config.follow)
         frozen = config.encoder != "learning"
-        return Task(
-            kind="classify", classes=classes, frozen=frozen, text_features=config.text_features
-        )
+        return Task(kind="classify", classes=classes, frozen=frozen, text_features=config.text_features)
     return Task(kind="answer" if config.task == "answer" else "lm")
 
 

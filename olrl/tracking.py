@@ -341,7 +341,11 @@ class TensorBoardTracker:
             return {}
         self._reselections[found.reason] = self._reselections.get(found.reason, 0) + 1
         total = f"text/chosen_anew/{found.reason.replace(' ', '_')}"
-        return {"text/features": found.chosen, "text/changed": found.changed, total: self._reselections[found.reason]}
+        return {
+            "text/features": found.chosen,
+            "text/changed": found.changed,
+            total: self._reselections[found.reason],
+        }
 
     def _drift(self, record: RoundRecord) -> dict[str, float]:
         values: dict[str, float] = {}

@@ -3,17 +3,20 @@
 The head of `olrl run --task classify`, in the base's hands, on the same documents in the same order: with the
 embedding alone, with features chosen once, with features chosen anew, and with all 2,048 buckets. Orders are
 versions 0, 1 and 2 of a scenario (reorderings of the same texts); of `swapped` the classes negative and positive
-change places halfway: a label drift. `python scripts/text_features.py --scenario sentiment --features 64`.
+change places halfway: a label drift. `python scripts/text_features.py`.
 """
 
 import argparse
+import copy
 import math
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from olrl.assembly import LoopConfig, assemble_rounds
 from olrl.labelled_loop import LabelledLoop
@@ -23,20 +26,20 @@ from olrl.models.text_head import TextHead
 from olrl.monitor.text_selection import SelectionSettings, TextSelection
 from olrl.streams.chunk import Chunk
 from olrl.streams.dead_letter import DeadLetter
-from olrl.streams.document import Document
+from olrl.streams.labelled import LabelledChunk, LabelledChunker
 from olrl.streams.scenarios import SCENARIOS
 from olrl.streams.sources import open_source
-from olrl.tasks import Task, chunks_of, learner_of
+from olrl.streams.text_features import BUCKETS
+from olrl.tasks import Task, learner_of
 
-ORDERS = ("0", "1", "2")
 ONCE = SelectionSettings(period=None)
-VARIANTS = ("embedding", "chosen once", "chosen anew", "all buckets")
 OTHER_WAY = {"negative": "positive", "positive": "negative"}
+CHUNK = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What one run came to: bits per label and share of right answers, from round 1 on, and how it chose."""
+    """What one run came to: bits per label and share of right answers, from round 1 on, and why it chose."""
 
     bits: float
     accuracy: float
@@ -44,59 +47,83 @@ class Found:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print; each run as it is done on standard error."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--scenario", choices=("sentiment", "swapped", "conditions"), default="sentiment")
-    parser.add_argument("--features", type=int, default=64)
-    parser.add_argument("--orders", nargs="+", default=list(ORDERS))
+    names = ("sentiment", "swapped", "conditions")
+    parser.add_argument("--scenarios", nargs="+", choices=names, default=names)
+    parser.add_argument("--features", nargs="+", type=int, default=[64])
+    parser.add_argument("--orders", nargs="+", default=["0", "1", "2"])
     parser.add_argument("--model", default="nano")
-    parser.add_argument("--period", type=int, default=SelectionSettings.period)
-    parser.add_argument("--kept", type=float, default=SelectionSettings.kept)
-    parser.add_argument("--lr", type=float, default=FROZEN_BASE.lr)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    scenario = SCENARIOS["sentiment" if asked.scenario == "swapped" else asked.scenario]
-    task = Task(kind="classify", classes=scenario.classes, text_features=asked.features)
-    loaded = task.load(asked.model)
-    assert isinstance(loaded, LoadedClassifier)
-    config = LoopConfig(chunk=16, seq_len=scenario.seq_len or loaded.seq_len)
-    settings = SelectionSettings(period=asked.period, kept=asked.kept)
-    found: dict[str, list[Found]] = {name: [] for name in VARIANTS}
+    found: dict[str, dict[str, list[Found]]] = {name: {} for name in asked.scenarios}
     for order in asked.orders:
-        documents = open_source(f"scenario:{scenario.name}/{order}", dead_letter=DeadLetter(None), late_labels=True)
-        chunker = task.chunker(loaded.tokenizer, chunk=16, seq_len=config.seq_len)
-        chunks = list(chunks_of(chunker, _swapped(documents) if asked.scenario == "swapped" else documents, loaded))
-        for name in VARIANTS:
-            learner = _learner(task, loaded, config)
-            found[name].append(_run(chunks, learner, config, _selection(name, learner, settings), lr=asked.lr))
-    _print(found)
+        for name in asked.scenarios:
+            for variant, run in _runs(name, order, asked.model, asked.features):
+                found[name].setdefault(variant, []).append(run)
+                print(f"{name} {order} {variant}: {run}", file=sys.stderr, flush=True)
+    for name in asked.scenarios:
+        _print(name, found[name])
 
 
-def _learner(task: Task, loaded: LoadedClassifier, config: LoopConfig) -> ClassifierLearner:
+def _runs(name: str, order: str, model: str, features: list[int]) -> Iterator[tuple[str, Found]]:
+    """Every variant on one stream."""
+    task, loaded, config, chunks = _stream(
+        "sentiment" if name == "swapped" else name, order, model, max(features)
+    )
+    chunks = _swapped(chunks, task.classes) if name == "swapped" else chunks
+    fixed = {"embedding": np.zeros(BUCKETS, dtype=np.bool_), "all buckets": np.ones(BUCKETS, dtype=np.bool_)}
+    for variant, seen in fixed.items():
+        learner, head = _learner(task, loaded, config)
+        head.let_through(seen)
+        yield variant, _run(chunks, learner, config, None)
+    for most in features:
+        for variant, settings in (
+            (f"{most} chosen once", ONCE),
+            (f"{most} chosen anew", SelectionSettings()),
+        ):
+            learner, head = _learner(task, loaded, config)
+            selection = TextSelection(most=most, n_classes=head.out_features, settings=settings)
+            yield variant, _run(chunks, learner, config, selection)
+
+
+@lru_cache(maxsize=1)
+def _stream(
+    name: str, order: str, model: str, most: int
+) -> tuple[Task, LoadedClassifier, LoopConfig, list[LabelledChunk]]:
+    """The chunks of a scenario in one order, with all features, and what goes with them."""
+    scenario = SCENARIOS[name]
+    task = Task(kind="classify", classes=scenario.classes, text_features=most)
+    loaded = _loaded(task, model)
+    config = LoopConfig(chunk=CHUNK, seq_len=scenario.seq_len or loaded.seq_len)
+    documents = open_source(f"scenario:{name}/{order}", dead_letter=DeadLetter(None), late_labels=True)
+    chunker = LabelledChunker(
+        loaded.tokenizer, classes=task.classes, n_documents=CHUNK, seq_len=config.seq_len
+    )
     assert loaded.encoder is not None
-    head = TextHead(loaded.encoder.n_features, len(task.classes), most=task.text_features)
-    for weights in head.parameters():
-        torch.nn.init.zeros_(weights)
+    return task, loaded, config, list(loaded.encoder.over(chunker.chunks(documents)))
+
+
+@lru_cache(maxsize=1)
+def _loaded(task: Task, model: str) -> LoadedClassifier:
+    loaded = task.load(model)
+    assert isinstance(loaded, LoadedClassifier)
+    return loaded
+
+
+def _learner(task: Task, loaded: LoadedClassifier, config: LoopConfig) -> tuple[ClassifierLearner, TextHead]:
+    """A learner that knows nothing, and the head that is its model."""
+    head = copy.deepcopy(loaded.model)
     learner = learner_of(task, loaded, module=head, seq_len=config.seq_len)
     assert isinstance(learner, ClassifierLearner)
-    return learner
-
-
-def _selection(name: str, learner: ClassifierLearner, settings: SelectionSettings) -> TextSelection | None:
-    head = learner.model
     assert isinstance(head, TextHead)
-    if name == "all buckets":
-        head.let_through(np.ones(len(head.mask), dtype=np.bool_))
-    if not name.startswith("chosen"):
-        return None
-    how = replace(settings, period=None) if name == "chosen once" else settings
-    return TextSelection(most=head.most, n_classes=head.out_features, settings=how)
+    return learner, head
 
 
 def _run(
-    chunks: list[Chunk], learner: ClassifierLearner, config: LoopConfig, selection: TextSelection | None, *, lr: float
+    chunks: Sequence[Chunk], learner: ClassifierLearner, config: LoopConfig, selection: TextSelection | None
 ) -> Found:
-    base = replace(FROZEN_BASE, lr=lr)
+    base = FROZEN_BASE
     rounds = assemble_rounds(iter(chunks), base=base, config=config, row=learner.row, dtype=learner.dtype)
     loop = LabelledLoop(rounds, learner, selection=selection)
     records = []
@@ -112,17 +139,22 @@ def _run(
     )
 
 
-def _swapped(documents: Iterable[Document]) -> Iterator[Document]:
+def _swapped(chunks: list[LabelledChunk], classes: tuple[str, ...]) -> list[LabelledChunk]:
     """Negative and positive change places from the middle on."""
-    whole = list(documents)
-    half = len(whole) // 2
-    yield from islice(whole, half)
-    for document in whole[half:]:
-        yield replace(document, label=OTHER_WAY.get(str(document.label), document.label))
+    places = {name: k for k, name in enumerate(classes)}
+    other = np.array([places[OTHER_WAY.get(name, name)] for name in classes])
+    half = len(chunks) // 2
+    return [*chunks[:half], *(_relabelled(chunk, other) for chunk in chunks[half:])]
 
 
-def _print(found: dict[str, list[Found]]) -> None:
-    print("| beside the embedding | bits per label | by order | accuracy | by order | chosen anew |")
+def _relabelled(chunk: LabelledChunk, other: NDArray[np.int64]) -> LabelledChunk:
+    rows = chunk.tokens.copy()
+    rows[:, 0] = other[rows[:, 0].astype(np.int64)]
+    return replace(chunk, tokens=rows)
+
+
+def _print(scenario: str, found: dict[str, list[Found]]) -> None:
+    print(f"\n| {scenario} | bits per label | by order | accuracy | by order | chosen anew |")
     print("|---|---|---|---|---|---|")
     for name, runs in found.items():
         bits, right = [run.bits for run in runs], [run.accuracy for run in runs]

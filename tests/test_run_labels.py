@@ -122,7 +122,9 @@ def test_a_mistake_is_told_in_one_sentence(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_run_with_text_features_goes_on_to_the_same_decisions_and_tells_what_it_chose(tmp_path: Path) -> None:
+def test_a_run_with_text_features_goes_on_to_the_same_decisions_and_tells_what_it_chose(
+    tmp_path: Path,
+) -> None:
     stream = write(tmp_path / "l.jsonl", late=True, count=130)
     settings = {"controller": "base", "checkpoint_every": 2, "text_features": 8}
     straight = run(quick(stream, tmp_path / "straight", **settings))

@@ -63,7 +63,12 @@ class LoadedClassifier:
         folder.mkdir(parents=True)
         save_file({name: weights.contiguous() for name, weights in self.module.state_dict().items()},
                   folder / "head.safetensors")  # fmt: skip
-        about: dict[str, Any] = {"format": 1, "encoder": self.name, "classes": self.classes, "seq_len": self.seq_len}
+        about: dict[str, Any] = {
+            "format": 1,
+            "encoder": self.name,
+            "classes": self.classes,
+            "seq_len": self.seq_len,
+        }
         if self.encoder.text is not None:
             about["text_features"] = self.encoder.text.about
         scale = {"mean": self.encoder.mean.tolist(), "std": self.encoder.std.tolist()}

@@ -14,7 +14,9 @@ from olrl.streams.text_features import BUCKETS, TextHasher
 PLANTED, NEXT = "zebra", "yak"
 
 
-def documents(rng: np.random.Generator, sign: str, n: int = 16) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+def documents(
+    rng: np.random.Generator, sign: str, n: int = 16
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Texts of chance words, in which `sign` stands where the class is 1."""
     classes = rng.integers(0, 2, n)
     words = [f"word{rng.integers(60)} word{rng.integers(60)}{f' {sign}' * int(c)}" for c in classes]
@@ -75,7 +77,9 @@ def test_chance_alone_lets_few_features_through() -> None:
     selection = TextSelection(most=BUCKETS, n_classes=2)
     rng = np.random.default_rng(5)
     for _ in range(30):
-        selection.round_ended(rng.random((16, BUCKETS)) < 0.1, rng.integers(0, 2, 16), accuracy=0.5, alarms=())
+        selection.round_ended(
+            rng.random((16, BUCKETS)) < 0.1, rng.integers(0, 2, 16), accuracy=0.5, alarms=()
+        )
     assert selection.chosen.sum() < 0.01 * BUCKETS
 
 
@@ -112,7 +116,9 @@ def test_it_goes_on_from_its_state_to_the_bit() -> None:
     play(straight, PLANTED, rounds=21, seed=1)
     state: dict[str, Any] = straight.state_dict()
     other.load_state_dict(state)
-    assert play(straight, NEXT, rounds=40, seed=2, alarm=True) == play(other, NEXT, rounds=40, seed=2, alarm=True)
+    assert play(straight, NEXT, rounds=40, seed=2, alarm=True) == play(
+        other, NEXT, rounds=40, seed=2, alarm=True
+    )
     np.testing.assert_array_equal(straight.chosen, other.chosen)
     np.testing.assert_array_equal(straight.state_dict()["present"], other.state_dict()["present"])
     with pytest.raises(ValueError, match="other features or classes"):

@@ -10,7 +10,9 @@ import pytest
 from olrl.streams.text_features import BUCKETS, WIDTH, TextHasher, check_packed, pack, unpack
 
 TEXT = "Ünited is not united 😀"
-SUM = "import numpy, olrl.streams.text_features as t; print(t.TextHasher().bits([%r])[0].nonzero()[0].tolist())"
+SUM = (
+    "import numpy, olrl.streams.text_features as t; print(t.TextHasher().bits([%r])[0].nonzero()[0].tolist())"
+)
 
 
 def test_another_process_with_another_seed_of_hashes_finds_the_same_buckets() -> None:
