@@ -21,6 +21,7 @@ from olrl.monitor.monitor import LoopMonitor
 from olrl.streams.chunk import Chunk
 from olrl.streams.chunker import Chunker
 from olrl.streams.document import Document
+from olrl.streams.text_features import BUCKETS
 from olrl.streams.tokens import Tokenizer
 from olrl.monitor.text_selection import TextSelection
 
@@ -96,6 +97,8 @@ def assemble_loop(
 
 
 def _selection(learner: ClassifierLearner) -> TextSelection | None:
-    """What chooses text features for a head that takes some."""
+    """What chooses text features for a head that takes some, and not all there are."""
     head = learner.model
-    return TextSelection(most=head.most, n_classes=head.out_features) if isinstance(head, TextHead) else None
+    if not isinstance(head, TextHead) or head.most >= BUCKETS:
+        return None
+    return TextSelection(most=head.most, n_classes=head.out_features)

@@ -150,6 +150,15 @@ def test_a_run_with_text_features_goes_on_to_the_same_decisions_and_tells_what_i
     assert load_file(straight.folder.model / "head.safetensors")["mask"].sum() == 8
 
 
+def test_all_text_features_are_seen_from_the_start_and_nothing_is_chosen(tmp_path: Path) -> None:
+    settings = {"controller": "base", "text_features": 2048, "rounds": 4}
+    result = run(quick(write(tmp_path / "l.jsonl"), tmp_path / "out", **settings))
+    assert not result.summary.reselections
+    from safetensors.numpy import load_file
+
+    assert load_file(result.folder.model / "head.safetensors")["mask"].all()
+
+
 @pytest.mark.parametrize(
     "options",
     [

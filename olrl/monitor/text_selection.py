@@ -76,9 +76,9 @@ class Associations:
         share, of_class = self.present.sum(axis=0) / total, self.documents[:, None] / total
         product = share * (1 - share) * of_class * (1 - of_class)
         covariance = self.present / total - share * of_class
-        return np.divide(
-            covariance, np.sqrt(np.maximum(product, 0)), out=np.zeros_like(covariance), where=product > 1e-12
-        )
+        defined, found = product > 1e-12, np.zeros_like(covariance)
+        np.divide(covariance, np.sqrt(np.maximum(product, 0)), out=found, where=defined)
+        return found
 
     def strongest(self, most: int, *, chance: float) -> NDArray[np.bool_]:
         """At most so many features, those with the largest |r| for any class, each believed (n r² ≥ `chance`)."""
