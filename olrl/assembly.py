@@ -18,12 +18,12 @@ from olrl.models.text_head import TextHead
 from olrl.monitor.detectors import DetectorBank
 from olrl.monitor.histograms import TokenHistograms
 from olrl.monitor.monitor import LoopMonitor
+from olrl.monitor.text_selection import TextSelection
 from olrl.streams.chunk import Chunk
 from olrl.streams.chunker import Chunker
 from olrl.streams.document import Document
 from olrl.streams.text_features import BUCKETS
 from olrl.streams.tokens import Tokenizer
-from olrl.monitor.text_selection import TextSelection
 
 
 @dataclass(frozen=True, kw_only=True)

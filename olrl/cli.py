@@ -166,7 +166,7 @@ def run(
         int,
         typer.Option(
             metavar="K",
-            help="With --task classify: the head sees K words, pairs or pieces of words too, chosen online; 0: none.",
+            help="With --task classify: the head sees K words or pieces of words too, chosen online; 2048: all.",
         ),
     ] = RunConfig.text_features,
     controller: Annotated[

@@ -12,9 +12,9 @@ from olrl.learners.classifier import ClassifierLearner
 from olrl.loop import OnlineLoop, RoundRecord, Rounds
 from olrl.models.text_head import TextHead
 from olrl.monitor.signals import Signals
+from olrl.monitor.text_selection import Reselection, TextSelection
 from olrl.streams.labelled import MAX_WAITING, LabelledChunk
 from olrl.streams.text_features import unpack
-from olrl.monitor.text_selection import Reselection, TextSelection
 
 
 class LabelledLoop(OnlineLoop):

@@ -15,8 +15,8 @@ from olrl.learners.poisson import PoissonSampling
 from olrl.memory import Memory
 from olrl.monitor.monitor import LoopMonitor
 from olrl.monitor.signals import Signals
-from olrl.streams.chunk import Chunk
 from olrl.monitor.text_selection import Reselection
+from olrl.streams.chunk import Chunk
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,8 +37,8 @@ class RunConfig:
     classes: with "classify", the labels, separated by commas; None reads them from a file beforehand.
     encoder: with "classify", "frozen" (None is that) trains a head on features of the model, "learning" all
     weights.
-    text_features: with a frozen encoder, so many things at most that stand in a text (words, pairs, pieces of words)
-        are seen by the head beside the model's features, chosen online; 0: none, 2048: all.
+    text_features: with a frozen encoder, so many things at most that stand in a text (words, pairs and pieces of
+        words) are seen by the head beside the model's features, chosen online; 0: none, 2048: all.
     stream: SOURCE: a `.jsonl` or `.txt` file, a folder of them, `-`, `builtin:NAME` or `hf:NAME`.
     model: a shipped model, a folder in Hugging Face format, or a hub id.
     controller: one of `CONTROLLERS`.

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from olrl.learners.learner import UpdateReport
 from olrl.loop import RoundRecord
 from olrl.monitor.feature_spec import FEATURE_NAMES
 from olrl.monitor.signals import Signals
+from olrl.monitor.text_selection import Reselection
 from olrl.tracking import DecisionHistograms, TensorBoardTracker
 
 FEATURE_GROUPS = sorted(set(load_policy("default").features.groups))
@@ -50,7 +52,7 @@ def read(folder: Path) -> EventAccumulator:
 def documented_keys() -> list[str]:
     """Keys of docs/metrics.md as patterns."""
     keys = re.findall(r"^\| `([^`]+)` \|", METRICS.read_text(), flags=re.MULTILINE)
-    patterns = {"<detector>": "[a-z-]+", "<layer>": "[a-z_]+", "<signal>": "[a-z_]+"}
+    patterns = {"<detector>": "[a-z-]+", "<layer>": "[a-z_]+", "<signal>": "[a-z_]+", "<reason>": "[a-z_]+"}
     escaped = [re.escape(key) for key in keys]
     for name, pattern in patterns.items():
         escaped = [key.replace(name, pattern) for key in escaped]
@@ -65,8 +67,10 @@ def test_every_key_that_is_written_is_documented(tmp_path: Path) -> None:
             record(0, alarms=("adwin",)), guard="loss high", layer="loss_high", proposed=record(0).decision
         )
         tracker.round(record(1, loss_bpb=None))
+        anew = Reselection(reason="drift alarm", chosen=8, changed=3)
+        tracker.round(replace(record(2), reselected=anew))
         explained = Explanation(values=np.ones((4, len(FEATURE_NAMES))))
-        for k in range(2, 30):
+        for k in range(3, 30):
             tracker.round(record(k), explanation=explained)
         png = save(figure, tmp_path / "a.png").read_bytes()
         results = dict.fromkeys(RESULTS, 1.0)

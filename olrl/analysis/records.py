@@ -33,7 +33,8 @@ class RunRecords:
     nothing was answered, and `judged` what a classifier predicted, as (class, predicted class, documents).
     `window` is the value of the ladder (0: the reservoir), `window_index` its place on the ladder. `guard` and
     `drift` hold, for the rows that have any, the guard's reason and the detectors that fired; `proposed` the
-    decisions proposed, for those in shadow; `reselected` why a classifier's text features were chosen anew. `ended` says why the run is over, None while it is not (or was killed).
+    decisions proposed, for those in shadow; `reselected` why a classifier's text features were chosen anew.
+    `ended` says why the run is over, None while it is not (or was killed).
     `smoothed_bpb` is there, with its time constant in rounds, where rows were left out, since it depends on all of
     them. The last three are what `running` adds: depending on all rounds so far, and on those of a second run.
     """

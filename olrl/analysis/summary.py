@@ -37,7 +37,8 @@ class Summary:
     charged 8 bits a byte. `first_bpb` and `last_bpb` are the same over the first and the last tenth of the
     rounds. `spent` and `budget` are cost units over the whole run. `ranges` holds each knob's lowest and
     highest value as text (the reservoir is the largest window), `moves` counts the rounds in which a knob
-    differs from the round before; `reselections` counts why a classifier's text features were chosen anew. Of more than 1,000 sources the later ones are counted as one.
+    differs from the round before; `reselections` counts why a classifier's text features were chosen anew.
+    Of more than 1,000 sources the later ones are counted as one.
     """
 
     rounds: int

@@ -143,12 +143,12 @@ class TextSelection:
         self._rounds += 1
         fell = self._accuracy.fell(accuracy, labels=len(classes))
         since = self._rounds - self._last
-        if self._settings.period is not None and self._last and since >= self._settings.gap:
-            if alarms or fell:
-                self._associations.forget(self._settings.kept)
-                self._accuracy = _Accuracy()
-                self._wait = self._settings.gap
-                return self._choose("drift alarm" if alarms else "accuracy fell")
+        again = self._settings.period is not None and self._last > 0 and since >= self._settings.gap
+        if again and (alarms or fell):
+            self._associations.forget(self._settings.kept)
+            self._accuracy = _Accuracy()
+            self._wait = self._settings.gap
+            return self._choose("drift alarm" if alarms else "accuracy fell")
         if since < self._wait:
             return None
         self._wait = min(2 * self._wait, self._settings.period or 2**62)
