@@ -38,8 +38,8 @@ class Task:
     """What is learned of documents.
 
     kind: "lm": their text. "classify": their labels, which are `classes`; with `frozen`, by a head on features of a
-    model that does not learn itself, and on `text_features` things at most that stand in a document. "answer": their
-    labels as text behind their text.
+    model that does not learn itself, and on `text_features` things at most that stand in a document. "answer":
+    their labels as text behind their text.
 
     >>> Task(kind="classify", classes=("ham", "spam")).frozen
     True
