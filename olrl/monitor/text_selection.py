@@ -76,8 +76,8 @@ class Associations:
         share, of_class = self.present.sum(axis=0) / total, self.documents[:, None] / total
         product = share * (1 - share) * of_class * (1 - of_class)
         covariance = self.present / total - share * of_class
-        defined, found = product > 1e-12, np.zeros_like(covariance)
-        np.divide(covariance, np.sqrt(np.maximum(product, 0)), out=found, where=defined)
+        found: Array = np.zeros_like(covariance)
+        np.divide(covariance, np.sqrt(np.maximum(product, 0)), out=found, where=product > 1e-12)
         return found
 
     def strongest(self, most: int, *, chance: float) -> NDArray[np.bool_]:
