@@ -13,7 +13,7 @@ from olrl.learners.causal_lm import CausalLMLearner
 from olrl.models.load import SHIPPED, LoadedModel, load_model
 
 LIMIT_BYTES = {"mini": 2_000_000, "bpe": 4_000_000}  # the others 1 MB
-UNTUNED = {"mini": "scripts/tune.py has not run yet", "bpe": "scripts/tune.py has not run yet"}
+UNTUNED = {"mini": "scripts/tune.py has not run yet"}
 MERGED = ("bpe",)  # tokens of several bytes
 FOLDER = Path(olrl.models.load.__file__).parent
 TEXT = "Grüße, 世界: 𝄞 for i in range(3):\n\tprint(i)\n"
