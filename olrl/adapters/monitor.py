@@ -71,6 +71,7 @@ class Monitor:
     all gradient signals, and with several processes the notice of steps that are not finite. With several
     processes (`ranks`) `loss` and `scored` take what each has or all know.
 
+    >>> _ = torch.manual_seed(0)
     >>> model = torch.nn.Sequential(torch.nn.Embedding(9, 4), torch.nn.Linear(4, 9))
     >>> monitor = Monitor(model, torch.optim.SGD(model.parameters(), lr=0.1))
     >>> round(monitor.score(torch.tensor([[1, 2, 3], [4, 5, 6]]))) == 2  # about log 9

@@ -37,7 +37,7 @@ class CipheredCorpus:
     >>> from olrl.streams.corpus import load_corpus
     >>> corpus = CipheredCorpus(load_corpus(), seed=1)
     >>> [name for name in corpus.domains("train") if name.startswith("dutch")]
-    ['dutch', 'dutch~georgian']
+    ['dutch', 'dutch~armenian']
     """
 
     def __init__(self, corpus: "TextSource", *, seed: int) -> None:

@@ -36,6 +36,10 @@ class SuiteConfig:
     ciphered: bool = False
     concurrent: tuple[int, ...] = (1, 4, 16)
 
+    def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {self.split!r}")
+
     @classmethod
     def for_rounds(
         cls,
