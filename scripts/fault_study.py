@@ -1,7 +1,7 @@
 """What the guard does about faults, and that it leaves real drift alone: `docs/guard.json`.
 
     python scripts/fault_study.py                      both models, about ten minutes on one core
-    python scripts/fault_study.py --models pico --streams 1 --out guard.json
+    python scripts/fault_study.py --models pico --numbers 0 --out guard.json
 
 Real models on validation streams of the builtin drift suite, steered by a policy. Every disturbed run is paired
 with an undisturbed one on the same chunks with the same draws, and is made with the guard and without it.
@@ -299,14 +299,19 @@ def smooth(losses: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def study(
-    models: Sequence[str], *, streams: int, unguarded: int, policy: FrozenPolicy, chosen: Sequence[str]
+    models: Sequence[str],
+    *,
+    numbers: Sequence[int],
+    unguarded: int,
+    policy: FrozenPolicy,
+    chosen: Sequence[str],
 ) -> dict[str, Any]:
-    """All rows of all models; faults without a guard on the first `unguarded` streams only."""
+    """All rows of all models; faults without a guard on the first `unguarded` of the streams only."""
     faults: list[dict[str, Any]] = []
     drift: list[dict[str, Any]] = []
     for model in models:
         bench = Bench(model, policy)
-        for place, number in enumerate(STREAMS[:streams]):
+        for place, number in enumerate(numbers):
             chunks = bench.chunks(number)
             calm, free = (bench.play(chunks, fault=None, guarded=g, seed=number) for g in (True, False))
             drift += _told([{"model": model, **row} for row in drift_rows(chunks, number, calm, free)])
@@ -328,7 +333,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--models", nargs="+", default=["pico", "nano"])
     parser.add_argument("--policy", default="default")
-    parser.add_argument("--streams", type=int, default=len(STREAMS), help="of each model")
+    parser.add_argument(
+        "--numbers", type=int, nargs="+", default=STREAMS, help="streams of the suite, for each model"
+    )
     parser.add_argument("--unguarded", type=int, default=2, help="of these, with faults and no guard too")
     parser.add_argument("--faults", nargs="*", choices=FAULTS, default=list(FAULTS))
     parser.add_argument("--out", type=Path, default=Path("docs/guard.json"))
@@ -336,7 +343,7 @@ def main() -> None:
     torch.set_num_threads(1)
     found = study(
         args.models,
-        streams=args.streams,
+        numbers=args.numbers,
         unguarded=args.unguarded,
         policy=load_policy(args.policy),
         chosen=args.faults,

@@ -16,10 +16,9 @@ class TextHead(torch.nn.Linear):
     """Logits of the classes, of rows (B, n_features + 128): features, and behind them a packed set of buckets.
 
     Of the 2,048 buckets those are seen that `mask` lets through, at most `most` (all, from the start, if that is
-    2,048; else none at first); the others are as if no text were
-    in them. Buckets of a text that are let through have the same value each, so that together they are a vector
-    of length 8. The mask is a buffer: it is saved with the weights, and no optimizer moves it. A bucket that is let
-    through again goes on from the weights it had.
+    2,048; else none at first); the others are as if no text were in them. Buckets of a text that are let through
+    have the same value each, so that together they are a vector of length 8. The mask is a buffer: it is saved with
+    the weights, and no optimizer moves it. A bucket that is let through again goes on from the weights it had.
     """
 
     mask: Tensor

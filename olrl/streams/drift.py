@@ -95,6 +95,8 @@ class DriftConfig:
             raise ValueError("home must name at least one domain, or be None for the first")
         if self.concurrent < 1:
             raise ValueError(f"concurrent must be at least 1 document, not {self.concurrent!r}")
+        if self.cipher is not None and self.cipher < 0:
+            raise ValueError(f"cipher must be at least 0, or None for text as it is, not {self.cipher!r}")
         if self.n_recurring < 2:
             raise ValueError(f"n_recurring must be at least 2 domains, not {self.n_recurring!r}")
         if self.domains is not None and not self.domains:

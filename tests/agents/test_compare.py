@@ -243,6 +243,7 @@ def test_a_lost_run_is_charged_the_uniform_predictor_and_flagged(lr: float) -> N
         (["--base-batch", "65"], "batch size must be"),
         (["--budget", "0"], "budget must be"),
         (["--price", "-1"], "price must be"),
+        (["--text-features", "5"], "text_features have no effect where nothing is classified"),
         (["--model", "./nowhere"], "./nowhere"),
         (["--stream", "nothing.jsonl"], "no file or folder 'nothing.jsonl'"),
         (["--controllers", "policy", "--policy", "nowhere"], "nowhere"),
