@@ -127,10 +127,12 @@ class _Growing:
 
 
 def _rows(rng: random.Random, *, n_bytes: int) -> bytes:
-    """JSON lines, some of which cannot be used, some of which repeat."""
+    """JSON lines, some of no use, some repeated, with `n_bytes` of new text: a follower would wait for ever for less."""
     rows: list[bytes] = []
-    while sum(map(len, rows)) < n_bytes + 4_000:
+    new = 0
+    while new < n_bytes:
         text = "".join(rng.choices(_LETTERS, k=rng.randrange(20, 400)))
+        new += len(text)
         rows += [json.dumps({"text": text}).encode()] * (6 if rng.random() < 0.05 else 1)
         if rng.random() < 0.2:
             rows.append(rng.choice([b"{", b'{"text": 7}', b'{"text": "\xff"}', b'{"text": ""}', b"[" * 3000]))
