@@ -127,7 +127,7 @@ class _Growing:
 
 
 def _rows(rng: random.Random, *, n_bytes: int) -> bytes:
-    """JSON lines, some of no use, some repeated, with `n_bytes` of new text: a follower would wait for ever for less."""
+    """JSON lines, some useless, some repeated, with `n_bytes` of new text: a follower waits for ever for less."""
     rows: list[bytes] = []
     new = 0
     while new < n_bytes:
