@@ -17,7 +17,7 @@ from olrl.loop import OnlineLoop
 from olrl.models.load import load_model
 from olrl.streams.chunk import Chunk
 from olrl.streams.pieces import SPLITS
-from olrl.streams.suite import SuiteConfig
+from olrl.streams.suite import SuiteConfig, SuiteName
 
 from .control_env import ControlEnv
 from .episode import Episode
@@ -122,11 +122,11 @@ class OnlineLMEnv(ControlEnv):
     `info` holds what `ControlEnv` says; its `truth` has `segment`, the number of the drift segment, and
     `source`, the domain, of the chunk observed last.
 
-    Arguments, all JSON-able: `model`, a shipped model's name; `split` of the builtin text; `rounds` decisions an
-    episode; `n_streams` different streams, drawn from `stream_seed`; `segment`, the least and most rounds between
-    drifts; `ciphered`, whether half of the domains are the others with their letters exchanged; `chunk` sequences a
-    round; `optimizer` adamw or sgd; `coding` and `coding_settings` as in
-    `olrl.control.actions`; `ranges`, fields of `EpisodeRanges` to change; `reward`, fields of `Reward` to change;
+    Arguments, all JSON-able: `model`, a shipped model's name; `split` of the builtin text; `rounds` decisions
+    an episode; `n_streams` different streams, drawn from `stream_seed`; `segment`, the least and most rounds
+    between drifts; `suite` drift, ciphered or quiet, as in `olrl.streams.suite`; `chunk` sequences a round;
+    `optimizer` adamw or sgd; `coding` and `coding_settings` as in `olrl.control.actions`; `ranges`, fields of
+    `EpisodeRanges` to change; `reward`, fields of `Reward` to change;
     `features`, the spec of a set that `olrl features` has selected; `device`; `render_mode` `ansi` or
     `rgb_array`. An unknown field or a value out of range raises ValueError. The first reset on a stream costs a
     run of the reference, kept in the cache folder.
@@ -148,10 +148,10 @@ class OnlineLMEnv(ControlEnv):
         rounds: int = 120,
         n_streams: int = 64,
         stream_seed: int = 0,
-        segment: tuple[int, int] = (10, 60),
+        segment: tuple[int, int] | None = None,
         chunk: int = 16,
         optimizer: str = "adamw",
-        ciphered: bool = False,
+        suite: SuiteName = "drift",
         coding: str = "moves",
         coding_settings: dict[str, float] | None = None,
         ranges: dict[str, Any] | None = None,
@@ -182,16 +182,16 @@ class OnlineLMEnv(ControlEnv):
         if optimizer not in STACKABLE:  # the reference learner is one of a stack
             raise ValueError(f"optimizer must be {' or '.join(STACKABLE)}, not {optimizer!r}")
         self.optimizer = OptimizerConfig(name=optimizer)
-        suite = SuiteConfig.for_rounds(
+        drifting = SuiteConfig.for_rounds(
             rounds,
             bytes_per_round=loaded.bytes_per_round(chunk=chunk),
             split=split,
             seed=stream_seed,
-            segment=(segment[0], segment[1]),
-            ciphered=ciphered,
+            segment=segment and (segment[0], segment[1]),
+            suite=suite,
         )
         self.streams = LanguageStreams(
-            suite, loaded, fixed=self._fixed, config=self.config, optimizer=self.optimizer, rounds=rounds
+            drifting, loaded, fixed=self._fixed, config=self.config, optimizer=self.optimizer, rounds=rounds
         )
 
     @cached_property

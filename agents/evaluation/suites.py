@@ -3,24 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from olrl.streams.corpus import Corpus, load_corpus
 from olrl.streams.drift import DriftConfig, plan_segments
-from olrl.streams.pieces import SPLITS, Split
+from olrl.streams.pieces import Split
 from olrl.streams.release_notes import release_notes
 from olrl.streams.scenarios import SCENARIOS
-from olrl.streams.suite import SuiteConfig
+from olrl.streams.suite import HOME, SuiteConfig, SuiteName
 
 from .jobs import StreamRef
 from .scenarios import scenario_streams
-
-# What the models that ship were pretrained on (scripts/make_models.py). Mixed, it leaves nano little to learn: 0.01
-# to 0.04 bits a byte on what remains 2.2, where one of the three alone gave 0.2 to 0.5.
-HOME = ("manual", "docstrings", "readmes")
-HOME_ROUNDS = (30, 50)
-VISIT = 0.15
-
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
@@ -60,42 +51,25 @@ def quiet_share(drift: DriftConfig, corpus: Corpus) -> float:
     return sum(s.n_bytes for s in segments if s.domain in HOME) / sum(s.n_bytes for s in segments)
 
 
-def _drift(wanted: Wanted, *, name: str = "drift", ciphered: bool = False) -> list[StreamRef]:
-    corpus = load_corpus()
-    suite = SuiteConfig.for_rounds(
-        wanted.rounds,
-        bytes_per_round=wanted.bytes_per_round,
-        split=wanted.split,
-        seed=wanted.seed,
-        ciphered=ciphered,
-    )
-    drifts = [suite.stream(k, corpus) for k in range(wanted.streams)]
-    return [
-        StreamRef(name=f"{name}-{wanted.split}-{k}", kind=drift.kind, drift=drift)
-        for k, drift in enumerate(drifts)
-    ]
+def _composed(suite: SuiteName, *, name: str) -> Callable[[Wanted], list[StreamRef]]:
+    """Streams drawn from the corpus, as controllers are trained on too (in another split)."""
 
-
-def _quiet(wanted: Wanted) -> list[StreamRef]:
-    corpus = load_corpus()
-    away = [name for name in corpus.domains(wanted.split) if name not in HOME]
-    low, high = HOME_ROUNDS
-    refs = []
-    for k in range(wanted.streams):
-        keys = [wanted.seed, k, SPLITS.index(wanted.split)]
-        drift = DriftConfig(
-            kind="visits",
-            n_bytes=(wanted.rounds + 1) * wanted.bytes_per_round,
-            segment_bytes=(low * wanted.bytes_per_round, high * wanted.bytes_per_round),
-            home=HOME,
-            visit=VISIT,
-            concurrent=16,
-            domains=(*HOME, *away),
+    def build(wanted: Wanted) -> list[StreamRef]:
+        corpus = load_corpus()
+        streams = SuiteConfig.for_rounds(
+            wanted.rounds,
+            bytes_per_round=wanted.bytes_per_round,
             split=wanted.split,
-            seed=int(np.random.SeedSequence(keys).generate_state(1)[0]),
+            seed=wanted.seed,
+            suite=suite,
         )
-        refs.append(StreamRef(name=f"quiet-{wanted.split}-{k}", kind="visits", drift=drift))
-    return refs
+        drifts = [streams.stream(k, corpus) for k in range(wanted.streams)]
+        return [
+            StreamRef(name=f"{name}-{wanted.split}-{k}", kind=drift.kind, drift=drift)
+            for k, drift in enumerate(drifts)
+        ]
+
+    return build
 
 
 def _time(wanted: Wanted) -> list[StreamRef]:
@@ -123,7 +97,7 @@ SUITES: dict[str, Suite] = {
         Suite(
             name="drift",
             about="natural text with abrupt, gradual and recurring switches of domain, noise bursts, and no drift",
-            build=_drift,
+            build=_composed("drift", name="drift"),
         ),
         Suite(
             name="time",
@@ -134,19 +108,19 @@ SUITES: dict[str, Suite] = {
             name="quiet",
             about="long stretches of what the models were pretrained on, mixed from many documents, and short "
             "visits to other domains: for saving compute",
-            build=_quiet,
+            build=_composed("quiet", name="quiet"),
             base_lr_mult=(1.0,),
             price=0.02,
         ),
         Suite(
             name="transfer",
             about="the streams of drift, for models, optimizers and base rates that the policy never saw",
-            build=lambda wanted: _drift(wanted, name="transfer"),
+            build=_composed("drift", name="transfer"),
         ),
         Suite(
             name="ciphered",
             about="the streams of drift, half of the domains with their letters exchanged: text no model has seen",
-            build=lambda wanted: _drift(wanted, name="ciphered", ciphered=True),
+            build=_composed("ciphered", name="ciphered"),
         ),
         Suite(
             name="scenarios",

@@ -29,6 +29,7 @@ RATE_OCTAVES = np.arange(-4.0, 5.0)  # of the tuned rate
 START_OCTAVES = np.array([-3.0, -1.0, 1.0, 2.0, 3.0, 4.0, 6.0])  # in the first round alone
 BATCHES = (1, 32)  # beside the tuned one
 WINDOW_POSITIONS = (3, 7)
+PAUSES = 6  # stretches of a run in each of which one learner pauses, and another one is all that trains
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,8 @@ class StreamRuns:
 
     `signals` is what observations were made from, as `stack_signals` has it; `bases` are rate, batch size and
     window of each learner's base. With them any set of features can be looked at again (`seen_as`). The first
-    `len(constants(fixed))` are the constant ones, in that order; `loss` has one column more than there were
+    `N_CONSTANT` are the constant ones, in the order of `constants`; then come `N_PAUSED` that pause and train by
+    turns (`HindsightRunner.paused`), then those that the policy steers. `loss` has one column more than there were
     decisions. Where a learner stands *before* a decision: `octaves` of the tuned rate, `log_batch` (log2 of the
     batch size), `window` (position on its ladder). `spent` is the share of its budget that the round then spent.
     `price` and `share` (of the budget that the updates of a round spend at the tuned batch size) are of the whole
@@ -108,6 +110,24 @@ def constants(fixed: Base) -> list[Constant]:
     return [*held, never, *starts]
 
 
+N_CONSTANT = len(RATE_OCTAVES) + len(BATCHES) + len(WINDOW_POSITIONS) + 1 + len(START_OCTAVES)
+N_PAUSED = 2 * PAUSES
+
+
+def pauses(number: int, rounds: int) -> list[range]:
+    """The rounds of each pause on stream `number`: a sixteenth of the run each, over its first three quarters.
+
+    Where in its eighth a pause lies is drawn by the stream, so that pauses lie anywhere between two drifts.
+
+    >>> pauses(0, 80)
+    [range(1, 6), range(15, 20), range(21, 26), range(31, 36), range(43, 48), range(53, 58)]
+    """
+    length, apart = max(1, rounds // 16), max(1, rounds // 8)
+    late = np.random.default_rng([number, 0x9A]).integers(apart - length + 1, size=PAUSES)
+    starts = [k * apart + int(some) for k, some in enumerate(late)]
+    return [range(start, start + length) for start in starts]
+
+
 class HindsightRunner:
     """Makes the runs on streams of one suite, one stream at a time."""
 
@@ -140,6 +160,21 @@ class HindsightRunner:
             bases.append(base)
             loops.append(replace(self._loop, price=0.0, masked=masked, seed=number))
         return self._play(number, bases, loops, lambda t, seen, signals: self._decided(first=t == 0))
+
+    def paused(self, number: int) -> StreamRuns:
+        """Learners at the tuned constant that pause once, and others that train only then; as `held` otherwise."""
+        trains = np.ones((N_PAUSED, self._config.rounds), dtype=bool)
+        for k, rounds in enumerate(pauses(number, self._config.rounds)):
+            trains[k, rounds.start : rounds.stop] = False
+        trains[PAUSES:] = ~trains[:PAUSES]
+        rng = np.random.default_rng([number, 0x9B])
+        bases, loops = [], []
+        for _ in range(N_PAUSED):
+            base, _cost, _price, masked = self._ranges.draw(rng, self._fixed)
+            bases.append(base)
+            loops.append(replace(self._loop, price=0.0, masked=masked, seed=number))
+        tuned = _in_force([self._fixed] * N_PAUSED)
+        return self._play(number, bases, loops, lambda t, seen, signals: replace(tuned, update=trains[:, t]))
 
     def steered(self, number: int, act: Act, coding: ActionCoding, *, seed: int) -> StreamRuns:
         """Learners that the policy steers, from bases and at costs and prices drawn by `seed`.

@@ -95,14 +95,15 @@ def _make(task: RunTask) -> StreamRuns:
     torch.set_num_threads(1)  # as many processes as cores share them already
     runner = _runner(task.env, task.config, json.dumps(task.policy.features.spec()))
     steered = runner.steered(task.number, task.policy.act, task.policy.coding, seed=task.seed)
-    return _held(runner, task).seen_as(task.policy.features) + steered
+    held, paused = _kept(runner.held, task, ""), _kept(runner.paused, task, "-paused")
+    return (held + paused).seen_as(task.policy.features) + steered
 
 
-def _held(runner: HindsightRunner, task: RunTask) -> StreamRuns:
-    path = kept_runs(task.env, task.config) / f"{task.number:05d}.npz"
+def _kept(make: Callable[[int], StreamRuns], task: RunTask, kind: str) -> StreamRuns:
+    path = kept_runs(task.env, task.config) / f"{task.number:05d}{kind}.npz"
     if not _readable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        runner.held(task.number).seen_as(HAND_MADE).save(path)
+        make(task.number).seen_as(HAND_MADE).save(path)
     return StreamRuns.load(path)
 
 

@@ -62,7 +62,7 @@ def test_another_seed_is_another_exchange() -> None:
 
 
 def test_a_stream_of_the_suite_draws_from_both_and_is_the_same_when_it_is_made_again() -> None:
-    suite = SuiteConfig.for_rounds(40, bytes_per_round=1024, split="validation", ciphered=True)
+    suite = SuiteConfig.for_rounds(40, bytes_per_round=1024, split="validation", suite="ciphered")
     sources: set[bool] = set()
     for number in range(6):
         config = suite.stream(number, load_corpus())
