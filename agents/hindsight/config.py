@@ -17,9 +17,12 @@ class HindsightConfig:
         of constant runs do not tell what going to and fro costs a learner, and most choices cost nearly the same:
         without a charge the policy wanders.
     first_up: per cent that raising the rate in the very first round is charged.
+    skip: per cent that not training in a round is charged, beside what training would have been worth.
     steps, batch_size, learning_rate, weight_decay: of AdamW, anew in each leg; weights go on from the leg before.
     entropy: per cent of loss that a choice may cost more and still be taken e times less often.
     noise: standard deviation of noise added to observations, which are about 1 in size.
+    unknown_levels: whether features that have a level of their model's own are seen at other levels too
+        (`olrl.agents.hindsight.variations`).
     """
 
     streams: int = 12
@@ -31,12 +34,14 @@ class HindsightConfig:
     switch_rate: float = 1.0
     switch_others: float = 3.0
     first_up: float = 10.0
+    skip: float = 0.0
     steps: int = 2000
     batch_size: int = 512
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     entropy: float = 0.3
     noise: float = 0.1
+    unknown_levels: bool = True
 
     def __post_init__(self) -> None:
         for name in ("streams", "rounds", "policy_lanes", "horizon", "steps", "batch_size"):
@@ -47,7 +52,7 @@ class HindsightConfig:
         for name in ("explore", "commitment"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)!r}")
-        for name in ("switch_rate", "switch_others", "first_up", "weight_decay", "noise"):
+        for name in ("switch_rate", "switch_others", "first_up", "skip", "weight_decay", "noise"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)!r}")
         for name in ("learning_rate", "entropy"):

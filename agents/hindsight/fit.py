@@ -8,29 +8,37 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .config import HindsightConfig
+from .runs import StreamRuns
+from .variations import Batch, Variations
 
 _DEAREST = 15.0  # per cent: what is worse is only known to be bad, and would drown the rest
 
 
 class Examples:
-    """Observations and the costs of every head's choices, of all decisions of all runs: (N, F) and (N, choices)."""
+    """Observations and the costs of every head's choices, of all decisions of all runs."""
 
     def __init__(self) -> None:
-        self._observations: list[Tensor] = []
-        self._costs: list[Tensor] = []
+        self._parts: list[tuple[Tensor, ...]] = []
 
     def __len__(self) -> int:
-        return sum(map(len, self._observations))
+        return sum(len(part[0]) for part in self._parts)
 
-    def add(self, observations: NDArray[np.float32], costs: Sequence[NDArray[np.float64]]) -> None:
-        """Those of one stream, shapes (n, T, F) and (n, T, choices) for each head."""
+    def add(self, runs: StreamRuns, costs: Sequence[NDArray[np.float64]]) -> None:
+        """Those of the n learners on one stream; costs have shape (n, T, choices) for each head."""
+        n, rounds, width = runs.observations.shape
         heads = [table.reshape(-1, table.shape[-1]) for table in costs]
-        self._observations.append(torch.from_numpy(observations.reshape(-1, observations.shape[-1]).copy()))
-        self._costs.append(torch.from_numpy(np.concatenate(heads, axis=1)).float().clamp(max=_DEAREST))
+        self._parts.append(
+            (
+                torch.from_numpy(runs.observations.reshape(-1, width).copy()),
+                torch.from_numpy(np.concatenate(heads, axis=1)).float().clamp(max=_DEAREST),
+                torch.from_numpy(np.repeat(runs.price, rounds)).float(),
+                torch.from_numpy(np.repeat(runs.share, rounds)).float(),
+            )
+        )
 
-    def tensors(self) -> tuple[Tensor, Tensor]:
+    def all(self) -> Batch:
         """All of them."""
-        return torch.cat(self._observations), torch.cat(self._costs)
+        return Batch(*(torch.cat(column) for column in zip(*self._parts, strict=True)))
 
 
 def fit(
@@ -39,6 +47,7 @@ def fit(
     examples: Examples,
     *,
     heads: Sequence[int],
+    names: Sequence[str],
     config: HindsightConfig,
     seed: int,
     progress: Callable[[int], None] = lambda step: None,
@@ -46,18 +55,18 @@ def fit(
     """Lower the expected cost of a policy's choices, less its entropy; returns the mean of the last tenth of steps.
 
     With costs c and a temperature τ (`entropy`), E[Σ_a π(a) c(a) + τ Σ_a π(a) log π(a)], summed over heads: its
-    minimum is π(a) ∝ exp(−E[c(a)] / τ), so dear mistakes count more than cheap ones. AdamW under a cosine.
+    minimum is π(a) ∝ exp(−E[c(a)] / τ), so dear mistakes count more than cheap ones. AdamW under a cosine. `names`
+    are those of the features, some of which are varied at each step (`Variations`).
     """
-    observations, costs = examples.tensors()
+    every, varied = examples.all(), Variations(names, config)
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
     last: list[float] = []
     for step in range(config.steps):
-        rows = torch.randint(len(observations), (config.batch_size,), generator=generator)
-        seen = observations[rows]
-        seen = seen + config.noise * torch.randn(seen.shape, generator=generator)
-        loss = _expected_cost(logits(seen), costs[rows], heads, config.entropy)
+        rows = torch.randint(len(every), (config.batch_size,), generator=generator)
+        batch = varied(every[rows], generator)
+        loss = _expected_cost(logits(batch.observations), batch.costs, heads, config.entropy)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call] # torch's is untyped
         optimizer.step()
@@ -69,10 +78,13 @@ def fit(
 
 
 def _expected_cost(logits: Tensor, costs: Tensor, heads: Sequence[int], entropy: float) -> Tensor:
+    """Summed over heads; a head whose costs are not known (NaN) at a decision has no say there."""
     total = torch.zeros(())
     for of_head, cost in zip(
         torch.split(logits, list(heads), dim=1), torch.split(costs, list(heads), dim=1), strict=True
     ):
         log = torch.log_softmax(of_head, dim=1)
-        total = total + (log.exp() * (cost + entropy * log)).sum(dim=1).mean()
+        known = torch.isfinite(cost)
+        expected = log.exp() * (torch.where(known, cost, 0.0) + entropy * log)
+        total = total + (expected.sum(dim=1) * known.all(dim=1)).mean()
     return total

@@ -29,7 +29,7 @@ RATE_OCTAVES = np.arange(-4.0, 5.0)  # of the tuned rate
 START_OCTAVES = np.array([-3.0, -1.0, 1.0, 2.0, 3.0, 4.0, 6.0])  # in the first round alone
 BATCHES = (1, 32)  # beside the tuned one
 WINDOW_POSITIONS = (3, 7)
-PAUSES = 6  # stretches of a run in each of which one learner pauses, and another one is all that trains
+PAUSES = 6  # stretches of a run in each of which one learner pauses, and with which another one begins to train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +38,8 @@ class StreamRuns:
 
     `signals` is what observations were made from, as `stack_signals` has it; `bases` are rate, batch size and
     window of each learner's base. With them any set of features can be looked at again (`seen_as`). The first
-    `N_CONSTANT` are the constant ones, in the order of `constants`; then come `N_PAUSED` that pause and train by
-    turns (`HindsightRunner.paused`), then those that the policy steers. `loss` has one column more than there were
+    `N_CONSTANT` are the constant ones, in the order of `constants`; then come `N_PAUSED` that pause or begin late
+    (`HindsightRunner.paused`), then those that the policy steers. `loss` has one column more than there were
     decisions. Where a learner stands *before* a decision: `octaves` of the tuned rate, `log_batch` (log2 of the
     batch size), `window` (position on its ladder). `spent` is the share of its budget that the round then spent.
     `price` and `share` (of the budget that the updates of a round spend at the tuned batch size) are of the whole
@@ -162,11 +162,11 @@ class HindsightRunner:
         return self._play(number, bases, loops, lambda t, seen, signals: self._decided(first=t == 0))
 
     def paused(self, number: int) -> StreamRuns:
-        """Learners at the tuned constant that pause once, and others that train only then; as `held` otherwise."""
+        """Learners at the tuned constant that pause once, and others that only then begin to train; else as `held`."""
         trains = np.ones((N_PAUSED, self._config.rounds), dtype=bool)
         for k, rounds in enumerate(pauses(number, self._config.rounds)):
             trains[k, rounds.start : rounds.stop] = False
-        trains[PAUSES:] = ~trains[:PAUSES]
+            trains[PAUSES + k, : rounds.start] = False
         rng = np.random.default_rng([number, 0x9B])
         bases, loops = [], []
         for _ in range(N_PAUSED):

@@ -8,11 +8,13 @@ from olrl.envs.reward import running_mean
 
 from .config import HindsightConfig
 from .runs import BATCHES, RATE_OCTAVES, START_OCTAVES, WINDOW_POSITIONS, StreamRuns
+from .updates import worth_of_training
 
 Floats = NDArray[np.float64]
 RATE_MOVES: dict[str, tuple[int, ...]] = {"moves": (-1, 0, 1), "leaps": (-2, -1, 0, 1, 2)}
 STEPS = (-1, 0, 1)  # of batch size and window
 TUNED = int(np.flatnonzero(RATE_OCTAVES == 0.0)[0])  # the constant run that is the reference
+_NEVER = len(RATE_OCTAVES) + len(BATCHES) + len(WINDOW_POSITIONS)  # the one that never trains
 
 
 def choice_costs(runs: StreamRuns, *, coding: str, config: HindsightConfig) -> list[Floats]:
@@ -31,14 +33,15 @@ def choice_costs(runs: StreamRuns, *, coding: str, config: HindsightConfig) -> l
     in one round is paid for many times over where the base is too high, and text that is far from all that a model
     has seen looks much the same from both.
 
-    Training costs the best rate's loss and the price of a round's updates, skipping the loss of the run that never
-    trained. Raises ValueError for a coding whose choices are not moves.
+    Skipping costs what training in the round would be worth (`worth_of_training`) and `skip` for the chance that it
+    is worth more, training the price of a round's updates; NaN where its worth was not measured. Raises ValueError
+    for a coding whose choices are not moves.
     """
     if coding not in RATE_MOVES:
         raise ValueError(
             f"hindsight tells the cost of moves: coding must be one of {', '.join(RATE_MOVES)}, not {coding!r}"
         )
-    rates, batches, windows, never, starts = _ahead(runs, config.horizon)
+    rates, batches, windows, starts = _ahead(runs, config.horizon)
     w = config.commitment
     rate = _moves(rates, RATE_OCTAVES, runs.octaves, RATE_MOVES[coding], w)
     batch = _moves(batches, np.arange(float(len(BATCH_SIZES))), runs.log_batch, STEPS, w)
@@ -49,8 +52,10 @@ def choice_costs(runs: StreamRuns, *, coding: str, config: HindsightConfig) -> l
     rate[:, 0] = _starts(starts, runs.octaves[:, 0], moves) + config.first_up * (moves > 0)
     for table in (batch, window):
         table += config.switch_others * (np.array(STEPS) != 0)
-    train = rates.min(axis=0) + (100.0 * runs.price * runs.share)[:, None]
-    skip = np.broadcast_to(never, train.shape)
+    skip = config.skip + worth_of_training(
+        runs, reference_running(runs), tuned=TUNED, never=_NEVER, horizon=config.horizon
+    )
+    train = np.broadcast_to((100.0 * runs.price * runs.share)[:, None], skip.shape)
     tables = [rate, batch, window, np.stack([skip, train], axis=-1)]
     return [table - table.min(axis=-1, keepdims=True) for table in tables]
 
@@ -58,8 +63,8 @@ def choice_costs(runs: StreamRuns, *, coding: str, config: HindsightConfig) -> l
 def _ahead(runs: StreamRuns, horizon: int) -> tuple[Floats, ...]:
     """Mean loss ahead of each decision, per cent of the running loss, at every rung of each knob's ladder.
 
-    Of rates, batch sizes and windows, shapes (rungs, T); of the run that never trained, (T,); and ahead of the
-    first decision of each start and of the tuned rate, (starts + 1,). Rungs of batch size and window that were not
+    Of rates, batch sizes and windows, shapes (rungs, T); and ahead of the first decision of each start and of the
+    tuned rate, (starts + 1,). Rungs of batch size and window that were not
     run lie on the line between their neighbours.
     """
     counts = [len(RATE_OCTAVES), len(BATCHES), len(WINDOW_POSITIONS), 1, len(START_OCTAVES)]
@@ -68,11 +73,11 @@ def _ahead(runs: StreamRuns, horizon: int) -> tuple[Floats, ...]:
     first = np.arange(1, rounds + 1)
     end = np.minimum(first + horizon, rounds + 1)
     ahead = 100.0 * (sums[:, end] - sums[:, first]) / (end - first) / reference_running(runs)[:-1]
-    rates, batches, windows, never, starts = np.split(ahead, np.cumsum(counts)[:-1])
+    rates, batches, windows, _, starts = np.split(ahead, np.cumsum(counts)[:-1])
     own_batch, own_window = runs.log_batch[TUNED, -1], runs.window[TUNED, -1]  # the tuned run holds its own
     sizes = _between(batches, np.log2(BATCHES), own_batch, rates[TUNED], len(BATCH_SIZES))
     places = _between(windows, np.array(WINDOW_POSITIONS, float), own_window, rates[TUNED], len(WINDOWS))
-    return rates, sizes, places, never[0], np.append(starts[:, 0], rates[TUNED, 0])
+    return rates, sizes, places, np.append(starts[:, 0], rates[TUNED, 0])
 
 
 def _between(rows: Floats, places: Floats, own_place: float, own: Floats, rungs: int) -> Floats:

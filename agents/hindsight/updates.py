@@ -1,43 +1,38 @@
-"""What training in a round is worth, from learners that pause and others that train only then."""
+"""What training in a round is worth, from learners that pause and others that begin late."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .runs import N_CONSTANT, N_PAUSED, PAUSES, StreamRuns
+from .runs import N_CONSTANT, PAUSES, StreamRuns
 
 Floats = NDArray[np.float64]
 _MEMORY = 16  # rounds over which it counts how much of them a learner has trained in
 
 
-def worth_of_training(
-    runs: StreamRuns, running: Floats, *, tuned: int, never: int, horizon: int
-) -> Floats:
-    """Loss that training in a round saves over that round and `horizon` rounds after it, summed: shape (n, T).
+def worth_of_training(runs: StreamRuns, running: Floats, *, tuned: int, never: int, horizon: int) -> Floats:
+    """Loss that training in a round saves, summed over the rounds to come: shape (n, T).
 
-    In per cent of the running loss `running` (T + 1,), a round of training; NaN where no learner paused. What it is
-    worth depends on what a learner has trained on before: to one that always trains a pause costs what it loses
-    against the `tuned` run, to one that never does a stretch of training saves what it gains on the `never` run.
-    Others lie between, by the share of the last sixteen rounds that they trained in. Runs are of the same text and
-    draws, so that differences are of training alone.
+    In per cent of the running loss `running` (T + 1,); NaN where no learner paused. What it is worth depends on what a
+    learner has trained on before. To one that always trains a pause costs what it loses against the `tuned` run, in
+    the pause and the `horizon` rounds after it, for each round of the pause. One that never does would have saved
+    what a learner gains on the `never` run that begins to train here and goes on: over `horizon` rounds, for each of
+    them. (Some rounds of training and none thereafter would tell nothing: they often leave a learner worse than it
+    was, fitted to a document that is over.) Others lie between, by the share of the last sixteen rounds that they
+    trained in. Runs are of the same text and draws, so that differences are of training alone.
     """
     trained = runs.spent > 0
-    paused, alone = np.split(np.arange(N_CONSTANT, N_CONSTANT + N_PAUSED), [PAUSES])
-    always = _saved(runs.loss[paused], runs.loss[tuned], ~trained[paused], running, horizon)
-    fresh = _saved(runs.loss[never], runs.loss[alone], trained[alone], running, horizon)
-    share = _share_trained(trained)
-    worth: Floats = share * always + (1.0 - share) * fresh
-    return worth
-
-
-def _saved(without: Floats, having: Floats, stretch: NDArray[np.bool_], running: Floats, horizon: int) -> Floats:
-    """Loss saved per round of each stretch (k, T), told at its rounds: shape (T,), NaN elsewhere."""
-    saved = 100.0 * np.atleast_2d(without - having) / running
-    told = np.full(stretch.shape[1], np.nan)
-    for row, rounds in zip(saved, stretch, strict=True):
-        (at,) = np.nonzero(rounds)
+    pausing = np.arange(N_CONSTANT, N_CONSTANT + PAUSES)
+    always, late = np.full((2, trained.shape[1]), np.nan)
+    for lane in pausing:
+        (at,) = np.nonzero(~trained[lane])
         if len(at):
-            told[at] = row[at[0] + 1 : at[-1] + 1 + horizon + 1].sum() / len(at)
-    return told
+            lost = 100.0 * (runs.loss[lane] - runs.loss[tuned]) / running
+            gained = 100.0 * (runs.loss[never] - runs.loss[lane + PAUSES]) / running
+            always[at] = lost[at[0] + 1 : at[-1] + 1 + horizon + 1].sum() / len(at)
+            late[at] = gained[at[0] + 1 : at[0] + 1 + horizon].mean()
+    share = _share_trained(trained)
+    worth: Floats = share * always + (1.0 - share) * late
+    return worth
 
 
 def _share_trained(trained: NDArray[np.bool_]) -> Floats:

@@ -260,13 +260,14 @@ class _StageRun:
             runs += [StreamRuns.load(path) for path in paths]
         examples = Examples()
         for one in runs:
-            examples.add(one.observations, choice_costs(one, coding=self.recipe.coding, config=config))
+            examples.add(one, choice_costs(one, coding=self.recipe.coding, config=config))
         actor = self.model.policy
         cost = fit(
             lambda seen: actor.action_net(actor.mlp_extractor.forward_actor(seen)),
             [*actor.mlp_extractor.policy_net.parameters(), *actor.action_net.parameters()],
             examples,
             heads=action_coding(self.recipe.coding).nvec,
+            names=policy.features.names,
             config=config,
             seed=_leg_seed(self.seed, self.number, leg),
         )

@@ -4,6 +4,7 @@ from torch import nn
 
 from olrl.agents.hindsight.config import HindsightConfig
 from olrl.agents.hindsight.fit import Examples, fit
+from olrl.agents.hindsight.runs import StreamRuns
 
 
 def examples() -> Examples:
@@ -11,8 +12,26 @@ def examples() -> Examples:
     seen = np.random.default_rng(0).normal(size=(20, 50, 1)).astype(np.float32)
     dear = np.where(seen > 0, [[[4.0, 0.0]]], [[[0.0, 4.0]]])
     made = Examples()
-    made.add(seen, [dear, np.zeros((20, 50, 3))])
+    made.add(seen_by(seen), [dear, np.zeros((20, 50, 3))])
     return made
+
+
+def seen_by(observations: np.ndarray, *, price: float = 0.0) -> StreamRuns:
+    """Runs of which nothing counts but observations and price; a round of training spends half of the budget."""
+    n, rounds, _ = observations.shape
+    nothing = np.zeros((n, rounds))
+    return StreamRuns(
+        observations=observations.astype(np.float32),
+        signals=np.zeros((n, rounds, 1)),
+        bases=np.ones((n, 3)),
+        loss=np.zeros((n, rounds + 1)),
+        octaves=nothing,
+        log_batch=nothing,
+        window=nothing,
+        spent=nothing,
+        price=np.full(n, price),
+        share=np.full(n, 0.5),
+    )
 
 
 def fitted(seed: int) -> nn.Linear:
@@ -24,6 +43,7 @@ def fitted(seed: int) -> nn.Linear:
         list(network.parameters()),
         examples(),
         heads=(2, 3),
+        names=("x",),
         config=HindsightConfig(steps=200, learning_rate=0.05, noise=0.0, weight_decay=0.0),
         seed=seed,
     )
@@ -44,5 +64,17 @@ def test_the_same_seed_gives_the_same_weights() -> None:
 
 
 def test_every_decision_of_every_run_is_an_example() -> None:
-    observations, costs = examples().tensors()
-    assert (observations.shape, costs.shape) == ((1000, 1), (1000, 5))
+    every = examples().all()
+    assert (every.observations.shape, every.costs.shape) == ((1000, 1), (1000, 5))
+    assert every.share.tolist() == [0.5] * 1000
+
+
+def test_a_head_whose_costs_are_unknown_keeps_what_it_was() -> None:
+    made, network = Examples(), nn.Linear(1, 4)
+    before = network.weight.detach().clone()
+    rate = np.broadcast_to([[[2.0, 0.0]]], (20, 50, 2))
+    made.add(seen_by(np.ones((20, 50, 1))), [rate, np.full((20, 50, 2), np.nan)])
+    config = HindsightConfig(steps=50, learning_rate=0.05, weight_decay=0.0)
+    fit(network, list(network.parameters()), made, heads=(2, 2), names=("x",), config=config, seed=0)
+    assert torch.equal(network.weight[2:], before[2:])
+    assert not torch.equal(network.weight[:2], before[:2])

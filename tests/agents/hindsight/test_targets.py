@@ -4,6 +4,8 @@ import pytest
 from olrl.agents.hindsight.config import HindsightConfig
 from olrl.agents.hindsight.runs import (
     BATCHES,
+    N_CONSTANT,
+    N_PAUSED,
     RATE_OCTAVES,
     START_OCTAVES,
     WINDOW_POSITIONS,
@@ -17,7 +19,6 @@ def config(**change: float) -> HindsightConfig:
     return HindsightConfig(**{"switch_rate": 0.0, "switch_others": 0.0, "first_up": 0.0, **change})  # type: ignore[arg-type]
 
 
-N_CONSTANTS = len(RATE_OCTAVES) + len(BATCHES) + len(WINDOW_POSITIONS) + 1 + len(START_OCTAVES)
 TUNED = len(RATE_OCTAVES) // 2
 
 
@@ -25,14 +26,13 @@ def runs(
     by_rate: list[float],
     *,
     octaves: float = 0.0,
-    never: float = 2.0,
-    price: float = 0.0,
     by_batch: tuple[float, ...] = (2.0,) * len(BATCHES),
     by_start: tuple[float, ...] = (2.0,) * len(START_OCTAVES),
 ) -> StreamRuns:
     """Three decisions of one learner beside constant runs whose losses never change; the tuned one's is 2."""
-    levels = [*by_rate, *by_batch, *[2.0] * len(WINDOW_POSITIONS), never, *by_start, 5.0]
-    n = N_CONSTANTS + 1
+    constant = [*by_rate, *by_batch, *[2.0] * len(WINDOW_POSITIONS), 2.0, *by_start]
+    levels = [*constant, *[2.0] * N_PAUSED, 5.0]
+    n = N_CONSTANT + N_PAUSED + 1
     assert len(levels) == n
     return StreamRuns(
         observations=np.zeros((n, 3, 1), dtype=np.float32),
@@ -43,7 +43,7 @@ def runs(
         log_batch=np.ones((n, 3)),
         window=np.zeros((n, 3)),
         spent=np.full((n, 3), 0.5),
-        price=np.full(n, price),
+        price=np.zeros(n),
         share=np.full(n, 0.5),
     )
 
@@ -60,7 +60,7 @@ def test_costs_are_per_cent_of_the_tuned_loss_above_the_best_choice() -> None:
     by_rate[TUNED + 1] = 1.9  # one octave up is 5 % better, beyond it there is nothing to gain
     tables = choice_costs(runs(by_rate), coding="moves", config=config(commitment=0.2))
     assert of_last(tables, 0) == [5.0, 5.0, 0.0]  # down, stay, up
-    assert [table.shape for table in tables] == [(N_CONSTANTS + 1, 3, k) for k in (3, 3, 3, 2)]
+    assert [table.shape for table in tables] == [(N_CONSTANT + N_PAUSED + 1, 3, k) for k in (3, 3, 3, 2)]
 
 
 def test_the_first_step_of_a_long_way_is_worth_it_though_it_gains_nothing_itself() -> None:
@@ -84,18 +84,6 @@ def test_a_batch_size_that_was_not_run_costs_what_lies_between() -> None:
     by_batch = (2.4, 2.4)  # sizes 1 and 32; the tuned one, 2, costs 2.0
     tables = choice_costs(runs(FLAT, by_batch=by_batch), coding="moves", config=config(commitment=1.0))
     assert of_last(tables, 1) == [20.0, 0.0, 5.0]  # from 2 to 1, 2 and 4, a quarter of the way to 32
-
-
-def test_skipping_is_right_where_training_gains_less_than_it_costs() -> None:
-    free = config()
-    by_rate = [*FLAT]
-    by_rate[TUNED] = 2.0
-    assert of_last(choice_costs(runs(FLAT, never=2.1), coding="moves", config=free), 3) == [5.0, 0.0]
-    # A price of 0.2 on a whole budget, of which a round spends half, is 10 %.
-    assert of_last(choice_costs(runs(FLAT, never=2.1, price=0.2), coding="moves", config=free), 3) == [
-        0.0,
-        5.0,
-    ]
 
 
 def test_the_horizon_ends_with_the_stream() -> None:
