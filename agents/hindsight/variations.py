@@ -20,14 +20,18 @@ LEVELS: Final[tuple[tuple[tuple[str, ...], float, float], ...]] = (
 )
 PRICE: Final = "price"
 _PRICES = EpisodeRanges().price
+# Per cent that training in a round or not is worth at most. After a change it is worth tens of per cent, and most
+# rounds are worth more than any price: unbounded, these push the choice so far that its gradient is gone, and a price
+# is never heeded.
+_MOST = 3.0
 
 
 @dataclass(frozen=True)
 class Batch:
     """B decisions: observations (B, F), costs of all choices (B, choices), price (B,) and share (B,).
 
-    `share` is what part of its budget a round of training spends, and the last choice is to train; what it costs
-    holds at `price`, as the observation says.
+    The last two choices are not to train and to train, of which `share` is what part of its budget a round spends;
+    their costs hold at `price`, as the observation says.
     """
 
     observations: Tensor
@@ -65,12 +69,13 @@ class Variations:
         for columns, low, high in self._levels:
             raised = seen[:, columns] + low + (high - low) * torch.rand(len(seen), 1, generator=generator)
             seen[:, columns] = raised.clamp(-FEATURE_CLIP, FEATURE_CLIP)
-        if self._price is None:
-            return Batch(seen, costs, batch.price, batch.share)
-        price = _drawn_prices(len(seen), generator)
-        seen[:, self._price] = torch.log1p(50.0 * price).clamp(max=FEATURE_CLIP)
-        costs = costs.clone()
-        costs[:, -1] += 100.0 * (price - batch.price) * batch.share
+        price, costs = batch.price, costs.clone()
+        if self._price is not None:
+            price = _drawn_prices(len(seen), generator)
+            seen[:, self._price] = torch.log1p(50.0 * price).clamp(max=FEATURE_CLIP)
+            costs[:, -1] += 100.0 * (price - batch.price) * batch.share
+        costs[:, -2] = (costs[:, -2] - costs[:, -1]).clamp(-_MOST, _MOST)
+        costs[:, -1] *= 0.0  # NaN stays
         return Batch(seen, costs, price, batch.share)
 
 
