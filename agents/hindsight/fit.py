@@ -57,6 +57,11 @@ def fit(
     With costs c and a temperature τ (`entropy`), E[Σ_a π(a) c(a) + τ Σ_a π(a) log π(a)], summed over heads: its
     minimum is π(a) ∝ exp(−E[c(a)] / τ), so dear mistakes count more than cheap ones. AdamW under a cosine. `names`
     are those of the features, some of which are varied at each step (`Variations`).
+
+    Whether to train at all is fitted by logistic regression weighted by what is at stake: with c the cost of not
+    training less that of training, E[|c| log(1 + exp(−sign(c) z))] at a log odds of z, which is lowest where z has the
+    sign of E[c]. The expected cost would do the same in the end, but most rounds are worth more than any price: it
+    pushes z to where its gradient is gone, and a price is never heeded.
     """
     every, varied = examples.all(), Variations(names, config)
     generator = torch.Generator().manual_seed(seed)
@@ -66,7 +71,9 @@ def fit(
     for step in range(config.steps):
         rows = torch.randint(len(every), (config.batch_size,), generator=generator)
         batch = varied(every[rows], generator)
-        loss = _expected_cost(logits(batch.observations), batch.costs, heads, config.entropy)
+        chosen = logits(batch.observations)
+        loss = _expected_cost(chosen[:, :-2], batch.costs[:, :-2], heads[:-1], config.entropy)
+        loss = loss + _wrong_updates(chosen[:, -1] - chosen[:, -2], batch.costs[:, -2] - batch.costs[:, -1])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call] # torch's is untyped
         optimizer.step()
@@ -88,3 +95,10 @@ def _expected_cost(logits: Tensor, costs: Tensor, heads: Sequence[int], entropy:
         expected = log.exp() * (torch.where(known, cost, 0.0) + entropy * log)
         total = total + (expected.sum(dim=1) * known.all(dim=1)).mean()
     return total
+
+
+def _wrong_updates(odds: Tensor, cost: Tensor) -> Tensor:
+    """Of log odds of training, and what not training costs more than it, per cent; unknown (NaN) has no say."""
+    known = torch.isfinite(cost)
+    at_stake = torch.where(known, cost, 0.0)
+    return (at_stake.abs() * torch.nn.functional.softplus(-at_stake.sign() * odds)).mean()

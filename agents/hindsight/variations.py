@@ -20,10 +20,7 @@ LEVELS: Final[tuple[tuple[tuple[str, ...], float, float], ...]] = (
 )
 PRICE: Final = "price"
 _PRICES = EpisodeRanges().price
-# Per cent that training in a round or not is worth at most. After a change it is worth tens of per cent, and most
-# rounds are worth more than any price: unbounded, these push the choice so far that its gradient is gone, and a price
-# is never heeded.
-_MOST = 3.0
+_MOST = 5.0  # per cent that a choice to train or not is worth at most: after a change it is worth hundreds
 
 
 @dataclass(frozen=True)
