@@ -12,6 +12,7 @@ from .runs import StreamRuns
 from .variations import Batch, Variations
 
 _DEAREST = 15.0  # per cent: what is worse is only known to be bad, and would drown the rest
+_MOST_AT_STAKE = 5.0  # in whether to train: after a change that is worth hundreds of per cent
 
 
 class Examples:
@@ -100,5 +101,5 @@ def _expected_cost(logits: Tensor, costs: Tensor, heads: Sequence[int], entropy:
 def _wrong_updates(odds: Tensor, cost: Tensor) -> Tensor:
     """Of log odds of training, and what not training costs more than it, per cent; unknown (NaN) has no say."""
     known = torch.isfinite(cost)
-    at_stake = torch.where(known, cost, 0.0)
+    at_stake = torch.where(known, cost, 0.0).clamp(-_MOST_AT_STAKE, _MOST_AT_STAKE)
     return (at_stake.abs() * torch.nn.functional.softplus(-at_stake.sign() * odds)).mean()

@@ -26,6 +26,7 @@ Choose = Callable[[int, NDArray[np.float32], Mapping[str, Floats]], Decisions]
 Act = Callable[[NDArray[np.float32]], NDArray[np.int64]]
 
 RATE_OCTAVES = np.arange(-4.0, 5.0)  # of the tuned rate
+FURTHEST = 6  # octaves from a base that a rate can go
 START_OCTAVES = np.array([-3.0, -1.0, 1.0, 2.0, 3.0, 4.0, 6.0])  # in the first round alone
 BATCHES = (1, 32)  # beside the tuned one
 WINDOW_POSITIONS = (3, 7)
@@ -73,6 +74,27 @@ class StreamRuns:
         rounds = np.ascontiguousarray(self.signals.transpose(1, 2, 0))
         observed = [extractor.update(inputs) for inputs in rounds]
         return replace(self, observations=np.stack(observed, axis=1))
+
+    def wandering(self, seed: int) -> "StreamRuns":
+        """The same runs, had the rate wandered while a learner did not train: it makes no difference to any loss.
+
+        A policy must know the way back from wherever it is when training goes on. `signals` and `octaves` tell of
+        another rate after a round without training, a random walk of up to two octaves a round within ±6; observations
+        are as they were until they are made anew (`seen_as`).
+        """
+        rng = np.random.default_rng(seed)
+        n, rounds = self.octaves.shape
+        steps = rng.integers(-2, 3, size=(n, rounds))
+        steps[:, 0] = rng.integers(-FURTHEST, FURTHEST + 1, size=n)
+        walk = np.empty((n, rounds))
+        place = np.zeros(n)
+        for t in range(rounds):
+            walk[:, t] = place = np.clip(place + steps[:, t], -FURTHEST, FURTHEST)
+        walk[:, 0] = 0.0
+        walk[:, 1:][self.spent[:, :-1] > 0] = 0.0
+        signals = self.signals.copy()
+        signals[..., INPUTS.index("lr")] *= 2.0**walk
+        return replace(self, signals=signals, octaves=self.octaves + walk)
 
     def save(self, path: Path) -> None:
         """Write, whole or not at all."""

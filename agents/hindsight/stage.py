@@ -96,7 +96,7 @@ def _make(task: RunTask) -> StreamRuns:
     runner = _runner(task.env, task.config, json.dumps(task.policy.features.spec()))
     steered = runner.steered(task.number, task.policy.act, task.policy.coding, seed=task.seed)
     held, paused = _kept(runner.held, task, ""), _kept(runner.paused, task, "-paused")
-    return (held + paused).seen_as(task.policy.features) + steered
+    return (held + paused).wandering(task.number).seen_as(task.policy.features) + steered
 
 
 def _kept(make: Callable[[int], StreamRuns], task: RunTask, kind: str) -> StreamRuns:

@@ -20,7 +20,6 @@ LEVELS: Final[tuple[tuple[tuple[str, ...], float, float], ...]] = (
 )
 PRICE: Final = "price"
 _PRICES = EpisodeRanges().price
-_MOST = 5.0  # per cent that a choice to train or not is worth at most: after a change it is worth hundreds
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,6 @@ class Variations:
             price = _drawn_prices(len(seen), generator)
             seen[:, self._price] = torch.log1p(50.0 * price).clamp(max=FEATURE_CLIP)
             costs[:, -1] += 100.0 * (price - batch.price) * batch.share
-        costs[:, -2] = (costs[:, -2] - costs[:, -1]).clamp(-_MOST, _MOST)
-        costs[:, -1] *= 0.0  # NaN stays
         return Batch(seen, costs, price, batch.share)
 
 

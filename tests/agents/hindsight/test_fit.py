@@ -8,11 +8,15 @@ from olrl.agents.hindsight.runs import StreamRuns
 
 
 def examples() -> Examples:
-    """The first choice of the first head is dear where the observation is positive, else the second."""
+    """The first choice of the first head is dear where the observation is positive, else the second.
+
+    Of the second all are as cheap; not to train costs as many per cent as the observation says.
+    """
     seen = np.random.default_rng(0).normal(size=(20, 50, 1)).astype(np.float32)
     dear = np.where(seen > 0, [[[4.0, 0.0]]], [[[0.0, 4.0]]])
     made = Examples()
-    made.add(seen_by(seen), [dear, np.zeros((20, 50, 3))])
+    update = np.concatenate([seen, np.zeros_like(seen)], axis=-1)
+    made.add(seen_by(seen), [dear, np.zeros((20, 50, 3)), update])
     return made
 
 
@@ -37,12 +41,12 @@ def seen_by(observations: np.ndarray, *, price: float = 0.0) -> StreamRuns:
 def fitted(seed: int) -> nn.Linear:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = nn.Linear(1, 5)
+        network = nn.Linear(1, 7)
     fit(
         network,
         list(network.parameters()),
         examples(),
-        heads=(2, 3),
+        heads=(2, 3, 2),
         names=("x",),
         config=HindsightConfig(steps=200, learning_rate=0.05, noise=0.0, weight_decay=0.0),
         seed=seed,
@@ -53,10 +57,15 @@ def fitted(seed: int) -> nn.Linear:
 def test_the_cheap_choice_is_learned_and_heads_are_told_apart() -> None:
     logits = fitted(0)(torch.tensor([[-1.0], [1.0]])).detach()
     assert logits[:, :2].argmax(dim=1).tolist() == [0, 1]
-    equal = torch.softmax(logits[:, 2:], dim=1)
+    equal = torch.softmax(logits[:, 2:5], dim=1)
     assert torch.allclose(
         equal, torch.full((2, 3), 1 / 3), atol=0.05
     )  # all as cheap: entropy keeps them even
+
+
+def test_training_is_chosen_where_it_is_worth_more_than_nothing() -> None:
+    logits = fitted(0)(torch.tensor([[-1.0], [1.0]])).detach()
+    assert logits[:, 5:].argmax(dim=1).tolist() == [0, 1]
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:
@@ -65,7 +74,7 @@ def test_the_same_seed_gives_the_same_weights() -> None:
 
 def test_every_decision_of_every_run_is_an_example() -> None:
     every = examples().all()
-    assert (every.observations.shape, every.costs.shape) == ((1000, 1), (1000, 5))
+    assert (every.observations.shape, every.costs.shape) == ((1000, 1), (1000, 7))
     assert every.share.tolist() == [0.5] * 1000
 
 
