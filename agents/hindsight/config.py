@@ -34,7 +34,7 @@ class HindsightConfig:
     switch_rate: float = 1.0
     switch_others: float = 3.0
     first_up: float = 10.0
-    skip: float = 0.0
+    skip: float = 0.5
     steps: int = 2000
     batch_size: int = 512
     learning_rate: float = 2e-3
