@@ -13,6 +13,7 @@ from olrl.streams.suite import HOME, SuiteConfig, SuiteName
 from .jobs import StreamRef
 from .scenarios import scenario_streams
 
+
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
     """How many streams of a suite, how long, of which split; `bytes_per_round` is a chunk's."""

@@ -26,7 +26,7 @@ class Examples:
 
     def add(self, runs: StreamRuns, costs: Sequence[NDArray[np.float64]]) -> None:
         """Those of the n learners on one stream; costs have shape (n, T, choices) for each head."""
-        n, rounds, width = runs.observations.shape
+        _, rounds, width = runs.observations.shape
         heads = [table.reshape(-1, table.shape[-1]) for table in costs]
         self._parts.append(
             (
@@ -60,9 +60,9 @@ def fit(
     are those of the features, some of which are varied at each step (`Variations`).
 
     Whether to train at all is fitted by logistic regression weighted by what is at stake: with c the cost of not
-    training less that of training, E[|c| log(1 + exp(−sign(c) z))] at a log odds of z, which is lowest where z has the
-    sign of E[c]. The expected cost would do the same in the end, but most rounds are worth more than any price: it
-    pushes z to where its gradient is gone, and a price is never heeded.
+    training less that of training, E[|c| log(1 + exp(−sign(c) z))] at a log odds of z, which is lowest where z has
+    the sign of E[c]. The expected cost would do the same in the end, but most rounds are worth more than any price:
+    it pushes z to where its gradient is gone, and a price is never heeded.
     """
     every, varied = examples.all(), Variations(names, config)
     generator = torch.Generator().manual_seed(seed)

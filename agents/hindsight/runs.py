@@ -30,7 +30,9 @@ FURTHEST = 6  # octaves from a base that a rate can go
 START_OCTAVES = np.array([-3.0, -1.0, 1.0, 2.0, 3.0, 4.0, 6.0])  # in the first round alone
 BATCHES = (1, 32)  # beside the tuned one
 WINDOW_POSITIONS = (3, 7)
-PAUSES = 6  # stretches of a run in each of which one learner pauses, and with which another one begins to train
+PAUSES = (
+    6  # stretches of a run in each of which one learner pauses, and with which another one begins to train
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +81,8 @@ class StreamRuns:
         """The same runs, had the rate wandered while a learner did not train: it makes no difference to any loss.
 
         A policy must know the way back from wherever it is when training goes on. `signals` and `octaves` tell of
-        another rate after a round without training, a random walk of up to two octaves a round within ±6; observations
-        are as they were until they are made anew (`seen_as`).
+        another rate after a round without training, a random walk of up to two octaves a round within ±6;
+        observations are as they were until they are made anew (`seen_as`).
         """
         rng = np.random.default_rng(seed)
         n, rounds = self.octaves.shape
@@ -184,7 +186,10 @@ class HindsightRunner:
         return self._play(number, bases, loops, lambda t, seen, signals: self._decided(first=t == 0))
 
     def paused(self, number: int) -> StreamRuns:
-        """Learners at the tuned constant that pause once, and others that only then begin to train; else as `held`."""
+        """Learners at the tuned constant that pause once, and others that only then begin to train.
+
+        Bases and costs are as for the constant runs, and no policy and no seed change these either.
+        """
         trains = np.ones((N_PAUSED, self._config.rounds), dtype=bool)
         for k, rounds in enumerate(pauses(number, self._config.rounds)):
             trains[k, rounds.start : rounds.stop] = False

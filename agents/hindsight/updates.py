@@ -12,13 +12,14 @@ _MEMORY = 16  # rounds over which it counts how much of them a learner has train
 def worth_of_training(runs: StreamRuns, running: Floats, *, tuned: int, never: int, horizon: int) -> Floats:
     """Loss that training in a round saves, summed over the rounds to come: shape (n, T).
 
-    In per cent of the running loss `running` (T + 1,); NaN where no learner paused. What it is worth depends on what a
-    learner has trained on before. To one that always trains a pause costs what it loses against the `tuned` run, in
-    the pause and the `horizon` rounds after it, for each round of the pause. One that never does would have saved
-    what a learner gains on the `never` run that begins to train here and goes on: over `horizon` rounds, for each of
-    them. (Some rounds of training and none thereafter would tell nothing: they often leave a learner worse than it
-    was, fitted to a document that is over.) Others lie between, by the share of the last sixteen rounds that they
-    trained in. Runs are of the same text and draws, so that differences are of training alone.
+    In per cent of the running loss `running` (T + 1,); NaN where no learner paused. What it is worth depends on
+    what a learner has trained on before. To one that always trains a pause costs what it loses against the
+    `tuned` run, in the pause and the `horizon` rounds after it, for each round of the pause. One that never
+    does would have saved what a learner gains on the `never` run that begins to train here and goes on: over
+    `horizon` rounds, for each of them. (Some rounds of training and none thereafter would tell nothing: they
+    often leave a learner worse than it was, fitted to a document that is over.) Others lie between, by the
+    share of the last sixteen rounds that they trained in. Runs are of the same text and draws, so that
+    differences are of training alone.
     """
     trained = runs.spent > 0
     pausing = np.arange(N_CONSTANT, N_CONSTANT + PAUSES)

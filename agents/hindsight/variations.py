@@ -12,9 +12,9 @@ from olrl.monitor.feature_spec import FEATURE_CLIP
 
 from .config import HindsightConfig
 
-# Features whose level is the model's and the tokenizer's, not the stream's, and how far it may lie from where it was
-# in training, in units of the feature: those of one row are raised together, so that what tells them apart stays.
-# With word pieces `hist_shift` is higher by 1.5 even where nothing changes, since histograms are sparse.
+# Features whose level is the model's and the tokenizer's, not the stream's, and how far it may lie from where it
+# was in training, in units of the feature: those of one row are raised together, so that what tells them apart
+# stays. With word pieces `hist_shift` is higher by 1.5 even where nothing changes, since histograms are sparse.
 LEVELS: Final[tuple[tuple[tuple[str, ...], float, float], ...]] = (
     (("hist_shift", "hist_shift_last"), -0.5, 2.0),
 )

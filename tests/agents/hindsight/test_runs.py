@@ -74,8 +74,10 @@ def test_learners_pause_once_or_begin_late_and_only_that_changes_their_loss(runn
     trained = paused.spent > 0
     for k, rounds in enumerate(pauses(0, CONFIG.rounds)):
         within = [t for t in rounds if t < CONFIG.rounds]
-        assert not trained[k, within].any() and trained[k].sum() == CONFIG.rounds - len(within)
-        assert not trained[PAUSES + k, : rounds.start].any() and trained[PAUSES + k, rounds.start :].all()
+        assert not trained[k, within].any()
+        assert trained[k].sum() == CONFIG.rounds - len(within)
+        assert not trained[PAUSES + k, : rounds.start].any()
+        assert trained[PAUSES + k, rounds.start :].all()
     late = PAUSES + 5  # begins after the end: the same as never
     assert not trained[late].any()
     assert np.allclose(paused.loss[late], held.loss[N_CONSTANT - len(START_OCTAVES) - 1], rtol=1e-5)
@@ -83,7 +85,9 @@ def test_learners_pause_once_or_begin_late_and_only_that_changes_their_loss(runn
     assert np.allclose(paused.loss[3, :4], held.loss[tuned, :4], rtol=1e-5)  # pauses in the last round
 
 
-def test_a_rate_that_wanders_while_nothing_trains_is_seen_and_changes_no_loss(runner: HindsightRunner) -> None:
+def test_a_rate_that_wanders_while_nothing_trains_is_seen_and_changes_no_loss(
+    runner: HindsightRunner,
+) -> None:
     paused = runner.paused(0)
     moved = paused.wandering(7).seen_as(HAND_MADE)
     walk = moved.octaves - paused.octaves
