@@ -1,7 +1,7 @@
 """Constant decisions side by side on a stream, and beside them learners that the policy steers."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from olrl.models.load import LoadedModel
 from olrl.monitor.feature_set import HAND_MADE, FeatureSet
 from olrl.monitor.feature_table import INPUTS
 from olrl.monitor.features import stack_signals
+from olrl.streams.chunk import Chunk
+from olrl.streams.suite import HOME
 
 from .config import HindsightConfig
 
@@ -45,6 +47,7 @@ class StreamRuns:
     (`HindsightRunner.paused`), then those that the policy steers. `loss` has one column more than there were
     decisions. Where a learner stands *before* a decision: `octaves` of the tuned rate, `log_batch` (log2 of the
     batch size), `window` (position on its ladder). `spent` is the share of its budget that the round then spent.
+    `familiar` says that the chunk observed last is text which the model was pretrained on.
     `price` and `share` (of the budget that the updates of a round spend at the tuned batch size) are of the whole
     run.
     """
@@ -57,6 +60,7 @@ class StreamRuns:
     log_batch: Floats  # (n, T)
     window: Floats  # (n, T)
     spent: Floats  # (n, T)
+    familiar: NDArray[np.bool_]  # (n, T)
     price: Floats  # (n,)
     share: Floats  # (n,)
 
@@ -260,9 +264,14 @@ class HindsightRunner:
             log_batch=log_batch,
             window=window,
             spent=np.array(spent).T,
+            familiar=np.tile(self._familiar(chunks), (n, 1)),
             price=np.array([one.price for one in loops_of]),
             share=np.array(share),
         )
+
+    def _familiar(self, chunks: Sequence[Chunk]) -> list[bool]:
+        """Of each decision; streams are of the training split, as was what models were pretrained on."""
+        return [chunk.source in HOME for chunk in chunks[: self._config.rounds]]
 
     def _state(self, decisions: Decisions) -> list[Floats]:
         octaves = np.log2(decisions.lr / self._fixed.lr)

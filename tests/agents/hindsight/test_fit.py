@@ -33,6 +33,7 @@ def seen_by(observations: np.ndarray, *, price: float = 0.0) -> StreamRuns:
         log_batch=nothing,
         window=nothing,
         spent=nothing,
+        familiar=np.zeros((n, rounds), dtype=bool),
         price=np.full(n, price),
         share=np.full(n, 0.5),
     )

@@ -18,6 +18,7 @@ from olrl.agents.hindsight.runs import (
 from olrl.control.actions import action_coding
 from olrl.envs.online_lm import OnlineLMEnv
 from olrl.monitor.feature_set import HAND_MADE
+from olrl.streams.suite import HOME
 
 CODING = action_coding("leaps")
 CONFIG = HindsightConfig(rounds=4, policy_lanes=2, explore=0.0)
@@ -48,6 +49,8 @@ def test_constant_runs_stay_and_the_policy_moves(runner: HindsightRunner) -> Non
     assert np.allclose(held, RATE_OCTAVES[:, None])  # from the second decision on
     assert np.allclose(np.diff(runs.octaves[n:], axis=1), 1.0)
     assert runs.price[:n].max() == 0.0
+    sources = [chunk.source for chunk in runner._streams.chunks(0)]
+    assert runs.familiar.tolist() == [[source in HOME for source in sources[:4]]] * (n + 2)
 
 
 def test_a_run_that_never_trains_loses_what_training_gains(runner: HindsightRunner) -> None:

@@ -43,6 +43,7 @@ def runs(
         log_batch=np.ones((n, 3)),
         window=np.zeros((n, 3)),
         spent=np.full((n, 3), 0.5),
+        familiar=np.zeros((n, 3), dtype=bool),
         price=np.zeros(n),
         share=np.full(n, 0.5),
     )
