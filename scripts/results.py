@@ -3,6 +3,7 @@
 
     python scripts/results.py                                 from the raw results that ship, in seconds
     python scripts/results.py --rerun --part nano             measures a part again first
+    python scripts/results.py --rerun --part nano --only policy    of a part one entrant, after another training
     python scripts/results.py --rerun --streams 3 --rounds 30 --model pico --out trial    a small trial
 
 What the parts are stands in agents/evaluation/headline.py. Runs are kept in --cache and never made twice; stop
@@ -19,10 +20,10 @@ from rich.console import Console
 
 from olrl.agents.bars import Bars
 from olrl.agents.evaluation.compare import Outcome, compare
-from olrl.agents.evaluation.headline import PARTS, Part, configs, smaller
+from olrl.agents.evaluation.headline import PARTS, Part, configs, only, smaller
 from olrl.agents.evaluation.matched import matched_config
 from olrl.agents.evaluation.page import write_page
-from olrl.agents.evaluation.raw import SUFFIX, raw_of, read_raw, write_raw
+from olrl.agents.evaluation.raw import SUFFIX, raw_of, read_raw, renewed, write_raw
 from olrl.agents.evaluation.results import corpus_warning
 from olrl.agents.evaluation.suites import quiet_share
 from olrl.agents.warm_processes import usable_cores
@@ -38,7 +39,8 @@ def main() -> int:
     with Bars(Console()) as bars:
         if args.rerun:
             for part in [PARTS[name] for name in args.part or PARTS]:
-                _rerun(smaller(part, streams=args.streams, rounds=args.rounds, model=args.model), args, bars)
+                part = smaller(part, streams=args.streams, rounds=args.rounds, model=args.model)
+                _rerun(only(part, args.only) if args.only else part, args, bars)
         for path in sorted(results.glob(f"*{SUFFIX}")):
             if warning := corpus_warning(read_raw(path).corpus_sha256, corpus_sha256()):
                 bars.say(f"{path.name}: {warning}")
@@ -75,7 +77,14 @@ def _rerun(part: Part, args: argparse.Namespace, bars: Bars) -> None:
             return
     if outcomes:
         outcomes += _matched(part, outcomes[0], args, bars)
-        path = write_raw(raw_of(part.name, outcomes, facts=_facts(outcomes[0])), args.out / "results")
+        raw, results = raw_of(part.name, outcomes, facts=_facts(outcomes[0])), args.out / "results"
+        if args.only:
+            try:
+                raw = renewed(read_raw(results / f"{part.name}{SUFFIX}"), raw)
+            except ValueError as error:
+                bars.say(f"{part.name} stays as it was: {error}")
+                return
+        path = write_raw(raw, results)
         bars.say(
             f"{part.name}: {sum(len(o.runs) for o in outcomes)} runs, {path.stat().st_size:,} bytes in {path}"
         )
@@ -110,6 +119,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rerun", action="store_true", help="measure first; else the raw results are taken")
     parser.add_argument("--part", action="append", default=[], choices=PARTS, help="only this; repeatable")
     parser.add_argument("--processes", type=int, default=usable_cores(), help="default: one a core")
+    parser.add_argument(
+        "--only", action="append", default=[], help="measure only this entrant of a part again; repeatable"
+    )
     parser.add_argument("--streams", type=int, help="at most so many streams a part, to try it out")
     parser.add_argument("--rounds", type=int, help="at most so many rounds a stream")
     parser.add_argument("--model", help="another model than the part's")

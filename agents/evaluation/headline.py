@@ -1,5 +1,6 @@
 """The parts of the results page: what is run on what. Sizes are trimmed here and nowhere else."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,16 @@ def configs(part: Part, *, root: Path) -> tuple[list[CompareConfig], list[str]]:
         policies=first.policies[: part.also_policies],
     )
     return [first, fewer], skipped
+
+
+def only(part: Part, entrants: Sequence[str]) -> Part:
+    """The part with these of its entrants alone; those that are matched to the policy go with it."""
+    return replace(
+        part,
+        entrants=tuple(name for name in part.entrants if name in entrants),
+        also=tuple(name for name in part.also if name in entrants),
+        matched=part.matched if "policy" in entrants else (),
+    )
 
 
 def smaller(part: Part, *, streams: int | None, rounds: int | None, model: str | None) -> Part:

@@ -3,7 +3,7 @@
 import gzip
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,33 @@ def raw_of(part: str, outcomes: Sequence[Outcome], *, facts: Mapping[str, float]
         versions=first.versions,
         corpus_sha256=first.corpus_sha256,
     )
+
+
+def renewed(old: Raw, new: Raw) -> Raw:
+    """Results of which those of some entrants, all that `new` has, were measured again.
+
+    ValueError where they are not of the same streams, bases, settings, package versions and corpus.
+    """
+    ours, theirs = _conditions(new), _conditions(old)
+    differs = [name for name in ours if ours[name] != theirs.get(name)]
+    if differs:
+        told = ", ".join(f"{name} {theirs.get(name)!r} -> {ours[name]!r}" for name in differs)
+        raise ValueError(f"{old.part} was measured otherwise ({told}): measure all of its entrants again")
+    again = {row["controller"] for row in new.rows}
+    kept = [row for row in old.rows if row["controller"] not in again]
+    fresh = {(one.stream, one.base_lr_mult): one.rounds for one in new.examples}
+    examples = [
+        replace(one, rounds={**one.rounds, **fresh.get((one.stream, one.base_lr_mult), {})})
+        for one in old.examples
+    ]
+    settings = {**old.settings, "policies": new.settings["policies"]}
+    return replace(old, settings=settings, rows=[*kept, *new.rows], examples=examples)
+
+
+def _conditions(raw: Raw) -> dict[str, Any]:
+    free = ("controllers", "policies", "settings", "processes")
+    settings = {name: value for name, value in raw.settings.items() if name not in free}
+    return {**settings, "versions": dict(raw.versions), "corpus": raw.corpus_sha256}
 
 
 def _more(job: Job, trace: Trace) -> dict[str, Any]:

@@ -21,8 +21,8 @@ def worth_of_training(runs: StreamRuns, running: Floats, *, tuned: int, never: i
     share of the last sixteen rounds that they trained in. Runs are of the same text and draws, so that
     differences are of training alone.
 
-    On text that the model was pretrained on a learner that never trains is best, having read the very same, which is
-    so of no new text: there only pauses tell anything, and of learners that trained in most of the last rounds.
+    NaN too on text that the model was pretrained on: it has read the very same, and not to train is best there,
+    which is so of no new text. Where the best rate lies such text tells well enough.
     """
     trained = runs.spent > 0
     pausing = np.arange(N_CONSTANT, N_CONSTANT + PAUSES)
@@ -35,9 +35,8 @@ def worth_of_training(runs: StreamRuns, running: Floats, *, tuned: int, never: i
             always[at] = lost[at[0] + 1 : at[-1] + 1 + horizon + 1].sum() / len(at)
             late[at] = gained[at[0] + 1 : at[0] + 1 + horizon].mean()
     share = _share_trained(trained)
-    new = share * always + (1.0 - share) * late
-    known = np.where(share > 0.5, always, np.nan)
-    return np.where(runs.familiar, known, new)
+    worth = share * always + (1.0 - share) * late
+    return np.where(runs.familiar, np.nan, worth)
 
 
 def _share_trained(trained: NDArray[np.bool_]) -> Floats:
