@@ -16,6 +16,11 @@ from tests.real_runs import real_comparison, real_runs
 from tests.run_folders import make_run, row
 
 pytestmark = pytest.mark.slow
+# Names beside points that reach beyond their figure, where they are cut.
+CUT = """[...document.querySelectorAll('.textpoint text')].filter(name => {
+  const all = name.closest('.js-plotly-plot').getBoundingClientRect(), own = name.getBoundingClientRect();
+  return own.left < all.left || own.right > all.right;
+}).map(name => name.textContent)"""
 
 
 def test_a_person_finds_what_came_of_a_real_run(tmp_path: Path) -> None:
@@ -101,12 +106,14 @@ def test_a_person_finds_the_intervals_of_a_real_comparison(tmp_path: Path) -> No
         page.wait_for(".js-plotly-plot .errorbars path")
         bars = page.count(".js-plotly-plot .errorbars path")
         told, names = page.text(), page.texts(".ytick text")
+        cut = page.ask(CUT)
         pictures = page.ask("[...document.images].map(one => one.naturalWidth)")
         page.settle()
         page.keep("report-of-a-comparison", height=3000)
         assert page.count("[data-title*=Share]") == 0
         assert page.wrong == []
     assert f"the lowest mean loss was that of {label(best)}, {best['loss_bpb']:.4f} bits per byte" in told
+    assert cut == []
     assert len(compared) > 5
     assert bars >= len(compared)
     for one in compared:
