@@ -249,7 +249,7 @@ def _inwards(summary: Sequence[Entry]) -> list[str]:
     """Where each name stands at its point: towards the middle of the panel, beyond whose edge it would be cut."""
     costs = [float(entry["spent"]) for entry in summary]
     middle = (min(costs) + max(costs)) / 2
-    return ["top left" if cost > middle else "top right" for cost in costs]
+    return ["middle left" if cost > middle else "top right" for cost in costs]
 
 
 def _names_apart(summary: Sequence[Entry]) -> list[str]:

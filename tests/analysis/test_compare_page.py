@@ -98,7 +98,7 @@ def test_names_of_dear_entrants_point_away_from_the_edge(tmp_path: Path) -> None
     dear = summary.index(max(summary, key=lambda one: one["spent"]))
     cheap = summary.index(min(summary, key=lambda one: one["spent"]))
     sides = cost_figure(summary).data[1].textposition
-    assert (sides[dear], sides[cheap]) == ("top left", "top right")
+    assert (sides[dear], sides[cheap]) == ("middle left", "top right")
 
 
 def test_the_front_holds_what_nothing_beats_in_both(tmp_path: Path) -> None:
