@@ -139,14 +139,17 @@ def differences_figure(compared: Sequence[Entry]) -> "go.Figure":
     ]
     if len(kinds) > 1:
         groups += [(kind, [e["kinds"].get(kind, {}).get("iqm_percent") for e in compared]) for kind in kinds]
+    together = (
+        len(compared) <= 8
+    )  # else kinds are shown when asked for, and what is shown stands beside its name
     for k, (name, found) in enumerate(groups):
         there = [(place, one) for place, one in enumerate(found) if one is not None]
-        offset = (k - (len(groups) - 1) / 2) * 0.7 / len(groups)
+        offset = (k - (len(groups) - 1) / 2 if together else k) * 0.7 / len(groups)
         values = [one["value"] for _, one in there]
         figure.add_trace(
             go.Scatter(
                 x=values, y=[place + offset for place, _ in there], name=escape(name), mode="markers",
-                visible=True if k == 0 or len(compared) <= 8 else "legendonly",
+                visible=True if k == 0 or together else "legendonly",
                 marker={"color": colours[k % len(colours)], "size": 9 if k == 0 else 6},
                 text=[
                     f"{escape(label(compared[place]))}, {escape(name)}: {_interval(one, '+.2f')} %"
@@ -231,7 +234,8 @@ def cost_figure(summary: Sequence[Entry]) -> "go.Figure":
         go.Scatter(
             x=[e["spent"] for e in summary], y=[e["loss_bpb"] for e in summary], mode="markers+text",
             text=_names_apart(summary), hovertext=[escape(label(entry)) for entry in summary],
-            textposition="middle right", textfont_size=10, marker={"color": style.BLUE, "size": 8}, name="entrants",
+            textposition=_inwards(summary), textfont_size=10, name="entrants",
+            marker={"color": style.BLUE, "size": 8},
             hovertemplate="%{hovertext}: %{y:.4f} bits per byte, %{x:,.0f} units<extra></extra>", cliponaxis=False,
         )
     )  # fmt: skip
@@ -239,6 +243,13 @@ def cost_figure(summary: Sequence[Entry]) -> "go.Figure":
     figure.update_yaxes(title_text="bits per byte", gridcolor="#e3e3e3", zeroline=False)
     figure.update_layout(height=440, **_layout())
     return figure
+
+
+def _inwards(summary: Sequence[Entry]) -> list[str]:
+    """Where each name stands at its point: towards the middle of the panel, beyond whose edge it would be cut."""
+    costs = [float(entry["spent"]) for entry in summary]
+    middle = (min(costs) + max(costs)) / 2
+    return ["middle left" if cost > middle else "top right" for cost in costs]
 
 
 def _names_apart(summary: Sequence[Entry]) -> list[str]:

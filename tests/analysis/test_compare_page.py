@@ -82,6 +82,25 @@ def test_intervals_are_drawn_where_there_are_some(tmp_path: Path) -> None:
     assert none.name == "none"
 
 
+def test_what_is_shown_of_many_entrants_stands_beside_their_names(tmp_path: Path) -> None:
+    summary = read_results(comparison(tmp_path / "compare").results)["summary"]
+    few = [one for one in summary if one["against"]]
+    everywhere, *kinds = differences_figure(few * 3).data
+    assert list(everywhere.y) == list(range(9))
+    assert {one.visible for one in kinds} == {"legendonly"}
+    everywhere, *kinds = differences_figure(few).data
+    assert {one.visible for one in kinds} == {True}  # and then the three lie around the name
+    assert everywhere.y[0] < 0 < kinds[-1].y[0]
+
+
+def test_names_of_dear_entrants_point_away_from_the_edge(tmp_path: Path) -> None:
+    summary = read_results(comparison(tmp_path / "compare").results)["summary"]
+    dear = summary.index(max(summary, key=lambda one: one["spent"]))
+    cheap = summary.index(min(summary, key=lambda one: one["spent"]))
+    sides = cost_figure(summary).data[1].textposition
+    assert (sides[dear], sides[cheap]) == ("middle left", "top right")
+
+
 def test_the_front_holds_what_nothing_beats_in_both(tmp_path: Path) -> None:
     summary = read_results(comparison(tmp_path / "compare").results)["summary"]
     assert cost_figure(summary).data[0].y == (2.9,)

@@ -5,17 +5,22 @@ from pathlib import Path
 
 import pytest
 
+from olrl.analysis.compare_page import label, read_results
 from olrl.analysis.folder_report import write_folder_report
 from olrl.analysis.records import read_run
 from olrl.analysis.summary import summarise
 from olrl.run_folder import RunFolder
-from tests.analysis.test_compare_page import comparison
 from tests.analysis.test_run_page import HOSTILE, reject
 from tests.browser import open_page
-from tests.real_runs import real_runs
+from tests.real_runs import real_comparison, real_runs
 from tests.run_folders import make_run, row
 
 pytestmark = pytest.mark.slow
+# Names beside points that reach beyond their figure, where they are cut.
+CUT = """[...document.querySelectorAll('.textpoint text')].filter(name => {
+  const all = name.closest('.js-plotly-plot').getBoundingClientRect(), own = name.getBoundingClientRect();
+  return own.left < all.left || own.right > all.right;
+}).map(name => name.textContent)"""
 
 
 def test_a_person_finds_what_came_of_a_real_run(tmp_path: Path) -> None:
@@ -88,16 +93,33 @@ def test_a_person_finds_loss_decisions_drift_guard_and_regret(tmp_path: Path) ->
     assert "<img src=x" in names  # as text
 
 
-def test_a_person_finds_the_intervals_of_a_comparison(tmp_path: Path) -> None:
-    folder = comparison(tmp_path / "compare")
+def test_a_person_finds_the_intervals_of_a_real_comparison(tmp_path: Path) -> None:
+    folder = RunFolder.open(shutil.copytree(real_comparison(), tmp_path / "compare"))
+    summary = read_results(folder.results)["summary"]
+    compared = [
+        one for one in summary if one["against"] and one["against"]["controller"] != one["controller"]
+    ]
+    best = min(summary, key=lambda one: float(one["loss_bpb"]))
     write_folder_report(folder.path)
     with open_page() as page:
         page.open(folder.page.as_uri())
         page.wait_for(".js-plotly-plot .errorbars path")
         bars = page.count(".js-plotly-plot .errorbars path")
-        told = page.text()
-        page.keep("report-of-a-comparison", height=2200)
+        told, names = page.text(), page.texts(".ytick text")
+        cut = page.ask(CUT)
+        pictures = page.ask("[...document.images].map(one => one.naturalWidth)")
+        page.settle()
+        page.keep("report-of-a-comparison", height=3000)
         assert page.count("[data-title*=Share]") == 0
         assert page.wrong == []
-    assert bars >= 3
-    assert "-3.25 [-4.25, -2.25]" in told
+    assert f"the lowest mean loss was that of {label(best)}, {best['loss_bpb']:.4f} bits per byte" in told
+    assert cut == []
+    assert len(compared) > 5
+    assert bars >= len(compared)
+    for one in compared:
+        found = one["against"]["iqm_percent"]
+        assert found["low"] < found["high"], label(one)
+        assert f"{found['value']:+.2f} [{found['low']:+.2f}, {found['high']:+.2f}]" in told, label(one)
+        assert label(one) in names
+    assert pictures, "no examples of losses and decisions"
+    assert min(pictures) > 0

@@ -132,6 +132,6 @@ def test_a_page_that_is_run_elsewhere_is(page: str, test: str) -> None:
 
 
 def test_a_block_says_what_it_is_written_in() -> None:
-    known = {*SHELL, "python", "json", "markdown", "text", ""}
+    known = {*SHELL, "python", "diff", "json", "markdown", "text", ""}
     written = {block.language for page in pages() if page not in ELSEWHERE for block in blocks(page)}
     assert written <= known
