@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from olrl.agents.evaluation.compare import base_of, plan_jobs
-from olrl.agents.evaluation.headline import PARTS, Part, configs, smaller
+from olrl.agents.evaluation.headline import PARTS, Part, configs, only, smaller
 from olrl.agents.evaluation.suites import SUITES
 from olrl.models.load import load_model
 from tests.deployed import untrained_policy
@@ -64,3 +64,12 @@ def test_what_is_not_there_is_left_out_with_a_word(tmp_path: Path) -> None:
 def test_a_trial_is_never_larger_than_the_part() -> None:
     part = smaller(PARTS["time"], streams=99, rounds=5, model="femto")
     assert (part.streams, part.rounds, part.model) == (PARTS["time"].streams, 5, "femto")
+
+
+def test_one_entrant_of_a_part_is_all_that_is_measured(tmp_path: Path) -> None:
+    untrained_policy(tmp_path / "one")
+    part = only(replace(PARTS["nano"], model="femto", policies=("one",)), ["policy"])
+    first, fewer = configs(part, root=tmp_path)[0]
+    assert (first.controllers, fewer.controllers) == (("policy",), ("policy",))
+    assert only(PARTS["skip"], ["policy"]).matched == PARTS["skip"].matched
+    assert only(PARTS["skip"], ["base"]).matched == ()

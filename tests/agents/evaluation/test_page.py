@@ -6,7 +6,7 @@ import pytest
 
 from olrl.agents.evaluation.example import Example
 from olrl.agents.evaluation.page import write_page
-from olrl.agents.evaluation.raw import Raw, read_raw, write_raw
+from olrl.agents.evaluation.raw import Raw, read_raw, renewed, write_raw
 from tests.agents.evaluation.tables_by_hand import rows
 
 KNOBS = {"lr": (1e-3,) * 6, "batch_size": (2.0,) * 6, "window": (1.0, 1.0, 2.0, 4.0, 0.0, 0.0)}
@@ -64,6 +64,28 @@ def test_raw_results_come_back_as_they_were_and_give_the_same_bytes(tmp_path: Pa
     assert read_raw(path) == RAW
     first = path.read_bytes()
     assert write_raw(RAW, tmp_path).read_bytes() == first
+
+
+def test_one_entrant_measured_again_replaces_its_own_rows_and_nothing_else() -> None:
+    policy = [
+        {**row, "loss_bpb": 1.5, "policy_seed": 7} for row in RAW.rows if row["controller"] == "policy"
+    ][:1]
+    curve = {knob: (1.5, 1.5) for knob in ("loss_bpb", "lr", "batch_size", "window")}
+    settings = {**RAW.settings, "controllers": ["policy"], "policies": 1}
+    new = replace(RAW, settings=settings, rows=policy, examples=[replace(EXAMPLE, rounds={"policy": curve})])
+    after = renewed(RAW, new)
+    assert [row for row in after.rows if row["controller"] != "policy"] == [
+        row for row in RAW.rows if row["controller"] != "policy"
+    ]
+    assert [row for row in after.rows if row["controller"] == "policy"] == policy
+    assert after.settings["policies"] == 1
+    assert after.examples[0].rounds == {**EXAMPLE.rounds, "policy": curve}
+
+
+def test_what_was_measured_otherwise_is_not_mixed() -> None:
+    new = replace(RAW, settings={**RAW.settings, "policies": 1, "price": 0.2}, versions={"olrl": "9"})
+    with pytest.raises(ValueError, match=r"measured otherwise \(price 0.1 -> 0.2, versions .*: measure all"):
+        renewed(RAW, new)
 
 
 def test_damaged_raw_results_are_refused(tmp_path: Path) -> None:
