@@ -70,7 +70,7 @@ def test_one_entrant_measured_again_replaces_its_own_rows_and_nothing_else() -> 
     policy = [
         {**row, "loss_bpb": 1.5, "policy_seed": 7} for row in RAW.rows if row["controller"] == "policy"
     ][:1]
-    curve = {knob: (1.5, 1.5) for knob in ("loss_bpb", "lr", "batch_size", "window")}
+    curve = dict.fromkeys(("loss_bpb", "lr", "batch_size", "window"), (1.5, 1.5))
     settings = {**RAW.settings, "controllers": ["policy"], "policies": 1}
     new = replace(RAW, settings=settings, rows=policy, examples=[replace(EXAMPLE, rounds={"policy": curve})])
     after = renewed(RAW, new)
