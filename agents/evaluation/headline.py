@@ -105,7 +105,7 @@ PARTS: dict[str, Part] = {
             suite="quiet",
             entrants=("never", *MAIN, "unpriced"),
             matched=SKIPPING,
-            price=0.1,
+            price=0.15,
         ),
         Part(
             name="controls",

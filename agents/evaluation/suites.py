@@ -111,7 +111,7 @@ SUITES: dict[str, Suite] = {
             "visits to other domains: for saving compute",
             build=_composed("quiet", name="quiet"),
             base_lr_mult=(1.0,),
-            price=0.1,
+            price=0.15,
         ),
         Suite(
             name="transfer",
