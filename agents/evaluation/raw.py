@@ -3,12 +3,12 @@
 import gzip
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ..rivals.tuned import tuning_spent
-from .compare import Outcome
+from .compare import CompareConfig, Outcome
 from .example import Example, examples_of
 from .jobs import Job
 from .play import Trace
@@ -79,9 +79,14 @@ def renewed(old: Raw, new: Raw) -> Raw:
 
 
 def _conditions(raw: Raw) -> dict[str, Any]:
+    """What decides a run, whatever is run; settings that have come since results were written had their default."""
     free = ("controllers", "policies", "settings", "processes")
-    settings = {name: value for name, value in raw.settings.items() if name not in free}
-    return {**settings, "versions": dict(raw.versions), "corpus": raw.corpus_sha256}
+    usual = json.loads(
+        json.dumps({field.name: field.default for field in fields(CompareConfig)}, default=str)
+    )
+    settings = {name: value for name, value in {**usual, **raw.settings}.items() if name not in free}
+    base = {"pull": 0.0, **raw.settings["base"]}
+    return {**settings, "base": base, "versions": dict(raw.versions), "corpus": raw.corpus_sha256}
 
 
 def _more(job: Job, trace: Trace) -> dict[str, Any]:
