@@ -3,10 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from olrl.agents.evaluation.suites import HOME, SUITES, Wanted, quiet_share, streams_of
+from olrl.agents.evaluation.suites import SUITES, Wanted, quiet_share, streams_of
 from olrl.streams.corpus import load_corpus
 from olrl.streams.drift import plan_segments
 from olrl.streams.scenarios import SCENARIOS
+from olrl.streams.suite import HOME
 
 ROOT = Path(__file__).parents[3]
 WANTED = Wanted(streams=3, rounds=100, bytes_per_round=1024)
