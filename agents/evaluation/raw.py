@@ -68,14 +68,22 @@ def renewed(old: Raw, new: Raw) -> Raw:
         told = ", ".join(f"{name} {theirs.get(name)!r} -> {ours[name]!r}" for name in differs)
         raise ValueError(f"{old.part} was measured otherwise ({told}): measure all of its entrants again")
     again = {row["controller"] for row in new.rows}
-    kept = [row for row in old.rows if row["controller"] not in again]
+    place = {
+        _group(row): i for i, row in reversed(list(enumerate(old.rows)))
+    }  # tables are in the order of rows
+    rows = [row for row in old.rows if row["controller"] not in again] + list(new.rows)
+    rows.sort(key=lambda row: place.get(_group(row), len(old.rows)))
     fresh = {(one.stream, one.base_lr_mult): one.rounds for one in new.examples}
     examples = [
         replace(one, rounds={**one.rounds, **fresh.get((one.stream, one.base_lr_mult), {})})
         for one in old.examples
     ]
     settings = {**old.settings, "policies": new.settings["policies"]}
-    return replace(old, settings=settings, rows=[*kept, *new.rows], examples=examples)
+    return replace(old, settings=settings, rows=rows, examples=examples)
+
+
+def _group(row: Mapping[str, Any]) -> tuple[str, float]:
+    return row["controller"], row["base_lr_mult"]
 
 
 def _conditions(raw: Raw) -> dict[str, Any]:
