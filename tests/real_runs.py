@@ -23,6 +23,7 @@ from olrl.run_config import RunConfig
 from olrl.run_folder import RunFolder
 
 ROUNDS, LONG = 200, 20_000
+GUARDED = 2  # draws under which the guard has something to do
 COMPARED = ("never", "base", "fixed", "hypergradient", "drift-reset", "policy")
 
 
@@ -31,7 +32,7 @@ def real_runs() -> Path:
     """The folder of both runs, `policy` and `base`, made once in a process: three kinds of text, 200 rounds."""
     folder = Path(tempfile.mkdtemp(prefix="olrl-real-runs-"))
     for controller in ("policy", "base"):
-        _run(folder / controller, controller=controller, rounds=ROUNDS, chunk=8, seq_len=48)
+        _run(folder / controller, controller=controller, rounds=ROUNDS, chunk=8, seq_len=48, seed=GUARDED)
     told = read_run(RunFolder.open(folder / "policy"))
     assert told.drift, "no alarm: nothing to look for"
     assert told.guard, "the guard never intervened: nothing to look for"
@@ -78,9 +79,9 @@ def long_run(folder: Path) -> RunFolder:
     return _run(folder, controller="never", rounds=LONG, chunk=1, seq_len=16)
 
 
-def _run(out: Path, *, controller: str, rounds: int, chunk: int, seq_len: int) -> RunFolder:
+def _run(out: Path, *, controller: str, rounds: int, chunk: int, seq_len: int, seed: int = 0) -> RunFolder:
     config = RunConfig(
         stream="builtin:drift", model="femto", controller=controller, rounds=rounds, chunk=chunk,
-        seq_len=seq_len, out=out,
+        seq_len=seq_len, seed=seed, out=out,
     )  # fmt: skip
     return run(config).folder

@@ -148,7 +148,7 @@ def pauses(number: int, rounds: int) -> list[range]:
     Where in its eighth a pause lies is drawn by the stream, so that pauses lie anywhere between two drifts.
 
     >>> pauses(0, 80)
-    [range(1, 6), range(15, 20), range(21, 26), range(31, 36), range(43, 48), range(53, 58)]
+    [range(0, 5), range(11, 16), range(24, 29), range(34, 39), range(40, 45), range(51, 56)]
     """
     length, apart = max(1, rounds // 16), max(1, rounds // 8)
     late = np.random.default_rng([number, 0x9A]).integers(apart - length + 1, size=PAUSES)
