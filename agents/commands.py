@@ -139,7 +139,7 @@ def compare(
         float | None,
         typer.Option(
             metavar="P",
-            show_default="0; quiet: 0.02",
+            show_default="0; quiet: 0.15",
             help="What a whole budget is worth, as a share of the running loss.",
         ),
     ] = None,

@@ -10,9 +10,6 @@ one of them, for several at once. Everything runs in this process.
 
 import argparse
 import json
-from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,27 +24,12 @@ from olrl.agents.features.spec_file import read_feature_set
 from olrl.agents.ppo.command import train_and_tell
 from olrl.agents.ppo.recipe import PROFILES, Recipe, ValidationConfig
 from olrl.agents.ppo.validation import validate
-from olrl.agents.workers.local import LocalWorkers
+from olrl.agents.workers.here import Here
 from olrl.control.policy import load_policy
 from olrl.monitor.feature_set import HAND_MADE
 
 SETS = ("hand", "selected")
 PROFILE = "features-trial"
-
-
-class Here(LocalWorkers):
-    """One thread of this process: nothing is imported again."""
-
-    @property
-    def count(self) -> int:
-        """One."""
-        return 1
-
-    @contextmanager
-    def pool(self, most: int) -> Iterator[Executor]:
-        """Calls one after the other."""
-        with ThreadPoolExecutor(1) as executor:
-            yield executor
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from olrl.agents.bars import Bars
 from olrl.agents.evaluation.compare import Outcome, compare
+from olrl.agents.evaluation.entrants import ENTRANTS
 from olrl.agents.evaluation.headline import PARTS, Part, configs, only, smaller
 from olrl.agents.evaluation.matched import matched_config
 from olrl.agents.evaluation.page import write_page
@@ -53,6 +54,9 @@ def main() -> int:
 
 
 def _rerun(part: Part, args: argparse.Namespace, bars: Bars) -> None:
+    if not part.entrants:
+        bars.say(f"{part.name} stays as it was: it has no {', '.join(args.only)}")
+        return
     planned, skipped = configs(part, root=args.policies)
     if skipped:
         bars.say(f"{part.name} goes without: {'; '.join(skipped)}")
@@ -120,7 +124,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--part", action="append", default=[], choices=PARTS, help="only this; repeatable")
     parser.add_argument("--processes", type=int, default=usable_cores(), help="default: one a core")
     parser.add_argument(
-        "--only", action="append", default=[], help="measure only this entrant of a part again; repeatable"
+        "--only",
+        action="append",
+        default=[],
+        choices=ENTRANTS,
+        metavar="ENTRANT",
+        help="measure only this entrant of a part again; repeatable",
     )
     parser.add_argument("--streams", type=int, help="at most so many streams a part, to try it out")
     parser.add_argument("--rounds", type=int, help="at most so many rounds a stream")
@@ -134,8 +143,8 @@ def _arguments() -> argparse.Namespace:
     trimmed = (args.streams, args.rounds, args.model) != (None, None, None)
     if trimmed and args.out.resolve() == (ROOT / "docs").resolve():
         parser.error("--streams, --rounds and --model make a trial: give it another --out than docs")
-    if args.part and not args.rerun:
-        parser.error("--part says what to measure: give it with --rerun")
+    if (args.part or args.only) and not args.rerun:
+        parser.error("--part and --only say what to measure: give them with --rerun")
     return args
 
 

@@ -5,18 +5,14 @@ And a real comparison, of entrants that do well and badly on a few such texts.
 
 import functools
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from stable_baselines3.common.vec_env import VecEnv
 
 from olrl.agents.bars import Bars
 from olrl.agents.evaluation.command import compare_and_tell
 from olrl.agents.evaluation.compare import CompareConfig
-from olrl.agents.workers.base import Workers
+from olrl.agents.workers.here import Here
 from olrl.analysis.records import read_run
 from olrl.run import run
 from olrl.run_config import RunConfig
@@ -51,27 +47,8 @@ def real_comparison() -> Path:
         base_lr_mult=(0.125, 8.0),
         split="validation",
     )
-    compare_and_tell(config, out=out, resume=False, bars=Bars(Console(quiet=True)), workers=_Here())
+    compare_and_tell(config, out=out, resume=False, bars=Bars(Console(quiet=True)), workers=Here())
     return out
-
-
-class _Here(Workers):
-    """This process: starting others would take longer than the runs do."""
-
-    def __exit__(self, *what: object) -> None:
-        """Nothing to end."""
-
-    @property
-    def count(self) -> int:
-        return 1
-
-    @contextmanager
-    def pool(self, most: int) -> Iterator[Executor]:
-        with ThreadPoolExecutor(1) as executor:
-            yield executor
-
-    def vec_env(self, makers: Sequence[Callable[[], VecEnv]]) -> VecEnv:
-        raise AssertionError("a comparison makes no environments")
 
 
 def long_run(folder: Path) -> RunFolder:

@@ -3,9 +3,11 @@
 import gzip
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+
+from olrl.control.decision import Base
 
 from ..rivals.tuned import tuning_spent
 from .compare import CompareConfig, Outcome
@@ -70,7 +72,7 @@ def renewed(old: Raw, new: Raw) -> Raw:
     again = {row["controller"] for row in new.rows}
     place = {
         _group(row): i for i, row in reversed(list(enumerate(old.rows)))
-    }  # tables are in the order of rows
+    }  # tables keep the order of rows
     rows = [row for row in old.rows if row["controller"] not in again] + list(new.rows)
     rows.sort(key=lambda row: place.get(_group(row), len(old.rows)))
     fresh = {(one.stream, one.base_lr_mult): one.rounds for one in new.examples}
@@ -89,12 +91,21 @@ def _group(row: Mapping[str, Any]) -> tuple[str, float]:
 def _conditions(raw: Raw) -> dict[str, Any]:
     """What decides a run, whatever is run; settings that have come since results were written had their default."""
     free = ("controllers", "policies", "settings", "processes")
-    usual = json.loads(
-        json.dumps({field.name: field.default for field in fields(CompareConfig)}, default=str)
-    )
-    settings = {name: value for name, value in {**usual, **raw.settings}.items() if name not in free}
-    base = {"pull": 0.0, **raw.settings["base"]}
-    return {**settings, "base": base, "versions": dict(raw.versions), "corpus": raw.corpus_sha256}
+    settings = {**_defaults(CompareConfig), **raw.settings}
+    base = {**_defaults(Base), **raw.settings["base"]}
+    return {
+        **{name: settings[name] for name in settings if name not in free},
+        "base": base,
+        "versions": dict(raw.versions),
+        "corpus": raw.corpus_sha256,
+    }
+
+
+def _defaults(settings: type) -> dict[str, Any]:
+    """As they come back from JSON."""
+    given = {field.name: field.default for field in fields(settings) if field.default is not MISSING}
+    plain: dict[str, Any] = json.loads(json.dumps(given, default=str))
+    return plain
 
 
 def _more(job: Job, trace: Trace) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from olrl.assembly import LoopConfig, assemble_rounds
 from olrl.control.coding import ActionCoding, Decisions
-from olrl.control.decision import WINDOWS, Base
+from olrl.control.decision import MAX_LR_NOTCHES, WINDOWS, Base
 from olrl.envs.language_streams import LanguageStreams
 from olrl.envs.online_lm import EpisodeRanges, Replay
 from olrl.envs.stacked_loops import StackedLoops
@@ -28,13 +28,10 @@ Choose = Callable[[int, NDArray[np.float32], Mapping[str, Floats]], Decisions]
 Act = Callable[[NDArray[np.float32]], NDArray[np.int64]]
 
 RATE_OCTAVES = np.arange(-4.0, 5.0)  # of the tuned rate
-FURTHEST = 6  # octaves from a base that a rate can go
 START_OCTAVES = np.array([-3.0, -1.0, 1.0, 2.0, 3.0, 4.0, 6.0])  # in the first round alone
 BATCHES = (1, 32)  # beside the tuned one
 WINDOW_POSITIONS = (3, 7)
-PAUSES = (
-    6  # stretches of a run in each of which one learner pauses, and with which another one begins to train
-)
+PAUSES = 6  # stretches in each of which one learner pauses, and with which another one begins to train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,11 +88,11 @@ class StreamRuns:
         rng = np.random.default_rng(seed)
         n, rounds = self.octaves.shape
         steps = rng.integers(-2, 3, size=(n, rounds))
-        steps[:, 0] = rng.integers(-FURTHEST, FURTHEST + 1, size=n)
+        steps[:, 0] = rng.integers(-MAX_LR_NOTCHES, MAX_LR_NOTCHES + 1, size=n)
         walk = np.empty((n, rounds))
         place = np.zeros(n)
         for t in range(rounds):
-            walk[:, t] = place = np.clip(place + steps[:, t], -FURTHEST, FURTHEST)
+            walk[:, t] = place = np.clip(place + steps[:, t], -MAX_LR_NOTCHES, MAX_LR_NOTCHES)
         walk[:, 0] = 0.0
         walk[:, 1:][self.spent[:, :-1] > 0] = 0.0
         signals = self.signals.copy()
@@ -181,12 +178,7 @@ class HindsightRunner:
         They have bases too, right and wrong, since a policy must know what it sees from any base; all are at the
         default cost, to be comparable.
         """
-        rng = np.random.default_rng(number)
-        bases, loops = [], []
-        for _ in self._constants:
-            base, _cost, _price, masked = self._ranges.draw(rng, self._fixed)
-            bases.append(base)
-            loops.append(replace(self._loop, price=0.0, masked=masked, seed=number))
+        bases, loops = self._comparable(number, np.random.default_rng(number), len(self._constants))
         return self._play(number, bases, loops, lambda t, seen, signals: self._decided(first=t == 0))
 
     def paused(self, number: int) -> StreamRuns:
@@ -198,14 +190,20 @@ class HindsightRunner:
         for k, rounds in enumerate(pauses(number, self._config.rounds)):
             trains[k, rounds.start : rounds.stop] = False
             trains[PAUSES + k, : rounds.start] = False
-        rng = np.random.default_rng([number, 0x9B])
+        bases, loops = self._comparable(number, np.random.default_rng([number, 0x9B]), N_PAUSED)
+        tuned = _in_force([self._fixed] * N_PAUSED)
+        return self._play(number, bases, loops, lambda t, seen, signals: replace(tuned, update=trains[:, t]))
+
+    def _comparable(
+        self, number: int, rng: np.random.Generator, n: int
+    ) -> tuple[list[Base], list[LoopConfig]]:
+        """Bases and loops of n learners: bases and missing signals are drawn, all are at the default cost."""
         bases, loops = [], []
-        for _ in range(N_PAUSED):
+        for _ in range(n):
             base, _cost, _price, masked = self._ranges.draw(rng, self._fixed)
             bases.append(base)
             loops.append(replace(self._loop, price=0.0, masked=masked, seed=number))
-        tuned = _in_force([self._fixed] * N_PAUSED)
-        return self._play(number, bases, loops, lambda t, seen, signals: replace(tuned, update=trains[:, t]))
+        return bases, loops
 
     def steered(self, number: int, act: Act, coding: ActionCoding, *, seed: int) -> StreamRuns:
         """Learners that the policy steers, from bases and at costs and prices drawn by `seed`.

@@ -64,8 +64,8 @@ def _ahead(runs: StreamRuns, horizon: int) -> tuple[Floats, ...]:
     """Mean loss ahead of each decision, per cent of the running loss, at every rung of each knob's ladder.
 
     Of rates, batch sizes and windows, shapes (rungs, T); and ahead of the first decision of each start and of the
-    tuned rate, (starts + 1,). Rungs of batch size and window that were not
-    run lie on the line between their neighbours.
+    tuned rate, (starts + 1,). Rungs of batch size and window that were not run lie on the line between their
+    neighbours.
     """
     counts = [len(RATE_OCTAVES), len(BATCHES), len(WINDOW_POSITIONS), 1, len(START_OCTAVES)]
     rounds, total = runs.loss.shape[1] - 1, sum(counts)

@@ -180,7 +180,7 @@ PROFILES: dict[str, Recipe] = {
             name="standard",
             coding="leaps",
             hidden=(64, 64),
-            minutes="about 15 minutes",
+            minutes="about 20 minutes",
             stages=(
                 _hindsight("pico", legs=2, streams=12),
                 _language("pico", 12_800, legs=1, rounds=60, n_streams=64),
@@ -191,7 +191,7 @@ PROFILES: dict[str, Recipe] = {
             name="full",
             coding="leaps",
             hidden=(64, 64),
-            minutes="about 30 minutes, 12 for a second seed",
+            minutes="about 45 minutes, 20 for a second seed",
             stages=(
                 _hindsight("pico", legs=3, streams=12),
                 _hindsight("nano", legs=2, streams=10),

@@ -50,3 +50,9 @@ def test_scenarios_have_versions_of_their_own_tasks_and_a_stream_to_tune_on() ->
         assert (stream.labels is not None) == stream.name.endswith("-late")
     with pytest.raises(ValueError, match="one split, test"):
         streams_of("scenarios", Wanted(streams=2, rounds=10, bytes_per_round=1024, split="validation"))
+
+
+def test_the_help_of_compare_says_what_a_price_is_by_default() -> None:
+    told = (ROOT / "agents" / "commands.py").read_text(encoding="utf-8")
+    priced = [f"{name}: {suite.price:g}" for name, suite in SUITES.items() if suite.price]
+    assert f'show_default="0; {"; ".join(priced)}"' in told

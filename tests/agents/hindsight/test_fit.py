@@ -5,6 +5,7 @@ from torch import nn
 from olrl.agents.hindsight.config import HindsightConfig
 from olrl.agents.hindsight.fit import Examples, fit
 from olrl.agents.hindsight.runs import StreamRuns
+from tests.agents.hindsight.made_runs import made_runs
 
 
 def examples() -> Examples:
@@ -20,23 +21,10 @@ def examples() -> Examples:
     return made
 
 
-def seen_by(observations: np.ndarray, *, price: float = 0.0) -> StreamRuns:
-    """Runs of which nothing counts but observations and price; a round of training spends half of the budget."""
+def seen_by(observations: np.ndarray) -> StreamRuns:
+    """Runs of which nothing counts but observations."""
     n, rounds, _ = observations.shape
-    nothing = np.zeros((n, rounds))
-    return StreamRuns(
-        observations=observations.astype(np.float32),
-        signals=np.zeros((n, rounds, 1)),
-        bases=np.ones((n, 3)),
-        loss=np.zeros((n, rounds + 1)),
-        octaves=nothing,
-        log_batch=nothing,
-        window=nothing,
-        spent=nothing,
-        familiar=np.zeros((n, rounds), dtype=bool),
-        price=np.full(n, price),
-        share=np.full(n, 0.5),
-    )
+    return made_runs(np.zeros((n, rounds + 1)), observations=observations.astype(np.float32))
 
 
 def fitted(seed: int) -> nn.Linear:

@@ -12,6 +12,7 @@ from olrl.agents.hindsight.runs import (
     StreamRuns,
 )
 from olrl.agents.hindsight.targets import choice_costs
+from tests.agents.hindsight.made_runs import made_runs
 
 
 def config(**change: float) -> HindsightConfig:
@@ -34,19 +35,7 @@ def runs(
     levels = [*constant, *[2.0] * N_PAUSED, 5.0]
     n = N_CONSTANT + N_PAUSED + 1
     assert len(levels) == n
-    return StreamRuns(
-        observations=np.zeros((n, 3, 1), dtype=np.float32),
-        signals=np.zeros((n, 3, 1)),
-        bases=np.ones((n, 3)),
-        loss=np.repeat(np.array(levels)[:, None], 4, axis=1),
-        octaves=np.full((n, 3), octaves),
-        log_batch=np.ones((n, 3)),
-        window=np.zeros((n, 3)),
-        spent=np.full((n, 3), 0.5),
-        familiar=np.zeros((n, 3), dtype=bool),
-        price=np.zeros(n),
-        share=np.full(n, 0.5),
-    )
+    return made_runs(np.repeat(np.array(levels)[:, None], 4, axis=1), octaves=octaves, log_batch=1.0)
 
 
 def of_last(tables: list[np.ndarray], head: int) -> list[float]:

@@ -7,6 +7,7 @@ from olrl.agents.hindsight.config import HindsightConfig
 from olrl.agents.hindsight.runs import N_CONSTANT, N_PAUSED, PAUSES, StreamRuns
 from olrl.agents.hindsight.targets import TUNED, choice_costs
 from olrl.agents.hindsight.updates import worth_of_training
+from tests.agents.hindsight.made_runs import made_runs
 
 NEVER, ROUNDS = N_CONSTANT - 8, 40
 FIRST_LATE = N_CONSTANT + PAUSES
@@ -28,20 +29,7 @@ def runs(price: float = 0.0) -> StreamRuns:
         loss[FIRST_LATE + k] = 2.5
     loss[N_CONSTANT, 11:16] = 2.1
     loss[FIRST_LATE, 11:] = 2.1
-    nothing = np.zeros((n, ROUNDS))
-    return StreamRuns(
-        observations=np.zeros((n, ROUNDS, 1), dtype=np.float32),
-        signals=np.zeros((n, ROUNDS, 1)),
-        bases=np.ones((n, 3)),
-        loss=loss,
-        octaves=nothing,
-        log_batch=nothing,
-        window=nothing,
-        spent=spent,
-        familiar=np.zeros((n, ROUNDS), dtype=bool),
-        price=np.full(n, price),
-        share=np.full(n, 0.5),
-    )
+    return made_runs(loss, spent=spent, price=price)
 
 
 def worth(made: StreamRuns) -> np.ndarray:
