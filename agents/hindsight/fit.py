@@ -61,8 +61,8 @@ def fit(
 
     Whether to train at all is fitted by logistic regression weighted by what is at stake: with c the cost of not
     training less that of training, E[|c| log(1 + exp(−sign(c) z))] at a log odds of z, which is lowest where z has
-    the sign of E[c]. The expected cost would do the same in the end, but most rounds are worth more than any price:
-    it pushes z to where its gradient is gone, and a price is never heeded.
+    the sign of E[c]. The expected cost would do the same in the end, but most rounds are worth more than most
+    prices: it pushes z to where its gradient is gone, and a price is never heeded.
     """
     every, varied = examples.all(), Variations(names, config)
     generator = torch.Generator().manual_seed(seed)

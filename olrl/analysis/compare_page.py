@@ -139,9 +139,8 @@ def differences_figure(compared: Sequence[Entry]) -> "go.Figure":
     ]
     if len(kinds) > 1:
         groups += [(kind, [e["kinds"].get(kind, {}).get("iqm_percent") for e in compared]) for kind in kinds]
-    together = (
-        len(compared) <= 8
-    )  # else kinds are shown when asked for, and what is shown stands beside its name
+    # Of more, kinds are shown when asked for, and what is shown stands beside its name.
+    together = len(compared) <= 8
     for k, (name, found) in enumerate(groups):
         there = [(place, one) for place, one in enumerate(found) if one is not None]
         offset = (k - (len(groups) - 1) / 2 if together else k) * 0.7 / len(groups)
