@@ -7,6 +7,7 @@ docs/results/smollm2/ as soon as it is finished, and is not made again.
 
     python scripts/case_study.py sweep   which rate is right, on training text (4 minutes)
     python scripts/case_study.py run     all runs that are missing, then what `write` does
+    python scripts/case_study.py run --only drift-reset    of these, one entrant's
     python scripts/case_study.py write   the figures and the table, from the runs that are there
 """
 
@@ -71,7 +72,7 @@ class Run:
 RUNS = (
     Run("fixed", 1.0),
     Run("base", WRONG),
-    *(Run(name, mult) for mult in (WRONG, 1.0) for name in ("policy", "hypergradient", "drift-reset")),
+    *(Run(name, mult) for mult in (WRONG, 1.0) for name in ("drift-reset", "policy", "hypergradient")),
 )
 
 
@@ -80,12 +81,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=["sweep", "run", "write"])
     parser.add_argument("--model", default=str(default_folder()), help="model folder (default: %(default)s)")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        choices=sorted({run.entrant for run in RUNS}),
+        help="run only this entrant; repeatable (default: all)",
+    )
     args = parser.parse_args()
     torch.set_num_threads(1)
     if args.what == "sweep":
         sweep(Study(args.model, "train", SWEEP_STRETCHES, rounds=SWEEP_ROUNDS))
         return
-    missing = [run for run in RUNS if not run.path.exists()]
+    wanted = args.only or {run.entrant for run in RUNS}
+    missing = [run for run in RUNS if run.entrant in wanted and not run.path.exists()]
     if args.what == "run" and missing:
         make(missing, Study(args.model, "test", STRETCHES, rounds=ROUNDS))
     write()
