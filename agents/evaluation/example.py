@@ -17,6 +17,7 @@ from .summary import BASE, FIXED
 
 OURS = ("policy", "default")  # what a figure is about: drawn wide, with its decisions
 KNOBS = ("loss_bpb", "lr", "batch_size", "window")
+UPDATE = "update"  # results of before 2026-11-28 are without it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,7 @@ class Example:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; losses and rates to five digits."""
         rounds = {
-            name: {knob: [float(f"{value:.5g}") for value in of[knob]] for knob in KNOBS}
+            name: {knob: [float(f"{value:.5g}") for value in values] for knob, values in of.items()}
             for name, of in self.rounds.items()
         }
         return {
@@ -76,7 +77,10 @@ class Example:
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "Example":
         """From `to_dict()` after a way through JSON."""
-        rounds = {name: {knob: tuple(of[knob]) for knob in KNOBS} for name, of in row["rounds"].items()}
+        rounds = {
+            name: {knob: tuple(of[knob]) for knob in (*KNOBS, UPDATE) if knob in of}
+            for name, of in row["rounds"].items()
+        }
         segments = tuple((int(start), str(source)) for start, source in row["segments"])
         return cls(**{**row, "rounds": rounds, "segments": segments})
 
@@ -109,7 +113,7 @@ def examples_of(outcome: Outcome) -> list[Example]:
 
 
 def _rounds(traces: Iterable[tuple[str, Trace]]) -> dict[str, dict[str, tuple[float, ...]]]:
-    return {name: {knob: getattr(trace, knob) for knob in KNOBS} for name, trace in traces}
+    return {name: {knob: getattr(trace, knob) for knob in (*KNOBS, UPDATE)} for name, trace in traces}
 
 
 def segments_of(trace: Trace) -> tuple[tuple[int, str], ...]:

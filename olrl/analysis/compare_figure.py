@@ -24,14 +24,15 @@ class Curve:
     """One entrant's rounds; each sequence has one value a round.
 
     `loss_bpb` is the loss before training, bits per byte (NaN where it was not finite; drawn as 8). The
-    decisions may be left out. `highlight` draws it wider and on top; decisions are shown of highlighted
-    entrants only.
+    decisions may be left out; `update` tells rounds in which it trained from others, and all of them did without
+    it. `highlight` draws it wider and on top; decisions are shown of highlighted entrants only.
     """
 
     loss_bpb: ArrayLike
     lr: ArrayLike | None = None
     batch_size: ArrayLike | None = None
     window: ArrayLike | None = None
+    update: ArrayLike | None = None
     highlight: bool = False
 
 
@@ -92,9 +93,7 @@ def figure_compare(
     figure.align_ylabels(axes)
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     handles = {
-        label: handle
-        for ax in axes[: len(losses_panels)]
-        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
+        label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
     }
     figure.legend(
         handles.values(), handles.keys(), loc="outside lower left", ncols=6, frameon=False, fontsize=8.5
@@ -144,6 +143,16 @@ def _decisions(axes: Sequence[Axes], steered: Mapping[str, Curve], places: Mappi
             if ax is batch:
                 sizes.append(drawn)
             ax.step(np.arange(len(drawn)), drawn, where="post", **line)
+        if curve.update is not None:
+            _pauses(rate, np.asarray(curve.update, dtype=bool), line["color"])
     rate_axis(rate)
     batch_axis(batch, np.concatenate(sizes) if sizes else np.array([1.0, 64.0]))
     window_axis(window)
+
+
+def _pauses(ax: Axes, update: NDArray[np.bool_], colour: str) -> None:
+    """A bar along the lower edge for every stretch of rounds without training."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], update, [True]])))
+    for k, (start, end) in enumerate(edges.reshape(-1, 2)):
+        label = "no training" if k == 0 else "_"
+        ax.axvspan(start, end, ymax=0.12, color=colour, linewidth=0, zorder=3, label=label)

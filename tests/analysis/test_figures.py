@@ -78,6 +78,15 @@ def test_decisions_are_shown_of_highlighted_entrants_only() -> None:
     assert np.asarray(figure.axes[3].lines[0].get_ydata()).tolist() == [2, 2, 7, 7, 7]
 
 
+def test_rounds_without_training_are_marked() -> None:
+    knobs = {"lr": [1e-3] * 5, "batch_size": [8] * 5, "window": [4] * 5}
+    steered = Curve(loss_bpb=[3.0] * 5, update=[1, 0, 0, 1, 0], highlight=True, **knobs)  # type: ignore[arg-type]
+    rate = figure_compare({"policy": steered}).axes[1]
+    bars = [(bar.get_x(), bar.get_width()) for bar in rate.patches if isinstance(bar, Rectangle)]
+    assert bars == [(1, 2), (4, 1)]
+    assert rate.get_legend_handles_labels()[1] == ["no training"]
+
+
 def test_a_diverged_entrant_is_drawn_at_eight_bits() -> None:
     figure = figure_compare({"base": Curve(loss_bpb=[3.0, float("nan"), float("inf")])}, smooth_rounds=1)
     assert np.isfinite(np.asarray(figure.axes[0].lines[0].get_ydata(), dtype=float)).all()
