@@ -36,7 +36,7 @@ class ScenarioPage:
     scenarios: tuple[str, ...]
     model: str
     streams: int
-    trials: int = 8
+    trials: int = 32
     tuning_trials: int = 10
     samples: str = ""  # the scenario's version of whose end a model's own text is shown
 
