@@ -74,10 +74,11 @@ PARTS: dict[str, Part] = {
         ),
         Part(
             name="nano-search",
-            about="A search on the test stream itself, with hindsight",
-            entrants=("base", *MARKS, "search-hindsight", "policy"),
+            about="The searches that control replaces: with hindsight, during the run, by a population",
+            entrants=("base", "fixed", "search-hindsight", "re-search", "pb2", "policy"),
             streams=6,
-            settings=(("search-hindsight", "trials", 32), ("segment-best", "most", 8)),
+            policies=POLICIES[:1],
+            settings=(("search-hindsight", "trials", 32),),
         ),
         Part(
             name="mini",
@@ -110,9 +111,8 @@ PARTS: dict[str, Part] = {
         Part(
             name="controls",
             about="What of the policy does the work",
-            entrants=("base", *MARKS, "policy", *CONTROLS),
+            entrants=("base", "fixed", "policy", *CONTROLS),
             policies=POLICIES[:1],
-            settings=(("segment-best", "most", 8),),
         ),
         Part(
             name="time",

@@ -198,7 +198,7 @@ def _measured(page: ScenarioPage, raws: dict[str, Raw]) -> list[str]:
         f"page from the raw results in `docs/scenarios/raw/`. Model `{page.model}`, 16 rows a round, budget 64 "
         "units. "
         "Losses are prequential: of each row before any training on it, from round 1 on. Cost counts updates, "
-        f"passes for signals, and all {page.trials} trials of `search-hindsight`, which searches on the very "
+        f"passes for signals, and all {_trials(raw)} trials of `search-hindsight`, which searches on the very "
         "stream it is judged on; intervals are over the versions of the stream.",
         "",
     ]
@@ -207,6 +207,12 @@ def _measured(page: ScenarioPage, raws: dict[str, Raw]) -> list[str]:
         lines.append(_tuned(name, record))
     lines += ["", f"Versions: {versions}."]
     return lines
+
+
+def _trials(raw: Raw) -> int:
+    """Of `search-hindsight`, as they were when it was measured."""
+    given = {(entrant, setting): value for entrant, setting, value in raw.settings["settings"]}
+    return int(given["search-hindsight", "trials"])
 
 
 def _tuned(name: str, record: dict[str, Any] | None) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .samplers import sampler_of, unit_cube
-from .space import Space, settings_at
+from .space import Space, places_of, settings_at
 
 
 class Search(ABC):
@@ -51,7 +51,16 @@ class OptunaSearch(Search):
     def tell(self, loss: float) -> None:
         """Take in how well they did."""
         assert self._trial is not None, "nothing was asked for yet"
-        self._study.tell(self._trial, loss if math.isfinite(loss) else 1e9)
+        self._study.tell(self._trial, _finite(loss))
+
+    def know(self, settings: Mapping[str, Any], loss: float) -> None:
+        """Take in how well settings do that were not asked for."""
+        import optuna
+
+        places = places_of(self._space, settings)
+        self._study.add_trial(
+            optuna.trial.create_trial(params=places, distributions=self._cube, value=_finite(loss))
+        )
 
 
 class CMASearch(Search):
@@ -77,7 +86,7 @@ class CMASearch(Search):
     def tell(self, loss: float) -> None:
         """Take in how well it did; a whole generation moves the strategy."""
         assert self._asked is not None, "nothing was asked for yet"
-        self._waiting.append((self._asked, loss if math.isfinite(loss) else 1e9))
+        self._waiting.append((self._asked, _finite(loss)))
         if len(self._waiting) == self._strategy.population_size:
             self._strategy.tell(self._waiting)
             self._waiting = []
@@ -131,7 +140,11 @@ class LadderSearch(Search):
 
     def tell(self, loss: float) -> None:
         """Take in how well it did."""
-        self._losses.append((self._waiting, loss if math.isfinite(loss) else 1e9))
+        self._losses.append((self._waiting, _finite(loss)))
+
+
+def _finite(loss: float) -> float:
+    return loss if math.isfinite(loss) else 1e9
 
 
 def best_of(trials: Mapping[int, float]) -> int:

@@ -15,10 +15,13 @@ from .space import Choice, LogUniform, Space
 
 @dataclass(frozen=True, kw_only=True)
 class SearchHindsightSettings:
-    """`trials`: how many constants are tried, at least 1; `reach`: factor that a rate lies off at most, above 1."""
+    """`trials`: how many constants are tried, at least 1; `reach`: factor that a rate lies off at most, above 1;
+    `sampler`: what proposes them (`samplers.py`).
+    """
 
     trials: int = 32
     reach: float = 16.0
+    sampler: str = "gp"
 
     def __post_init__(self) -> None:
         if self.trials < 1 or not self.reach > 1:
@@ -28,10 +31,11 @@ class SearchHindsightSettings:
 
 
 class SearchHindsight(Entrant):
-    """The best of n constants, found by Optuna's TPE over rate, batch size and window.
+    """The best of n constants, found by Bayesian search over rate, batch size and window.
 
-    The first trial is the tuned constant (the base, where none ships), so that it never does worse. What is
-    reported is the best trial's run; all others are charged as trials.
+    A Gaussian process proposes: of the samplers it comes nearest to the best of a grid in few trials (docs/LOG.md,
+    2026-11-27). The first trial is the tuned constant (the base, where none ships), so that it never does worse.
+    What is reported is the best trial's run; all others are charged as trials.
     """
 
     def controller(self, given: Conditions) -> Controller:
@@ -43,8 +47,10 @@ class SearchHindsight(Entrant):
         """All trials, and the trace of the best."""
         settings = SearchHindsightSettings(**task.given.settings)
         origin = task.given.origin
-        search = OptunaSearch(_space(origin, settings), seed=task.given.config.seed)
+        space = _space(origin, settings)
+        search = OptunaSearch(space, seed=task.given.config.seed, sampler=settings.sampler)
         traces = [task.play(Held(base=origin))]
+        search.know({name: getattr(origin, name) for name in space}, traces[0].mean_loss_bpb)
         for _ in range(settings.trials - 1):
             traces.append(task.play(Held(base=replace(origin, **search.ask()))))
             search.tell(traces[-1].mean_loss_bpb)

@@ -30,7 +30,7 @@ def test_parts_of_one_suite_share_their_runs(tmp_path: Path) -> None:
         jobs = plan_jobs(replace(config, base_lr_mult=(1.0,)), loaded, base_of(config, loaded))
         keys[name] = {job.key for job in jobs if job.entrant in ("base", "fixed", "policy", "segment-best")}
     assert len(keys["rivals"]) == 4 * PARTS["rivals"].streams
-    assert keys["rivals"] == keys["controls"] <= keys["nano"]
+    assert keys["controls"] < keys["rivals"] <= keys["nano"]
 
 
 def test_a_part_whose_model_is_not_there_is_left_out(tmp_path: Path) -> None:

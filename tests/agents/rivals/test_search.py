@@ -31,6 +31,15 @@ def test_the_same_seed_and_losses_give_the_same_proposals() -> None:
     assert proposals(OptunaSearch(SPACE, seed=1), 3) != proposals(OptunaSearch(SPACE, seed=2), 3)
 
 
+def test_what_is_known_already_is_learned_from() -> None:
+    good = {"lr": 0.01, "window": 4, "p": 0.3}
+    search = OptunaSearch(SPACE, seed=0, sampler="gp", startup=1)
+    search.know(good, loss(good))
+    search.know({"lr": 1e-4, "window": 16, "p": 1.0}, 3.9)
+    uninformed = OptunaSearch(SPACE, seed=0, sampler="gp", startup=1)
+    assert min(map(loss, proposals(search, 4))) < min(map(loss, proposals(uninformed, 4)))
+
+
 def test_it_learns_from_what_it_is_told() -> None:
     made = [loss(settings) for settings in proposals(OptunaSearch(SPACE, seed=0), 60)]
     assert sum(made[40:]) / 20 < 0.6 * sum(made[:10]) / 10
