@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from olrl.agents.evaluation.bootstrap import crossed_bootstrap
 from olrl.agents.evaluation.calibration import Recorded
 from olrl.agents.evaluation.jobs import TRAINING_SEED, Job, StreamRef, task_of
 from olrl.agents.evaluation.play import play
+from olrl.agents.evaluation.statistics import iqm
 from olrl.agents.evaluation.suites import Wanted, streams_of
 from olrl.agents.rivals.registry import ENTRANTS
 from olrl.agents.workers.local import worker_pool
@@ -30,6 +32,7 @@ from olrl.models.load import load_model
 
 FACTORS = {"base": (0.5, 1.0, 2.0), "vadam": (0.5, 1.0, 2.0), "von": (0.25, 1.0, 4.0)}
 DRAWS = 4
+MEASURED = ("loss_bpb", "calibration_error", "overconfidence", "cost")
 # Averaging over four draws costs three passes over 16 new examples and 4 probes more: so much may AdamW spend, too.
 DEARER = CostModel(budget=CostModel().budget + (DRAWS - 1) * (16 + 4))
 
@@ -74,12 +77,15 @@ def main() -> None:
         judged = _streams(args, "validation", args.streams, seed=0)
         by_stream = [_entrants(args, stream, best) for stream in judged]
         compared = [made for entrant in zip(*by_stream, strict=True) for made in entrant]
-        found = _means(_all(pool, compared, args.out / "validation.jsonl"))
+        rows = _all(pool, compared, args.out / "validation.jsonl")
+    found = _means(rows)
+    against = _against(rows, "AdamW")
     (args.out / "results.json").write_text(
-        json.dumps({"best": best, "trials": trials, "found": found}, indent=1)
+        json.dumps({"best": best, "trials": trials, "found": found, "against AdamW, %": against}, indent=1)
     )
     for told, row in found.items():
-        print(f"{told:40} " + "  ".join(f"{name} {value:.4f}" for name, value in row.items()))
+        print(f"{told:30} " + "  ".join(f"{name} {row[name]:.4f}" for name in MEASURED), end="")
+        print("  against AdamW {:+.2f} % [{:+.2f}, {:+.2f}]".format(*against[told]))
 
 
 def _entrants(
@@ -174,10 +180,25 @@ def _means(rows: list[Row]) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for told in dict.fromkeys(row.told for row in rows):
         own = sorted((row for row in rows if row.told == told), key=lambda row: row.stream)
-        found[told] = {
-            name: float(np.mean([getattr(row, name) for row in own]))
-            for name in ("loss_bpb", "calibration_error", "overconfidence", "cost")
-        } | {row.stream: row.loss_bpb for row in own}
+        found[told] = {name: float(np.mean([getattr(row, name) for row in own])) for name in MEASURED} | {
+            row.stream: row.loss_bpb for row in own
+        }
+    return found
+
+
+def _against(rows: list[Row], reference: str) -> dict[str, list[float]]:
+    """By entrant, its loss against the reference's: interquartile mean over streams, and the 95 % interval."""
+    loss = {(row.told, row.stream): row.loss_bpb for row in rows}
+    streams = sorted({row.stream for row in rows})
+    found = {}
+    for told in dict.fromkeys(row.told for row in rows):
+        percent = [100 * (loss[told, name] / loss[reference, name] - 1) for name in streams]
+        got = crossed_bootstrap(np.array([[percent]]), lambda drawn: iqm(drawn[0, ..., 0, :]))
+        found[told] = [
+            got.value,
+            np.nan if got.low is None else got.low,
+            np.nan if got.high is None else got.high,
+        ]
     return found
 
 
