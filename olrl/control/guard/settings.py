@@ -18,8 +18,8 @@ class GuardSettings:
         loss_ratio: … if it is also above this multiple of that median, above 1. A rejection by itself changes
             nothing: it costs a pass over the chunk under the last good weights.
         outlier_ratio: above this multiple, above 1, a rejected loss that is not the weights' fault is not trained
-            on; below, it is taken for a change of the stream, which is the controller's affair. On training
-            streams one round in a thousand is above 3.
+            on; below, it is taken for a change of the stream, which is the controller's affair: into an unknown
+            language a loss rises to 5.4 times the usual (training streams of `pico` and `nano`).
         new_level: so many rejections in a row are a new level, not trouble, at least 2.
     Fallback and rollback:
         hold: rounds in the wake of a rollback or of a number that is not finite that stay under the fallback,
@@ -42,7 +42,7 @@ class GuardSettings:
     window_steps: int = 6
     loss_deviations: float = 3.0
     loss_ratio: float = 1.15
-    outlier_ratio: float = 3.0
+    outlier_ratio: float = 10.0
     new_level: int = 3
     hold: int = 5
     weights_ratio: float = 1.1

@@ -99,9 +99,15 @@ def test_the_usual_rate_of_healthy_rounds_caps_the_fallback() -> None:
 
 def test_a_new_level_of_the_loss_is_drift_and_not_trouble_for_ever() -> None:
     guard = healthy(20, new_level=3)
-    reasons = [guard.check(GIVEN, signals(9.0))[1] for _ in range(8)]
+    reasons = [guard.check(GIVEN, signals(30.0))[1] for _ in range(8)]
     assert [reason is not None for reason in reasons] == [True, True] + [False] * 6
     assert guard.counts == {"loss_high": 2}
+
+
+def test_a_switch_into_an_unknown_language_is_trained_on() -> None:
+    guard = healthy(20)
+    usual = guard.check(GIVEN, signals())
+    assert [guard.check(GIVEN, signals(5.4 * 2.0)) for _ in range(4)] == [usual] * 4
 
 
 def test_a_single_high_loss_is_not_held_against_the_rounds_after_it() -> None:
