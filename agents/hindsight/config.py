@@ -18,8 +18,6 @@ class HindsightConfig:
         without a charge the policy wanders.
     first_up: per cent that raising the rate in the very first round is charged.
     skip: per cent that not training in a round is charged, beside what training would have been worth.
-    skip_unpriced: per cent that not training costs at least in a round that has no price: what there is to gain
-        by it is little, and after a change that was not seen coming it costs many times as much.
     steps, batch_size, learning_rate, weight_decay: of AdamW, anew in each leg; weights go on from the leg before.
     entropy: per cent of loss that a choice may cost more and still be taken e times less often.
     noise: standard deviation of noise added to observations, which are about 1 in size.
@@ -37,7 +35,6 @@ class HindsightConfig:
     switch_others: float = 3.0
     first_up: float = 10.0
     skip: float = 0.5
-    skip_unpriced: float = 1.0
     steps: int = 2000
     batch_size: int = 512
     learning_rate: float = 2e-3
@@ -55,15 +52,7 @@ class HindsightConfig:
         for name in ("explore", "commitment"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)!r}")
-        for name in (
-            "switch_rate",
-            "switch_others",
-            "first_up",
-            "skip",
-            "skip_unpriced",
-            "weight_decay",
-            "noise",
-        ):
+        for name in ("switch_rate", "switch_others", "first_up", "skip", "weight_decay", "noise"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)!r}")
         for name in ("learning_rate", "entropy"):

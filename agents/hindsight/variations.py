@@ -46,12 +46,11 @@ class Variations:
     """Noise on every feature, another price, and other levels of the features that have one of their model.
 
     `names` are those of the features. A price changes nothing of an observation but the feature `price`: any other
-    one could have been in force. At none not to train costs at least `skip_unpriced` per cent, whatever training
-    was measured to be worth, or even if it was not. Sets of features without it keep costs and the price that was.
+    one could have been in force. Sets of features without it keep the price that was.
     """
 
     def __init__(self, names: Sequence[str], config: HindsightConfig) -> None:
-        self._noise, self._skip_unpriced = config.noise, config.skip_unpriced
+        self._noise = config.noise
         self._price = names.index(PRICE) if PRICE in names else None
         levels = LEVELS if config.unknown_levels else ()
         self._levels = [
@@ -71,10 +70,6 @@ class Variations:
             price = _drawn_prices(len(seen), generator)
             seen[:, self._price] = torch.log1p(50.0 * price).clamp(max=FEATURE_CLIP)
             costs[:, -1] += 100.0 * (price - batch.price) * batch.share
-            free = price == 0
-            lost = costs[free, -2] - costs[free, -1]
-            lost = lost.fmax(torch.tensor(self._skip_unpriced))  # which NaN becomes
-            costs[free, -2:] = torch.stack([lost, torch.zeros_like(lost)], dim=1)
         return Batch(seen, costs, price, batch.share)
 
 

@@ -27,24 +27,10 @@ def test_a_price_is_seen_and_charged_to_training() -> None:
     after = varied(QUIET)
     assert torch.allclose(after.observations[:, PRICE], torch.log1p(50 * after.price))
     assert torch.allclose(after.costs[:, 1], 50 * after.price)  # per cent, at half the budget
-    assert torch.all(after.costs[:, 0] == 1.0)  # what skip_unpriced asks at least
+    assert torch.all(after.costs[:, 0] == 1.0)
     assert float((after.price == 0).float().mean()) == pytest.approx(0.5, abs=0.03)
     some = after.price[after.price > 0]
     assert 0.003 <= float(some.min()) < 0.004 < 0.09 < float(some.max()) <= 0.1
-
-
-def test_without_a_price_not_to_train_never_pays() -> None:
-    one = batch()
-    one.costs[:, 0] = torch.tensor([0.0, 0.3, 4.0, float("nan")]).repeat(1000)
-    one.costs[:, 1] = torch.tensor([2.0, 0.0, 0.0, float("nan")]).repeat(1000)
-    after = Variations(FEATURE_NAMES, QUIET)(one, torch.Generator().manual_seed(0))
-    lost = (after.costs[:, 0] - after.costs[:, 1]).reshape(-1, 4)
-    free = (after.price == 0).reshape(-1, 4)
-    for column, least in enumerate((1.0, 1.0, 4.0, 1.0)):
-        assert torch.all(lost[free[:, column], column] == least)
-    priced = ~free
-    assert torch.all(lost[priced[:, 0], 0] < 0)
-    assert torch.all(lost[priced[:, 3], 3].isnan())
 
 
 def test_levels_of_a_row_move_together_and_nothing_else_moves() -> None:
