@@ -3,6 +3,7 @@
 
     python scripts/scenarios.py sentiment           from the raw results that ship, in seconds
     python scripts/scenarios.py sentiment --rerun   measures it again first, in a few minutes on two idle cores
+    python scripts/scenarios.py all --rerun --only policy    one entrant, after another training
     python scripts/scenarios.py sentiment --tune    tunes its constant again, on text that is in no test stream
     python scripts/scenarios.py all --rerun         all five
 
@@ -22,8 +23,8 @@ from rich.console import Console
 from olrl.agents.bars import Bars
 from olrl.agents.evaluation.compare import Outcome, base_of, compare, plan_jobs
 from olrl.agents.evaluation.jobs import Job, run_jobs
-from olrl.agents.evaluation.raw import raw_of, write_raw
-from olrl.agents.evaluation.scenario_page import PAGES, SAMPLES, ScenarioPage, write_scenario_page
+from olrl.agents.evaluation.raw import SUFFIX, raw_of, read_raw, renewed, write_raw
+from olrl.agents.evaluation.scenario_page import ENTRANTS, PAGES, SAMPLES, ScenarioPage, write_scenario_page
 from olrl.agents.evaluation.scenario_samples import samples
 from olrl.agents.evaluation.scenarios import TUNED, scenario_streams, tuning_record
 from olrl.agents.rivals.search import LadderSearch
@@ -62,13 +63,18 @@ def _do(page: ScenarioPage, args: argparse.Namespace, bars: Bars) -> None:
             (args.out / "raw" / SAMPLES).write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
         outcomes = [_measured(name, page, args, bars) for name in page.scenarios]
         for name, outcome in zip(page.scenarios, outcomes, strict=True):
-            path = write_raw(raw_of(name, [outcome], facts={}), args.out / "raw")
+            raw = raw_of(name, [outcome], facts={})
+            if args.only:
+                raw = renewed(read_raw(args.out / "raw" / f"{name}{SUFFIX}"), raw)
+            path = write_raw(raw, args.out / "raw")
             bars.say(f"{len(outcome.runs)} runs, {path.stat().st_size:,} bytes in {path}")
     bars.say(f"The page is {write_scenario_page(page, args.out)}")
 
 
 def _measured(name: str, page: ScenarioPage, args: argparse.Namespace, bars: Bars) -> Outcome:
     config = page.config(name)
+    if args.only:
+        config = replace(config, controllers=tuple(args.only))
     bars.part(name, 1)
     started = False
 
@@ -124,6 +130,14 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("name", choices=[*PAGES, "all"])
     parser.add_argument("--rerun", action="store_true", help="measure first; else the raw results are taken")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        choices=ENTRANTS,
+        metavar="ENTRANT",
+        help="measure only this entrant again; repeatable",
+    )
     parser.add_argument("--tune", action="store_true", help="tune the constant `fixed` first")
     parser.add_argument("--processes", type=int, default=usable_cores(), help="default: one a core")
     parser.add_argument("--cache", type=Path, default=ROOT / "runs" / "scenarios-cache")

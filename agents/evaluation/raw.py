@@ -119,7 +119,8 @@ def _more(job: Job, trace: Trace) -> dict[str, Any]:
 
 
 def write_raw(raw: Raw, folder: Path) -> Path:
-    """Write `folder/PART.json.gz`; the same results give the same bytes."""
+    """Write `folder/PART.json.gz`; the same results give the same bytes. What a row does not have is null."""
+    names = list(dict.fromkeys(name for row in raw.rows for name in row))
     content = {
         "format": FORMAT,
         "part": raw.part,
@@ -127,8 +128,8 @@ def write_raw(raw: Raw, folder: Path) -> Path:
         "facts": raw.facts,
         "versions": raw.versions,
         "corpus_sha256": raw.corpus_sha256,
-        "fields": list(raw.rows[0]),
-        "rows": [list(row.values()) for row in raw.rows],
+        "fields": names,
+        "rows": [[row.get(name) for name in names] for row in raw.rows],
         "examples": [example.to_dict() for example in raw.examples],
     }
     folder.mkdir(parents=True, exist_ok=True)

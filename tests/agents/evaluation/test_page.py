@@ -88,6 +88,14 @@ def test_what_was_measured_otherwise_is_not_mixed() -> None:
         renewed(RAW, new)
 
 
+def test_rows_of_which_some_have_more_are_kept_apart(tmp_path: Path) -> None:
+    mixed = [{**RAW.rows[0], "macro_f1": 0.5}, RAW.rows[1], {**RAW.rows[2], "loss_unit": "label"}]
+    read = read_raw(write_raw(replace(RAW, rows=mixed), tmp_path)).rows
+    assert [{name: value for name, value in row.items() if value is not None} for row in read] == [
+        {name: value for name, value in row.items() if value is not None} for row in mixed
+    ]
+
+
 def test_damaged_raw_results_are_refused(tmp_path: Path) -> None:
     path = write_raw(RAW, tmp_path)
     path.write_bytes(path.read_bytes()[:50])
