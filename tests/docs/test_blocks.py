@@ -178,7 +178,7 @@ def test_a_page_that_is_run_elsewhere_is(page: str, test: str) -> None:
 
 
 def test_a_block_says_what_it_is_written_in() -> None:
-    known = {*SHELL, "python", "diff", "json", "markdown", "text"}
+    known = {*SHELL, "python", "perl", "js", "diff", "json", "markdown", "text"}
     drawn = "docs/ARCHITECTURE.md"  # its pictures are of letters
     written = {block.language for page in pages() if page != drawn for block in blocks(page)}
     assert written <= known
