@@ -224,7 +224,7 @@ def _by_source(config: RunConfig) -> bool:
 
 def _load_model(config: RunConfig, found: Team | None, task: Task) -> Loaded:
     loaded = (
-        task.load(config.model, device=config.device, lora=config.lora)
+        task.load(config.model, device=config.device, dtype=config.dtype, lora=config.lora)
         if found is None
         else load_part(config)
     )
