@@ -1,6 +1,7 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,7 +118,8 @@ def test_what_adapters_learned_beside_bfloat16_is_not_rounded_away_when_merged()
     CausalLMLearner(loaded.model).update(iter([sequences()]), replace(STEP, lr=1e-4))
     merged = merged_weights(loaded.model)
     name = "model.layers.0.mlp.up_proj"
-    learned = loaded.model.get_submodule(name).get_delta_weight("default").detach()
+    layer: Any = loaded.model.get_submodule(name)
+    learned = layer.get_delta_weight("default").detach()
     assert 0 < float(learned.abs().max()) < float(before[f"{name}.weight"].abs().max()) / 1000
     moved = merged[f"{name}.weight"] - before[f"{name}.weight"].float()
     torch.testing.assert_close(moved, learned, rtol=0, atol=1e-7)
