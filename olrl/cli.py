@@ -272,6 +272,13 @@ def run(
     device: Annotated[
         str, typer.Option(metavar="D", help="Where the model computes: cpu, cuda, cuda:1, mps.")
     ] = RunConfig.device,
+    dtype: Annotated[
+        str,
+        typer.Option(
+            metavar="float32|bfloat16",
+            help="The model's numbers; bfloat16 takes half the memory, and loses small steps but those of --lora.",
+        ),
+    ] = RunConfig.dtype,
     seed: Annotated[int, typer.Option(metavar="N", help="Decides all that is drawn.")] = RunConfig.seed,
     follow: Annotated[
         bool, typer.Option("--follow", metavar="", help="Wait for more at the end of a growing file.")

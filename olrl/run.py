@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from olrl.analysis.overview import read_overview
+from olrl.analysis.policy_figure import policy_picture
 from olrl.analysis.records import RunRecords
 from olrl.analysis.report import sentence, write_report
 from olrl.analysis.summary import Summary
@@ -27,6 +28,7 @@ from olrl.control.controller import Controller
 from olrl.control.decision import Base, Decision
 from olrl.control.guard import Budgets, Guard, GuardSettings
 from olrl.control.policy import load_policy
+from olrl.control.policy_controller import PolicyController
 from olrl.control.rate_only import RateOnly
 from olrl.control.registry import make_controller
 from olrl.deployment import Deployment, Outcome
@@ -180,6 +182,8 @@ def _run(
             _put_back(parts, state, folder, task, loaded)
         else:
             parts.tracker.config(description)
+            if isinstance(controller, PolicyController):
+                parts.tracker.policy(policy_picture(controller.policy, price=config.price))
         checkpoints = RunCheckpoints(
             folder, parts, every=config.checkpoint_every, before=float(state.get("seconds", 0.0))
         )
@@ -220,7 +224,7 @@ def _by_source(config: RunConfig) -> bool:
 
 def _load_model(config: RunConfig, found: Team | None, task: Task) -> Loaded:
     loaded = (
-        task.load(config.model, device=config.device, lora=config.lora)
+        task.load(config.model, device=config.device, dtype=config.dtype, lora=config.lora)
         if found is None
         else load_part(config)
     )

@@ -20,6 +20,7 @@ from olrl.streams.text_features import BUCKETS
 
 TASKS = ("lm", "classify", "answer")  # as olrl.tasks has them, which imports torch
 CONTROLLERS: tuple[str, ...] = (*registry.CONTROLLERS, "policy")
+DTYPES = ("float32", "bfloat16")
 DEFAULT_POLICY = "default"
 PROPOSES_NOTHING = (
     "never",
@@ -57,6 +58,7 @@ class RunConfig:
         posterior, each of which costs a pass; 0: under its mean.
     lora: train adapters in place of the model's weights, as `Lora.parse` reads it: `r=8`.
     device: where the model computes, as PyTorch names it.
+    dtype: what its weights are loaded as and computed in, one of `DTYPES`; adapters are float32 beside either.
     seed: decides all that is drawn.
     follow: wait for more at the end of a growing file.
     spool: keep what comes from standard input in the folder, so that the run can be gone on with.
@@ -101,6 +103,7 @@ class RunConfig:
     draws: int = 0
     lora: str | None = None
     device: str = "cpu"
+    dtype: str = "float32"
     seed: int = 0
     follow: bool = False
     keep_rejected: bool = False
@@ -142,6 +145,7 @@ class RunConfig:
         self._check_optimizer()
         if self.lora is not None:
             Lora.parse(self.lora)
+        self._check_dtype()
         self._own_base(Base(lr=1.0))
         self._check_controller()
         self._check_task()
@@ -161,6 +165,25 @@ class RunConfig:
             raise ValueError(
                 f"optimizer {self.optimizer!r} cannot learn with differential privacy: noise in gradients would "
                 f"pass for curvature; choose adamw or sgd"
+            )
+
+    def _check_dtype(self) -> None:
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype must be {' or '.join(DTYPES)}, not {self.dtype!r}")
+        if self.dtype == "float32":
+            return
+        if self.task == "classify":
+            raise ValueError(
+                f"dtype {self.dtype} is there for --task lm and answer, not for classify: leave it out"
+            )
+        if self.privacy is not None:
+            raise ValueError(
+                f"differential privacy is there for --dtype float32 only: leave {self.dtype} out"
+            )
+        if self.lora is None and self.optimizer in BAYESIAN:
+            raise ValueError(
+                f"a posterior over weights would be rounded away in {self.dtype}: leave dtype out, or train "
+                f"adapters with --lora"
             )
 
     def _check_controller(self) -> None:

@@ -84,6 +84,8 @@ def _check(config: RunConfig) -> None:
         raise ValueError(
             "a posterior over the weights is kept by one process: leave the launcher out, or take --optimizer adamw"
         )
+    if config.dtype != "float32":
+        raise ValueError(f"dtype {config.dtype} is for one process: leave the launcher out, or it")
     if config.task != "lm":
         raise ValueError(f"--task {config.task} is for one process: leave the launcher out")
     if config.base_pull:

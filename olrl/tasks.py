@@ -50,8 +50,8 @@ class Task:
     frozen: bool = True
     text_features: int = 0
 
-    def load(self, name: str, *, device: str = "cpu", lora: Any = None) -> Loaded:
-        """The model, ready for the task."""
+    def load(self, name: str, *, device: str = "cpu", dtype: str = "float32", lora: Any = None) -> Loaded:
+        """The model, ready for the task; a classifier is float32 whatever `dtype` says."""
         if self.kind == "classify":
             return load_classifier(
                 name,
@@ -60,7 +60,7 @@ class Task:
                 device=device,
                 text_features=self.text_features,
             )
-        return load_model(name, device=device, lora=lora)
+        return load_model(name, device=device, dtype=dtype, lora=lora)
 
     def chunker(
         self, tokenizer: Tokenizer, *, chunk: int, seq_len: int, dead_letter: DeadLetter | None = None

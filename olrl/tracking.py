@@ -252,6 +252,10 @@ class TensorBoardTracker:
         if taken := self._histograms.take():
             self._writer.histograms(taken, step=step)
 
+    def policy(self, png: bytes) -> None:
+        """Write what the run's policy does, as a picture."""
+        self._writer.image("policy/map", png, step=0)
+
     def state_dict(self) -> dict[str, Any]:
         """Running figures, and the files with the sizes they have on the disk when this returns, JSON-able."""
         return {

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors import safe_open
 
 from olrl.checkpoint import Checkpoints
 from olrl.cli import execute
@@ -102,6 +104,28 @@ def test_a_run_with_a_posterior_goes_on_to_the_same_bytes(tmp_path: Path, optimi
     assert models[0].read_bytes() == models[1].read_bytes()
 
 
+@pytest.mark.parametrize("lora", [None, "r=2"])
+def test_a_run_in_bfloat16_goes_on_to_the_same_bytes(tmp_path: Path, lora: str | None) -> None:
+    """Weights and moments are bfloat16, adapters and theirs float32."""
+    stream = write_stream(tmp_path / "mail.jsonl")
+    asked = {"dtype": "bfloat16", "lora": lora, "model": "pico", "checkpoint_every": 2, "rounds": 4}
+    config = quick(stream, **asked, budget=16.0, base_lr=1e-2, out=tmp_path / "straight")
+    straight = run(config)
+    assert straight.folder.read_config()["run"]["dtype"] == "bfloat16"
+    assert straight.summary.last_bpb < straight.summary.first_bpb
+    with pytest.raises(Killed):
+        run(to(config, tmp_path / "killed"), on_round=killed_after(2))
+    told: list[str] = []
+    resumed = run(RunConfig(**settings_in(tmp_path / "killed")), say=told.append).folder
+    assert told == ["resumed after 2 rounds"]
+    assert resumed.decisions.read_bytes() == straight.folder.decisions.read_bytes()
+    models = [folder.model / "model.safetensors" for folder in (resumed, straight.folder)]
+    assert models[0].read_bytes() == models[1].read_bytes()
+    with safe_open(models[0], framework="pt") as saved:
+        up = saved.get_tensor("model.layers.0.mlp.up_proj.weight")
+    assert up.dtype == (torch.float32 if lora else torch.bfloat16)
+
+
 def test_ctrl_c_and_resume_loses_nothing_and_replaces_the_model(config: RunConfig, tmp_path: Path) -> None:
     straight = run(config).folder
     out = tmp_path / "stopped"
@@ -165,6 +189,7 @@ def test_a_stop_that_was_obeyed_does_not_stop_the_run_again(config: RunConfig, t
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
+        ({"dtype": "bfloat16"}, "--resume with --dtype bfloat16, but the run in .* was begun with float32"),
         ({"seed": 4}, "--resume with --seed 4, but the run in .* was begun with 0"),
         ({"price": 0.5}, "--price 0.5"),
         ({"shadow": True}, "--shadow given.*was begun with left out"),

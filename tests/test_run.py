@@ -9,6 +9,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from olrl.analysis.policy_figure import policy_picture
+from olrl.control.policy import load_policy
 from olrl.loop import RoundRecord
 from olrl.models.load import load_model
 from olrl.run import RunResult, run
@@ -264,6 +266,9 @@ def test_a_folder_is_for_its_owner_only_and_tells_what_decides(tmp_path: Path, s
     assert config["versions"]["torch"] == torch.__version__
     assert len(config["policy"]["sha256"]) == len(config["model"]["weights_sha256"]) == 64
     assert config["corpus_sha256"] is None
+    [maps] = EventAccumulator(str(result.folder.path)).Reload().Images("policy/map")
+    assert maps.step == 0
+    assert maps.encoded_image_string == policy_picture(load_policy(policy))
 
 
 def test_builtin_text_is_told_by_its_checksum(tmp_path: Path) -> None:

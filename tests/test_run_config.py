@@ -40,6 +40,24 @@ def test_rates_that_ship_are_adamws_and_vadam_shares_them() -> None:
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
+        ({"dtype": "float16"}, "dtype must be float32 or bfloat16, not 'float16'"),
+        ({"task": "classify"}, "dtype bfloat16 is there for --task lm and answer"),
+        ({"optimizer": "von"}, "a posterior over weights would be rounded away in bfloat16"),
+        ({"dp_noise": 1.0, "controller": "base"}, "differential privacy is there for --dtype float32 only"),
+    ],
+)
+def test_what_bfloat16_cannot_hold_is_refused(asked: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        RunConfig(stream="-", **{"dtype": "bfloat16", **asked})
+
+
+def test_adapters_may_have_a_posterior_beside_bfloat16_since_they_are_float32() -> None:
+    assert RunConfig(stream="-", dtype="bfloat16", optimizer="von", lora="r=2").lora == "r=2"
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
         ({"optimizer": "adam"}, "optimizer must be one of adamw, sgd, von, vadam, not 'adam'"),
         ({"draws": 4}, "draws has no effect with the optimizer 'adamw', .* choose von or vadam"),
         ({"optimizer": "von", "draws": -1}, "draws must be at least 0, not -1"),

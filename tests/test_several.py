@@ -133,6 +133,7 @@ def test_a_launcher_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     ("words", "environment", "told"),
     [
         (["--dp-noise", "1"], {}, "differential privacy is for one process"),
+        (["--dtype", "bfloat16"], {}, "dtype bfloat16 is for one process: leave the launcher out, or it"),
         (["--device", "cuda:1"], {}, "names one device"),
         (["--device", "mps"], {}, "names one device"),
         ([], {"ACCELERATE_MIXED_PRECISION": "bf16"}, "--mixed_precision bf16 has no effect"),

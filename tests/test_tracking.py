@@ -73,6 +73,7 @@ def test_every_key_that_is_written_is_documented(tmp_path: Path) -> None:
         for k in range(3, 30):
             tracker.round(record(k), explanation=explained)
         png = save(figure, tmp_path / "a.png").read_bytes()
+        tracker.policy(png)
         results = dict.fromkeys(RESULTS, 1.0)
         tracker.finish(
             step=1, summary="fine", figures={"loss_and_decisions": png, "explanations": png}, results=results

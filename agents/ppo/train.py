@@ -8,17 +8,18 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from stable_baselines3 import PPO
-from stable_baselines3.common.logger import Figure as EpisodeFigure
+from stable_baselines3.common.logger import Figure as ShownFigure
 from stable_baselines3.common.logger import HParam, TensorBoardOutputFormat, configure
 from stable_baselines3.common.utils import FloatSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
+from olrl.analysis.policy_figure import figure_policy, policy_map
 from olrl.control.actions import action_coding
 from olrl.control.policy import QUANTILES, FrozenPolicy
 from olrl.monitor.feature_set import HAND_MADE, feature_set_of
 
-from ..evaluation.compare import Outcome
 from ..hindsight.fit import Examples, fit
 from ..hindsight.returns import fit_critic
 from ..hindsight.runs import StreamRuns
@@ -290,19 +291,20 @@ class _StageRun:
         config = self.recipe.validation
         runs = config.streams * (1 + len(config.base_lr_mult))
         self.report.part("validation", runs)
+        self._show("validation/policy", figure_policy(policy_map(policy)))
         return validate(
             policy,
             config,
             scratch=self.out / "validation",
             progress=lambda done, total: self.report.step(done),
             workers=self.workers,
-            show=self._show,
+            show=lambda outcome: self._show("validation/episode", episode_figure(outcome)),
         )
 
-    def _show(self, outcome: Outcome) -> None:
-        """An episode as a figure, written with the curves at the next dump."""
-        figure = EpisodeFigure(episode_figure(outcome), close=False)
-        self.model.logger.record("validation/episode", figure, exclude=("stdout", "log", "json", "csv"))
+    def _show(self, tag: str, figure: Figure) -> None:
+        """A figure, written with the curves at the next dump."""
+        shown = ShownFigure(figure, close=False)
+        self.model.logger.record(tag, shown, exclude=("stdout", "log", "json", "csv"))
 
 
 def frozen(recipe: Recipe, model: PPO, progress: Progress, *, seed: int) -> FrozenPolicy:

@@ -3,7 +3,7 @@
 import math
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from olrl.monitor.histograms import TokenHistograms
 from olrl.monitor.monitor import ChunkLosses, LoopMonitor
 from olrl.monitor.signals import Signals
 
+STATE_FORMAT = 2  # of `Monitor.state_dict`; the first left the training since the last signals out
 _UNKNOWN = Decision(lr=math.nan, batch_size=1, window=0)  # nothing is known of what is in force
 
 
@@ -38,6 +39,15 @@ class _Training:
     updates: int = 0
     examples: int = 0
     nonfinite: int = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**vars(self), "losses": [[float(loss), weight] for loss, weight in self.losses]}
+
+    @classmethod
+    def of_state(cls, state: dict[str, Any]) -> "_Training":
+        """That of `state_dict()`."""
+        return cls(**{**state, "losses": [(float(loss), float(weight)) for loss, weight in state["losses"]]})
 
 
 class Monitor:
@@ -320,24 +330,45 @@ class Monitor:
         self._hook.remove()
 
     def state_dict(self) -> dict[str, Any]:
-        """All that later signals depend on, between `signals` of one round and `score` of the next.
+        """All that later signals depend on, between two steps, also in the middle of a round.
 
-        The training since the last `signals` is not in it: save after a round's last step and its `signals` are
-        those of a round without training.
+        Plain values and numpy arrays, so that JSON and safetensors can hold it. Not in it: model and optimizer, and
+        what was scored since the last `signals`. Costs a copy of two or three vectors as long as the trainable
+        weights.
         """
+        meter = self._meter
         return {
+            "format": STATE_FORMAT,
             "loop": self._loop.state_dict(),
-            "in_force": self.in_force,
+            "in_force": None if self.in_force is None else asdict(self.in_force),
             "rounds": self._rounds,
-            "gradients": {} if self._meter is None else self._meter.state_dict(),
+            "training": self._training.state_dict(),
+            "measured": self._measured,
+            "gradients": {} if meter is None else _arrays(meter.state_dict()),
+            "gradients_of_round": None if meter is None else meter.round_state(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict()` of a monitor built with the same arguments."""
+        """Continue from `state_dict()` of a monitor built alike; ValueError for a state of another format."""
+        if state.get("format") != STATE_FORMAT:
+            raise ValueError(
+                f"a monitor's state of format {state.get('format', 1)} cannot be gone on with, "
+                f"since this version reads format {STATE_FORMAT}: begin anew"
+            )
         self._loop.load_state_dict(state["loop"])
-        self.in_force, self._rounds = state["in_force"], state["rounds"]
-        if state["gradients"]:
-            self._gradients().load_state_dict(state["gradients"])
+        self.in_force = None if state["in_force"] is None else Decision(**state["in_force"])
+        self._rounds, self._measured = int(state["rounds"]), bool(state["measured"])
+        self._training = _Training.of_state(state["training"])
+        self._scored, self._tokens = ChunkLosses(), None
+        self._meter = None
+        if state["gradients_of_round"] is not None:
+            moves = {name: torch.from_numpy(value) for name, value in state["gradients"].items()}
+            self._gradients().load_state_dict(moves)
+            self._gradients().load_round_state(state["gradients_of_round"])
+
+
+def _arrays(tensors: dict[str, Tensor]) -> dict[str, NDArray[Any]]:
+    return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
 
 
 def _pre_hook(monitor: Monitor) -> Callable[..., None]:

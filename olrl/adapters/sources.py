@@ -126,11 +126,12 @@ class StreamSource(Source):
 
     def state_dict(self) -> dict[str, Any]:
         """How many were taken, and those kept: this holds the examples themselves."""
-        return {"taken": self._taken, "kept": dict(self._kept)}
+        return {"taken": self._taken, "numbers": list(self._kept), "examples": list(self._kept.values())}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on; the caller gives an iterable that begins behind those taken."""
-        self._taken, self._kept = int(state["taken"]), dict(state["kept"])
+        self._taken = int(state["taken"])
+        self._kept = dict(zip(state["numbers"], state["examples"], strict=True))
 
 
 def source_of(examples: Any, *, epochs: float = 1) -> Source:

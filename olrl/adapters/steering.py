@@ -200,9 +200,10 @@ class Steering:
             yield self._collate(examples[k : k + self._pass_size])
 
     def state_dict(self) -> dict[str, Any]:
-        """All that later rounds depend on but the model and its optimizer, between two steps.
+        """All that later rounds depend on but the model and its optimizer, between any two steps.
 
-        Best taken between two rounds (`steps_left` is 0), else the signals of the training at hand are lost.
+        Plain values and numpy arrays; a source that can be read but once adds the examples that it keeps, as they
+        are. With several processes each has its own.
         """
         return {
             "controller": self.controller.state_dict(),
@@ -216,11 +217,11 @@ class Steering:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict()` of a steering built with the same arguments."""
+        """Continue from `state_dict()` of a steering built with the same arguments; ValueError for an old one."""
+        self.monitor.load_state_dict(state["monitor"])  # first, since it knows the format
         self.controller.load_state_dict(state["controller"])
         if self._guard is not None:
             self._guard.load_state_dict(state["guard"])
-        self.monitor.load_state_dict(state["monitor"])
         self._memory.load_state_dict(state["memory"])
         self.source.load_state_dict(state["source"])
         self.rounds, self._first = int(state["rounds"]), bool(state["first"])

@@ -1,16 +1,14 @@
 """The report of a training run as an HTML page."""
 
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from olrl.analysis import style
 from olrl.analysis.page import Page, Section, write_page
-from olrl.analysis.policy_figure import figure_policy, policy_map
+from olrl.analysis.policy_figure import policy_picture
 from olrl.analysis.report import settings
 from olrl.analysis.training import SCORE, Stage, TrainingFollower, best_policy_folder
 from olrl.control.policy import load_policy
@@ -146,17 +144,8 @@ def _policy(folder: RunFolder, picture: bytes | None) -> Iterator[Section]:
         title="What the policy does",
         text=f"The policy in the folder {found.relative_to(folder.path)}/, where the loss rises (to the right) and "
         "where steps overshoot (below).",
-        pictures=[("Map of the policy", picture or policy_picture(found))],
+        pictures=[("Map of the policy", picture or policy_picture(load_policy(found)))],
     )
-
-
-def policy_picture(policy: Path) -> bytes:
-    """The map of a policy as PNG; ValueError for a policy that cannot be loaded."""
-    figure = figure_policy(policy_map(load_policy(policy)))
-    FigureCanvasAgg(figure)
-    file = BytesIO()
-    figure.savefig(file, format="png", dpi=110, facecolor="white")
-    return file.getvalue()
 
 
 def _figure(panels: list[tuple[list[Stage], str, str]], *, height: int, markers: bool = False) -> "go.Figure":

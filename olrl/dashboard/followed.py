@@ -8,9 +8,11 @@ from typing import Protocol
 from olrl.analysis.following import RunFollower
 from olrl.analysis.liveness import kind_of
 from olrl.analysis.page import Page
+from olrl.analysis.policy_figure import policy_picture
 from olrl.analysis.run_page import run_page
 from olrl.analysis.training import TrainingFollower, best_policy_folder
-from olrl.analysis.training_page import policy_picture, training_page
+from olrl.analysis.training_page import training_page
+from olrl.control.policy import load_policy
 from olrl.run_folder import RunFolder
 
 KEPT = 8  # runs looked at last; each holds a few MB
@@ -86,7 +88,7 @@ class FollowedTraining:
             return None
         version = found, (found / "policy.json").stat().st_mtime
         if self._drawn is None or self._drawn[0] != version:
-            self._drawn = version, policy_picture(found)
+            self._drawn = version, policy_picture(load_policy(found))
         return self._drawn[1]
 
 

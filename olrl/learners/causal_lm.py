@@ -225,7 +225,7 @@ class CausalLMLearner(Learner):
         for name, value in state.items():
             if name.startswith("optimizer/"):
                 device = "cpu" if name == "optimizer/step" else self._device
-                moments[name.removeprefix("optimizer/")] = torch.from_numpy(value.copy()).to(device)
+                moments[name.removeprefix("optimizer/")] = self._tensor_like_weights(value).to(device)
         [group] = self._optimizer.param_groups
         for name in self._numbers():
             del group[name]
@@ -238,7 +238,13 @@ class CausalLMLearner(Learner):
             }
         )
         last = state.get("last_move")
-        self.last_move = None if last is None else torch.from_numpy(last.copy()).to(self._device)
+        self.last_move = None if last is None else self._tensor_like_weights(last).to(self._device)
+
+    def _tensor_like_weights(self, value: NDArray[Any]) -> torch.Tensor:
+        """A copy of a saved array, which is float32 where it was bfloat16."""
+        tensor = torch.from_numpy(value.copy())
+        half = self._own and self.flat.values.dtype == torch.bfloat16
+        return tensor.bfloat16() if half and tensor.shape == self.flat.values.shape else tensor
 
     def _check_moments(self, state: dict[str, NDArray[Any]]) -> None:
         """Moments of another shape would be found by a kernel, or by nobody."""
@@ -259,5 +265,6 @@ def torch_optimizer(weights: Iterable[torch.nn.Parameter], config: OptimizerConf
 
 
 def _array(tensor: torch.Tensor) -> NDArray[Any]:
-    array: NDArray[Any] = tensor.detach().cpu().clone().numpy()
+    copied = tensor.detach().cpu().clone()
+    array: NDArray[Any] = (copied.float() if copied.dtype == torch.bfloat16 else copied).numpy()
     return array

@@ -157,7 +157,7 @@ class GradientMeter:
         return numbers
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The last move, which the next cosine needs; only between two rounds."""
+        """The last move, which the next cosine needs: all that is to be known between two rounds."""
         return {"last_move": self._move.values.clone()} if self._moved else {}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
@@ -170,6 +170,34 @@ class GradientMeter:
                     f"this model trains {self._move.values.numel()}"
                 )
             self._move.values.copy_(state["last_move"])
+        self._reset()
+
+    def round_state(self) -> dict[str, Any]:
+        """Of a round that is not over: its figures, plain, and the vectors that its later figures need.
+
+        With `state_dict`, all that later signals depend on between any two steps. The vectors are on the CPU.
+        """
+        state: dict[str, Any] = {"steps": self._steps, "first": self._first}
+        state |= {"norm": self.norm, "snr": self.snr, "cos": self.cos}
+        return state | {name: flat.values.cpu().numpy().copy() for name, flat in self._open().items()}
+
+    def load_round_state(self, state: dict[str, Any]) -> None:
+        """Go on within a round, after `load_state_dict`, with `round_state()` of a meter of the same weights."""
+        self._steps, self._first = state["steps"], state["first"]
+        self.norm, self.snr, self.cos = state["norm"], state["snr"], state["cos"]
+        for name, flat in self._open().items():
+            if state[name].shape != flat.values.shape:
+                raise ValueError(
+                    f"the saved round's {name!r} has {state[name].size} numbers, "
+                    f"this model trains {flat.values.numel()}"
+                )
+            flat.values.copy_(torch.from_numpy(state[name]))
+
+    def _open(self) -> "dict[str, _Flat]":
+        """The vectors that the round's later figures need: its end, and the noise where it is not known yet."""
+        if not self._steps:
+            return {}
+        return {"start": self._start} | ({"before": self._before} if self.snr is None else {})
 
 
 class _Flat:

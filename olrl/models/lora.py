@@ -95,7 +95,8 @@ def add_adapters(model: "PreTrainedModel", lora: Lora) -> None:
 def merged_weights(model: "PreTrainedModel") -> "dict[str, torch.Tensor]":
     """The weights that a model without adapters needs to compute the same, under that model's names.
 
-    W + alpha / r · B A in place of the three; the model itself is left as it is.
+    W + alpha / r · B A in place of the three, in float32, since bfloat16 could round away most of what was learned,
+    and on the CPU, since such copies may not fit beside the model. The model itself is left as it is.
     """
     import torch
     from peft.tuners.lora import Linear
@@ -105,7 +106,8 @@ def merged_weights(model: "PreTrainedModel") -> "dict[str, torch.Tensor]":
         if isinstance(module, Linear):
             weight = f"{name}.base_layer.weight"
             with torch.no_grad():
-                merged[weight] = merged[weight] + module.get_delta_weight(_ADAPTER).to(merged[weight])
+                learned = module.get_delta_weight(_ADAPTER)
+                merged[weight] = (merged[weight].float() + learned.float()).cpu()
     return {
         name.replace(".base_layer.", "."): weights for name, weights in merged.items() if ".lora_" not in name
     }

@@ -8,6 +8,7 @@ import torch
 from olrl.adapters.losses import causal_lm_losses
 from olrl.adapters.plain import SteeredLoop
 from olrl.adapters.steering import Round, SteeringConfig
+from olrl.checkpoint import Checkpoints
 from olrl.control.constant import Constant
 from olrl.control.decision import Base, Decision
 from olrl.control.policy import load_policy
@@ -27,6 +28,7 @@ from tests.adapters.readback import (
     rows,
     signals_of_the_core,
 )
+from tests.conformance.subject import exact
 from tests.deployed import untrained_policy
 
 
@@ -92,29 +94,66 @@ def test_rows_of_different_lengths_are_refused() -> None:
         next(iter(loop.batches([[1, 2], [1, 2, 3]] * CHUNK)))
 
 
-def test_it_continues_with_the_same_batches_and_signals_after_saving_and_loading() -> None:
+def through_the_disk(state: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A state as it comes back from JSON and safetensors."""
+    checkpoints = Checkpoints(folder, kind="a loop of one's own")
+    checkpoints.save(state)
+    newest = checkpoints.newest()
+    assert newest is not None
+    assert exact(newest.state) == exact(state)
+    return newest.state
+
+
+@pytest.mark.parametrize("source", ["data set", "stream"])
+@pytest.mark.parametrize(
+    "steps_left",
+    [
+        pytest.param((4, 0), id="after a round"),
+        pytest.param((1, 2), id="after a round's first step"),
+        pytest.param((4, 1), id="within a round"),
+    ],
+)
+def test_it_continues_to_the_bit_after_saving_and_loading(
+    steps_left: tuple[int, int], source: str, tmp_path: Path
+) -> None:
     whole = Scripted()
     _, _, expected_model = trained(DATA, controller=whole)
 
     model = a_model()
     controllers = Scripted(), Scripted()
     state: dict[str, Any] = {}
-    for part, controller in enumerate(controllers):
-        optimizer = torch.optim.SGD(model.parameters(), lr=BASE.lr)
+    optimizers = [torch.optim.SGD(model.parameters(), lr=BASE.lr) for _ in controllers]
+    for part, (controller, optimizer) in enumerate(zip(controllers, optimizers, strict=True)):
         loop = SteeredLoop(model, optimizer, controller=controller, config=CONFIG)
-        batches = loop.batches(DATA)
+        taken = state["source"]["taken"] if part else 0
+        batches = loop.batches(iter(DATA[taken:]) if source == "stream" else DATA)
         if part:
             loop.steering.load_state_dict(state)
+            optimizer.load_state_dict(optimizers[0].state_dict())
         for batch in batches:
             optimizer.zero_grad()
             loop.loss(causal_lm_losses(model, batch).mean()).backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
             optimizer.step()
-            if not part and loop.steering.rounds == 4 and not loop.steering.steps_left:
-                state = loop.steering.state_dict()
+            if not part and (loop.steering.rounds, loop.steering.steps_left) == steps_left:
+                state = through_the_disk(loop.steering.state_dict(), tmp_path)
                 break
+        loop.monitor.close()
     assert controllers[0].decisions + controllers[1].decisions == whole.decisions
+    assert [exact(vars(one)) for part in controllers for one in part.signals] == [
+        exact(vars(one)) for one in whole.signals
+    ]
     for mine, theirs in zip(model.parameters(), expected_model.parameters(), strict=True):
         assert torch.equal(mine, theirs)
+
+
+def test_a_state_of_the_first_format_is_refused_since_it_lacks_the_open_round() -> None:
+    loop, _, _ = trained(rows(CHUNK * 2), controller=Scripted())
+    state = loop.steering.state_dict()
+    del state["monitor"]["format"]
+    with pytest.raises(
+        ValueError, match=r"state of format 1 cannot be gone on with.*reads format 2: begin anew"
+    ):
+        loop.steering.load_state_dict(state)
 
 
 def test_what_cannot_be_set_in_a_loop_that_is_not_ours_is_refused(tmp_path: Path) -> None:

@@ -78,6 +78,17 @@ def test_a_finished_run_holds_all_that_is_promised(finished: Path) -> None:
     assert json.loads((finished / "config.json").read_text())["seed"] == 3
 
 
+def test_each_time_that_the_policy_is_judged_an_episode_and_its_maps_are_shown(finished: Path) -> None:
+    shown = {"validation/episode": 0, "validation/policy": 0}
+    for path in (finished / "tensorboard").glob("*/events.*"):
+        events = EventAccumulator(str(path), size_guidance={"images": 0}).Reload()
+        steps = [[one.step for one in events.Images(tag)] for tag in shown if tag in events.Tags()["images"]]
+        assert not steps or steps[0] == steps[1]
+        for tag, found in zip(shown, steps, strict=False):
+            shown[tag] += len(found)
+    assert shown["validation/policy"] == shown["validation/episode"] > 1
+
+
 def test_a_run_interrupted_in_every_stage_ends_in_the_same_bytes(finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     legs = {stage.name: stage.leg_steps for stage in TINY.stages}

@@ -40,6 +40,16 @@ def test_a_policy_with_other_actions_and_output_is_drawn(tmp_path: Path) -> None
     assert path.stat().st_size > 10_000
 
 
+def test_of_a_policy_that_regularises_the_map_of_training_is_that_of_its_last_head() -> None:
+    coding = action_coding("moves-regularised")
+    weight = np.zeros((sum(coding.nvec), N), dtype=np.float32)
+    bias = np.zeros(len(weight), dtype=np.float32)
+    bias[-2:] = np.log([0.25, 0.75])  # skip, train
+    layers = [(weight, bias)]
+    policy = FrozenPolicy(layers=layers, mean=np.zeros(N), std=np.ones(N), coding=coding)
+    assert policy_map(policy, size=3).moves["update"] == pytest.approx(np.full((3, 3), 0.75))
+
+
 def test_a_figure_of_another_kind_is_refused_before_it_is_drawn(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"--figure writes \.png, \.svg or \.pdf"):
         save_policy_figure(by_hand(), tmp_path / "map.gif")

@@ -1,6 +1,8 @@
 """Every block of code in docs/ and in the README is run, or stands here with the reason why not."""
 
+import argparse
 import re
+import runpy
 import shlex
 import shutil
 import tomllib
@@ -38,12 +40,13 @@ PARSED = {
 }
 # Other commands, and why they are not run.
 OTHERS = {
-    r"scripts/(demo|test)": "CI runs it",
+    r"scripts/test": "CI runs it",
+    r"scripts/demo": "takes minutes, and no test runs it whole; that the program is there is checked",
     r"tensorboard --logdir \S+": "serves until it is stopped: tests/test_tensorboard_in_browser.py starts it",
-    r"python scripts/\S+\.py.*": "takes long; whether the program is there is checked",
+    r"python scripts/\S+\.py.*": "takes long; its options are parsed",
     r"pip install .*": "changes the installation; whether the extra is there is checked",
     r"python3 -m venv .*": "scripts/setup does it, and CI runs that",
-    r"(accelerate launch|torchrun) .*": "needs several GPUs",
+    r"(accelerate launch|torchrun) .*": "on GPUs; tests/test_several.py launches both on CPUs; options are parsed",
     r"cat .* mine\.txt": "makes a file, as the test does",
 }
 
@@ -102,6 +105,8 @@ def test_the_commands_of_a_page_run_in_their_order(
         if words[0] != "olrl":
             assert reason(command, OTHERS), f"{page}: {command}"
             check_exists(words)
+            if "olrl" in words:  # python -m olrl, started by a launcher
+                check_options(words[words.index("olrl") + 1 :])
         elif reason(command, PARSED) or "…" in command:
             check_options(words[1:])
         else:
@@ -114,6 +119,47 @@ def check_options(words: list[str]) -> None:
     with group.make_context("olrl", words[:1], resilient_parsing=True) as context:
         command = group.get_command(context, words[0])
         command.make_context(words[0], words[1:], parent=context).close()
+
+
+class _Parsed(Exception):
+    """A program has understood its options, and is to do no more."""
+
+
+def scripts_in_docs() -> dict[str, set[str]]:
+    """How pages call programs of scripts/, in blocks and sentences, by program; the log tells of old ones."""
+    called: dict[str, set[str]] = {}
+    for page in pages():
+        if page == "docs/LOG.md":
+            continue
+        text = (ROOT / page).read_text(encoding="utf-8")
+        quoted = re.findall(r"`(python scripts/[^`]*)`", text)
+        for command in (*commands(page), *quoted):
+            if command.startswith("python scripts/"):
+                called.setdefault(command.split()[1], set()).add(" ".join(command.split()[2:]))
+    return called
+
+
+@pytest.mark.parametrize("program", scripts_in_docs())
+def test_a_program_of_scripts_knows_the_options_that_pages_give_it(
+    program: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parse = argparse.ArgumentParser.parse_args
+
+    def parse_and_stop(parser: argparse.ArgumentParser) -> None:
+        parse(parser)
+        raise _Parsed
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))  # as when it is called by its path
+    for options in sorted(scripts_in_docs()[program]):
+        monkeypatch.setattr("sys.argv", [program, *shlex.split(options)])
+        try:
+            runpy.run_path(str(ROOT / program), run_name="__main__")
+        except _Parsed:
+            continue
+        except SystemExit:
+            pytest.fail(f"{program} {options}: {capsys.readouterr().err}")
+        pytest.fail(f"{program} reads no options")
 
 
 def check_exists(words: list[str]) -> None:
@@ -132,6 +178,7 @@ def test_a_page_that_is_run_elsewhere_is(page: str, test: str) -> None:
 
 
 def test_a_block_says_what_it_is_written_in() -> None:
-    known = {*SHELL, "python", "diff", "json", "markdown", "text", ""}
-    written = {block.language for page in pages() if page not in ELSEWHERE for block in blocks(page)}
+    known = {*SHELL, "python", "perl", "js", "diff", "json", "markdown", "text"}
+    drawn = "docs/ARCHITECTURE.md"  # its pictures are of letters
+    written = {block.language for page in pages() if page != drawn for block in blocks(page)}
     assert written <= known

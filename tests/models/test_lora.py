@@ -1,5 +1,7 @@
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,6 +110,19 @@ def test_adapters_of_a_model_in_bfloat16_learn_in_float32() -> None:
     model = load_model("nano", lora="r=2", dtype="bfloat16").model
     assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
     assert {p.dtype for p in model.parameters() if not p.requires_grad} == {torch.bfloat16}
+
+
+def test_what_adapters_learned_beside_bfloat16_is_not_rounded_away_when_merged() -> None:
+    loaded = load_model("pico", lora="r=2", dtype="bfloat16")
+    before = load_model("pico", dtype="bfloat16").model.state_dict()
+    CausalLMLearner(loaded.model).update(iter([sequences()]), replace(STEP, lr=1e-4))
+    merged = merged_weights(loaded.model)
+    name = "model.layers.0.mlp.up_proj"
+    layer: Any = loaded.model.get_submodule(name)
+    learned = layer.get_delta_weight("default").detach()
+    assert 0 < float(learned.abs().max()) < float(before[f"{name}.weight"].abs().max()) / 1000
+    moved = merged[f"{name}.weight"] - before[f"{name}.weight"].float()
+    torch.testing.assert_close(moved, learned, rtol=0, atol=1e-7)
 
 
 def test_all_settings_are_read() -> None:

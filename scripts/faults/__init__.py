@@ -1,0 +1,1 @@
+"""Faults in online loops, and what comes of them: the parts of scripts/fault_study.py."""
