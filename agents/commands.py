@@ -125,6 +125,14 @@ def compare(
     ] = None,
     base_batch: BaseBatch = None,
     base_window: BaseWindow = None,
+    base_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            show_default="the model's own",
+            help="Start from what an olrl search has found; the other --base options change it.",
+        ),
+    ] = None,
     base_lr_mult: Annotated[
         str | None,
         typer.Option(
@@ -184,6 +192,7 @@ def compare(
         base_lr=base_lr,
         base_batch=base_batch,
         base_window=base_window,
+        base_from=None if base_from is None else str(base_from),
         base_lr_mult=usual.base_lr_mult if base_lr_mult is None else _numbers("base-lr-mult", base_lr_mult),
         rounds=rounds,
         cost=CostModel(budget=budget),

@@ -11,6 +11,7 @@ from typing import Any
 from olrl.control.decision import Base
 from olrl.learners.cost import CostModel
 from olrl.models.load import LoadedModel, load_model
+from olrl.run_config import read_base
 from olrl.streams.pieces import Split
 
 from ..fingerprint import PACKAGES, fingerprint, model_place, policy_place
@@ -32,7 +33,8 @@ class CompareConfig:
     what is learned, and `classes` which labels there are (none: those that are found in it). Classifiers, those of
     a suite too, have `text_features` beside the embedding (`olrl run --text-features`). `policies` are
     policy folders; entrants made from a policy run once with each. `settings` are (entrant, name, value), in
-    place of all tuned settings of that entrant.
+    place of all tuned settings of that entrant. `base_from` is the folder of an `olrl search`, whose best
+    configuration comes before what the model or the task ships.
     """
 
     controllers: tuple[str, ...] = ("never", "base", "hypergradient", "drift-reset", "policy")
@@ -50,6 +52,7 @@ class CompareConfig:
     base_lr: float | None = None
     base_batch: int | None = None
     base_window: int | None = None
+    base_from: str | None = None
     base_lr_mult: tuple[float, ...] = (0.125, 1.0, 8.0)
     rounds: int = 150
     cost: CostModel = CostModel()
@@ -151,15 +154,18 @@ def compare(
 
 def base_of(config: CompareConfig, model: LoadedModel) -> Base:
     """The base configuration: the model's own where it ships one, changed by what the options say."""
-    if model.base is None and config.base_lr is None:
+    if model.base is None and config.base_lr is None and config.base_from is None:
         raise ValueError(
-            f"model {config.model!r} ships no base configuration: give its learning rate with --base-lr"
+            f"model {config.model!r} ships no base configuration: give its learning rate with --base-lr, or "
+            f"with --base-from what an olrl search has found"
         )
     return _changed(model.base or Base(lr=config.base_lr or 1.0), config)
 
 
 def _changed(base: Base, config: CompareConfig) -> Base:
     """A base with what the options say in its place."""
+    if config.base_from is not None:
+        base = read_base(Path(config.base_from))
     return replace(
         base,
         lr=base.lr if config.base_lr is None else config.base_lr,
