@@ -26,6 +26,17 @@ BaseBatch = Annotated[
 BaseWindow = Annotated[
     int | None, typer.Option(metavar="N", show_default="the model's own", help="Base window, chunks.")
 ]
+Classes = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A,B,...",
+        show_default="read from the file beforehand",
+        help="The labels that --task classify tells apart.",
+    ),
+]
+TextFeatures = Annotated[
+    int, typer.Option(metavar="K", help="Text features beside the embedding, of classifiers; see olrl run.")
+]
 Budget = Annotated[float, typer.Option(metavar="U", help="Cost units a round may spend.")]
 Device = Annotated[str, typer.Option(metavar="D", help="Where models compute.")]
 PROFILES_HELP = "quick (at most 3 minutes on two cores), standard (about 15) or full (a few hours)."
@@ -89,18 +100,8 @@ def compare(
         str,
         typer.Option(metavar="lm|classify|answer", help="What is learned of your own stream; see olrl run."),
     ] = "lm",
-    classes: Annotated[
-        str | None,
-        typer.Option(
-            metavar="A,B,...",
-            show_default="read from the file beforehand",
-            help="The labels that --task classify tells apart.",
-        ),
-    ] = None,
-    text_features: Annotated[
-        int,
-        typer.Option(metavar="K", help="Text features beside the embedding, of classifiers; see olrl run."),
-    ] = 0,
+    classes: Classes = None,
+    text_features: TextFeatures = 0,
     streams: Annotated[int, typer.Option(metavar="N", help="Streams of the suite.")] = 5,
     split: Annotated[
         str, typer.Option(metavar="NAME", help="Text of the suite: train, validation or test.")
@@ -124,6 +125,14 @@ def compare(
     ] = None,
     base_batch: BaseBatch = None,
     base_window: BaseWindow = None,
+    base_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            show_default="the model's own",
+            help="Start from what an olrl search has found; the other --base options change it.",
+        ),
+    ] = None,
     base_lr_mult: Annotated[
         str | None,
         typer.Option(
@@ -173,7 +182,7 @@ def compare(
         suite=suite,
         stream=stream,
         task=task,
-        classes=() if classes is None else tuple(name.strip() for name in classes.split(",")),
+        classes=_names(classes),
         text_features=text_features,
         split=split,  # type: ignore[arg-type] # checked by CompareConfig
         streams=streams,
@@ -183,6 +192,7 @@ def compare(
         base_lr=base_lr,
         base_batch=base_batch,
         base_window=base_window,
+        base_from=None if base_from is None else str(base_from),
         base_lr_mult=usual.base_lr_mult if base_lr_mult is None else _numbers("base-lr-mult", base_lr_mult),
         rounds=rounds,
         cost=CostModel(budget=budget),
@@ -200,9 +210,28 @@ def search(
     stream: Annotated[
         str,
         typer.Option(
-            metavar="SOURCE", help="A .jsonl or .txt file, a folder of them, builtin:NAME or hf:NAME."
+            metavar="SOURCE",
+            help="A .jsonl or .txt file, a folder of them, builtin:NAME, scenario:NAME or hf:NAME.",
         ),
     ],
+    task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="lm|classify|answer",
+            show_default="lm; a stream with labels needs it",
+            help="What is learned of the stream; see olrl run.",
+        ),
+    ] = None,
+    classes: Classes = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="frozen|learning",
+            show_default="frozen",
+            help="With --task classify: a head learns on features of the model, or all weights do.",
+        ),
+    ] = None,
+    text_features: TextFeatures = 0,
     model: Model = "nano",
     trials: Annotated[
         int, typer.Option(metavar="N", help="Configurations tried, the base first; each is a run.")
@@ -276,6 +305,10 @@ def search(
 
     config = SearchConfig(
         stream=stream,
+        task=task,
+        classes=_names(classes),
+        encoder=encoder,
+        text_features=text_features,
         model=model,
         trials=trials,
         rounds=rounds,
@@ -345,6 +378,10 @@ def export(
     from .ppo.command import export_checkpoint
 
     print(f"policy written to {export_checkpoint(run, out or run / 'policy')}")
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return () if text is None else tuple(name.strip() for name in text.split(","))
 
 
 def _numbers(option: str, text: str) -> tuple[float, ...]:

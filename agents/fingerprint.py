@@ -3,6 +3,8 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -27,8 +29,12 @@ _MODULES = (
 )
 
 
-def fingerprint(places: Sequence[Path], *, builtin: bool) -> str:
-    """Hash of package versions, the code of any run, the files at `places` and, if `builtin`, the corpus."""
+def fingerprint(places: Sequence[Path], *, builtin: bool, stream: str | None = None) -> str:
+    """Hash of package versions, the code of any run, the files at `places` and, if `builtin`, the corpus.
+
+    With a `stream`, a SOURCE, of its text too: of files as they are, of a scenario's documents, whatever they are
+    read from. What lies elsewhere (`hf:`) is not looked at.
+    """
     versions = {name: _version(name) for name in (*PACKAGES, *RIVAL_PACKAGES)}
     digest = hashlib.sha256(json.dumps(versions).encode())
     if builtin:
@@ -39,10 +45,24 @@ def fingerprint(places: Sequence[Path], *, builtin: bool) -> str:
     code = [file for room in _ROOMS for file in (_CORE / room).rglob("*.py") if file not in rules]
     for file in sorted([*code, *(_CORE / name for name in _MODULES)]):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    if stream is not None and stream.startswith("scenario:"):
+        digest.update(_scenario_sha256(stream).encode())
+    elif stream is not None and not stream.startswith("builtin:"):
+        places = [*places, Path(stream)]
     for place in places:
         for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
             if file.is_file() and file.suffix != ".md":
                 digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=4)
+def _scenario_sha256(stream: str) -> str:
+    from olrl.streams.scenarios import open_scenario
+
+    digest = hashlib.sha256()
+    for document in open_scenario(stream.partition(":")[2]):
+        digest.update(json.dumps(asdict(document)).encode())
     return digest.hexdigest()
 
 

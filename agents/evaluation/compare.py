@@ -10,17 +10,16 @@ from typing import Any
 
 from olrl.control.decision import Base
 from olrl.learners.cost import CostModel
-from olrl.models.classify import FROZEN_BASE, SEQ_LEN
 from olrl.models.load import LoadedModel, load_model
+from olrl.run_config import read_base
 from olrl.streams.pieces import Split
-from olrl.streams.text_features import BUCKETS
-from olrl.tasks import TASKS, Task, find_classes
 
 from ..fingerprint import PACKAGES, fingerprint, model_place, policy_place
 from ..workers.base import Workers
 from ..workers.local import LocalWorkers
 from .entrant_places import entrant_places
 from .entrants import ENTRANTS, build_controller, check_names, policy_seed, tuning_examples
+from .given import check_task, given_stream, given_task, reads_corpus
 from .jobs import Job, StreamRef, run_jobs
 from .play import Trace
 from .suites import SUITES, Wanted, streams_of
@@ -34,7 +33,8 @@ class CompareConfig:
     what is learned, and `classes` which labels there are (none: those that are found in it). Classifiers, those of
     a suite too, have `text_features` beside the embedding (`olrl run --text-features`). `policies` are
     policy folders; entrants made from a policy run once with each. `settings` are (entrant, name, value), in
-    place of all tuned settings of that entrant.
+    place of all tuned settings of that entrant. `base_from` is the folder of an `olrl search`, whose best
+    configuration comes before what the model or the task ships.
     """
 
     controllers: tuple[str, ...] = ("never", "base", "hypergradient", "drift-reset", "policy")
@@ -52,6 +52,7 @@ class CompareConfig:
     base_lr: float | None = None
     base_batch: int | None = None
     base_window: int | None = None
+    base_from: str | None = None
     base_lr_mult: tuple[float, ...] = (0.125, 1.0, 8.0)
     rounds: int = 150
     cost: CostModel = CostModel()
@@ -68,19 +69,16 @@ class CompareConfig:
             raise ValueError("every entrant reads the stream anew, and standard input cannot be: give a file")
         if self.stream is None and self.suite not in SUITES:
             raise ValueError(f"unknown suite {self.suite!r}; choose from {', '.join(SUITES)}")
-        if self.task not in TASKS:
-            raise ValueError(f"task must be one of {', '.join(TASKS)}, not {self.task!r}")
+        check_task(
+            self.task,
+            classes=self.classes,
+            text_features=self.text_features,
+            classifies=self.task == "classify" or (self.stream is None and self.suite == "scenarios"),
+        )
         if self.task != "lm" and self.stream is None:
             raise ValueError(
                 f"task {self.task!r} has no effect on a suite, whose streams have their own: give --stream"
             )
-        if self.classes and self.task != "classify":
-            raise ValueError("classes have no effect without --task classify: leave them out")
-        if not 0 <= self.text_features <= BUCKETS:
-            raise ValueError(f"text_features must be from 0 to {BUCKETS}, not {self.text_features!r}")
-        classifies = self.task == "classify" or (self.stream is None and self.suite == "scenarios")
-        if self.text_features and not classifies:
-            raise ValueError("text_features have no effect where nothing is classified: leave them out")
         if not (math.isfinite(self.price) and self.price >= 0):
             raise ValueError(f"price must be at least 0, not {self.price!r}")
         if not self.policies or len(set(self.policies)) < len(self.policies):
@@ -156,15 +154,18 @@ def compare(
 
 def base_of(config: CompareConfig, model: LoadedModel) -> Base:
     """The base configuration: the model's own where it ships one, changed by what the options say."""
-    if model.base is None and config.base_lr is None:
+    if model.base is None and config.base_lr is None and config.base_from is None:
         raise ValueError(
-            f"model {config.model!r} ships no base configuration: give its learning rate with --base-lr"
+            f"model {config.model!r} ships no base configuration: give its learning rate with --base-lr, or "
+            f"with --base-from what an olrl search has found"
         )
     return _changed(model.base or Base(lr=config.base_lr or 1.0), config)
 
 
 def _changed(base: Base, config: CompareConfig) -> Base:
     """A base with what the options say in its place."""
+    if config.base_from is not None:
+        base = read_base(Path(config.base_from))
     return replace(
         base,
         lr=base.lr if config.base_lr is None else config.base_lr,
@@ -259,19 +260,8 @@ def _with_text(stream: StreamRef, text_features: int) -> StreamRef:
 
 def _given(config: CompareConfig, stream: str) -> StreamRef:
     """The user's own stream, with what is to be learned of it."""
-    if config.task == "classify":
-        classes = config.classes or find_classes(stream, follow=False)
-        task = Task(kind="classify", classes=classes, text_features=config.text_features)
-        return StreamRef(
-            name=stream,
-            kind="given",
-            source=stream,
-            task=task,
-            base=FROZEN_BASE,
-            seq_len=config.seq_len or SEQ_LEN,
-        )
-    task = Task(kind="answer" if config.task == "answer" else "lm")
-    return StreamRef(name=stream, kind="given", source=stream, task=task)
+    task = given_task(stream, config.task, classes=config.classes, text_features=config.text_features)
+    return given_stream(stream, task, seq_len=config.seq_len)
 
 
 def _row(job: Job, trace: Trace, suite: str | None, policy_seed: int | None) -> dict[str, Any]:
@@ -308,7 +298,7 @@ def corpus_of(config: CompareConfig) -> str | None:
 
 
 def _reads_corpus(config: CompareConfig) -> bool:
-    return config.stream is None or config.stream.startswith("builtin:")
+    return config.stream is None or reads_corpus(config.stream, config.task)
 
 
 def _fingerprint(name: str, policy: str, config: CompareConfig) -> str:
@@ -316,6 +306,4 @@ def _fingerprint(name: str, policy: str, config: CompareConfig) -> str:
     places = [*entrant_places(name), model_place(config.model)]
     if ENTRANTS[name].policy is not None:
         places.append(policy_place(policy))
-    if config.stream is not None:
-        places.append(Path(config.stream))
-    return fingerprint(places, builtin=_reads_corpus(config))
+    return fingerprint(places, builtin=_reads_corpus(config), stream=config.stream)

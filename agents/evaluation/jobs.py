@@ -1,5 +1,6 @@
 """Runs to be made, each done once: in parallel over processes, and cached by content."""
 
+import copy
 import hashlib
 import json
 import os
@@ -194,7 +195,7 @@ def _loaded(model: str, device: str, task: TaskSpec = LANGUAGE) -> Any:
 def _pool(task: TaskSpec, model: str, device: str, seq_len: int) -> LearnerPool:
     loaded = _loaded(model, device, task)
     return LearnerPool(
-        loaded.model,
+        copy.deepcopy(loaded.model),  # a pool trains its own, and there is one for each length of rows
         lambda module, optimizer: learner_of(
             task, loaded, module=module, seq_len=seq_len, optimizer=optimizer
         ),

@@ -11,7 +11,7 @@ from ..evaluation.jobs import Job, task_of
 from ..rivals.constants import places_of_base
 from ..rivals.space import Space
 from .config import SearchConfig
-from .study import add_finished
+from .study import catch_up
 from .trial import Trial, TrialLog, play_trial
 
 if TYPE_CHECKING:
@@ -39,10 +39,8 @@ class Asked:
         self.told(trial)
 
     def begin(self, study: "optuna.Study", *, axis: Callable[[str], str] = str) -> None:
-        """Make the first trial, the base, unless it was made before; `axis` names a setting in the study."""
-        if self.log.trials:
-            return
-        places = places_of_base(self.space, self.base)
-        first = play_trial(task_of(self.job, judged=False), self.base, number=0, places=places)
-        add_finished(study, first, {axis(name): place for name, place in first.places.items()})
-        self.over(first)
+        """Make the first trial, the base, unless it was made before; then `study` has heard of all there are."""
+        if not self.log.trials:
+            places = places_of_base(self.space, self.base)
+            self.over(play_trial(task_of(self.job, judged=False), self.base, number=0, places=places))
+        catch_up(study, self.log.trials, axis=axis)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ from olrl.cli import EXIT_INTERRUPTED
 from olrl.control.decision import Base
 from olrl.models.load import load_model
 from olrl.run_folder import BASE, RunFolder
+from olrl.streams.dead_letter import DeadLetter
+from olrl.streams.sources import open_source
 
 from ..bars import Bars
-from ..evaluation.jobs import Job, StreamRef, task_of
+from ..evaluation.given import given_stream, given_task, reads_corpus
+from ..evaluation.jobs import Job, task_of
 from ..fingerprint import fingerprint, model_place
 from ..rivals.constants import constants_around
 from .asked import Asked
@@ -25,6 +29,8 @@ from .optuna_engine import search_with_optuna
 from .outcome import Outcome, Played, play_after_prefix
 from .trial import Trial, TrialLog, best_trial
 
+LOOKED_AT = 64  # documents that are asked whether they have labels
+
 
 def search_and_tell(config: SearchConfig, *, out: Path, resume: bool, bars: Bars) -> Outcome:
     """Search, write results.json, base.json, report.md and a figure, and print what was found.
@@ -33,9 +39,9 @@ def search_and_tell(config: SearchConfig, *, out: Path, resume: bool, bars: Bars
     the caller can put right.
     """
     _check_installed(config)
-    model = load_model(config.model, device=config.device)
-    base = config.base(model)
-    job = _job(config, base, seq_len=config.seq_len or model.seq_len)
+    _check_said(config)
+    job = _job(config)
+    base = job.base
     _check_text(config, job)
     folder = _folder(config, out, resume=resume)
     log = TrialLog(folder.path / "trials.jsonl")
@@ -49,7 +55,7 @@ def search_and_tell(config: SearchConfig, *, out: Path, resume: bool, bars: Bars
                 base=base,
                 folder=folder.path,
                 log=log,
-                told=_told(log, bars),
+                told=_told(log, bars, config.loss_unit),
             )
         )
     except KeyboardInterrupt:
@@ -72,30 +78,58 @@ def _check_installed(config: SearchConfig) -> None:
         raise ValueError("--engine ray needs the package ray: install it with pip install 'olrl[ray]'")
 
 
+def _check_said(config: SearchConfig) -> None:
+    """ValueError if a stream begins with labelled documents, and nobody has said what is to be learned of it."""
+    if config.task is not None:
+        return
+    documents = open_source(config.stream, dead_letter=DeadLetter(None), late_labels=True)
+    if any(document.label is not None for document in islice(documents, LOOKED_AT)):
+        raise ValueError(
+            f"the documents of {config.stream} have labels: say what is to be learned of them, with --task "
+            f"classify or answer, or with --task lm their text alone"
+        )
+
+
 def _check_text(config: SearchConfig, job: Job) -> None:
     """ValueError where the stream has no round whose loss a configuration can change."""
     found = len(task_of(replace(job, rounds=config.rounds), judged=False).chunks)
     least = 2 if config.prefix is None else config.prefix + 1
     if found < least:
         raise ValueError(
-            f"the stream has text for {found} rounds of {job.chunk} sequences of {job.seq_len} tokens, and the "
+            f"the stream has text for {found} rounds of {_chunk_told(job)}, and the "
             f"search takes at least {least}: give more text, or a smaller --prefix, --chunk or --seq-len"
         )
 
 
-def _job(config: SearchConfig, base: Base, *, seq_len: int) -> Job:
+def _chunk_told(job: Job) -> str:
+    if job.stream.task.kind == "classify":
+        return f"{job.chunk} documents with labels"
+    return f"{job.chunk} sequences of {job.seq_len} tokens"
+
+
+def _job(config: SearchConfig) -> Job:
+    """A run with the base, whose other configurations are the trials."""
+    model = load_model(config.model, device=config.device)
+    task = given_task(
+        config.stream,
+        config.learned,
+        classes=config.classes,
+        text_features=config.text_features,
+        frozen=config.frozen,
+    )
+    stream = given_stream(config.stream, task, seq_len=config.seq_len)
     return Job(
         entrant="base",
-        stream=StreamRef(name=config.stream, kind="given", source=config.stream),
+        stream=stream,
         model=config.model,
-        base=base,
+        base=config.base(stream.base or model.base),
         fixed=None,
         base_lr_mult=1.0,
         policy="default",
         seed=config.seed,
         rounds=config.searched,
         chunk=config.chunk,
-        seq_len=seq_len,
+        seq_len=stream.seq_len or config.seq_len or model.seq_len,
         cost=config.cost,
         device=config.device,
     )
@@ -103,10 +137,12 @@ def _job(config: SearchConfig, base: Base, *, seq_len: int) -> Job:
 
 def _folder(config: SearchConfig, out: Path, *, resume: bool) -> RunFolder:
     """The folder of the search; one that goes on may only have more trials than it had."""
-    builtin = config.stream.startswith("builtin:")
-    places = [model_place(config.model), *([] if builtin else [Path(config.stream)])]
     settings = {"command": "search", **json.loads(json.dumps(asdict(config)))}
-    settings["fingerprint"] = fingerprint(places, builtin=builtin)
+    settings["fingerprint"] = fingerprint(
+        [model_place(config.model)],
+        builtin=reads_corpus(config.stream, config.learned),
+        stream=config.stream,
+    )
     if not resume:
         folder = RunFolder.create(out)
         folder.write_config(settings)
@@ -134,9 +170,9 @@ def _search(asked: Asked) -> None:
         search_with_optuna(asked)
 
 
-def _told(log: TrialLog, bars: Bars) -> Callable[[Trial], None]:
+def _told(log: TrialLog, bars: Bars, unit: str) -> Callable[[Trial], None]:
     def told(trial: Trial) -> None:
-        bars.step(len(log.trials), f"best {best_trial(log.trials).loss_bpb:.4f} bits a byte")
+        bars.step(len(log.trials), f"best {best_trial(log.trials).loss_bpb:.4f} bits a {unit}")
 
     return told
 
@@ -162,7 +198,7 @@ def _outcome(config: SearchConfig, job: Job, base: Base, trials: list[Trial]) ->
 
 
 def _corpus(config: SearchConfig) -> str | None:
-    if not config.stream.startswith("builtin:"):
+    if not reads_corpus(config.stream, config.learned):
         return None
     from olrl.streams.corpus import corpus_sha256
 
@@ -173,7 +209,10 @@ def _write(outcome: Outcome, folder: RunFolder) -> None:
     _write_json(outcome.to_dict(), folder.path / "results.json")
     _write_json(asdict(outcome.best.base), folder.path / BASE)
     title = f"{outcome.config.stream}, model {outcome.config.model}, {outcome.config.sampler}"
-    figure = save(figure_search(outcome.trials, title=title), folder.figures / "search.png")
+    figure = save(
+        figure_search(outcome.trials, title=title, unit=outcome.config.loss_unit),
+        folder.figures / "search.png",
+    )
     lines = ["# Search", "", *told_lines(outcome), "", f"![search](figures/{figure.name})", ""]
     folder.report.write_text("\n".join(lines), encoding="utf-8")
 
@@ -191,14 +230,26 @@ def told_lines(outcome: Outcome) -> list[str]:
     where = "" if config.prefix is None else f" in the {after.rounds} rounds after the prefix"
     change = 100 * (after.loss_bpb / before.loss_bpb - 1)
     return [
-        f"Best of {len(outcome.trials)} trials ({pruned} stopped early): {after.loss_bpb:.4f} bits a byte{where}, "
-        f"with the base {before.loss_bpb:.4f} ({change:+.2f} %).",
+        f"Best of {len(outcome.trials)} trials ({pruned} stopped early): {after.loss_bpb:.4f} bits a "
+        f"{config.loss_unit}{where}, with the base {before.loss_bpb:.4f} ({change:+.2f} %).",
         f"The search took {outcome.times_a_run:.1f} times the compute of such a run"
         + (f" of {config.prefix} rounds." if config.prefix else "."),
         "",
-        f"    olrl run --stream {config.stream} --model {config.model} {options_of(outcome.best.base)}",
+        f"    olrl run --stream {config.stream}{_task_options(config)} --model {config.model} "
+        f"{options_of(outcome.best.base)}",
         "",
     ]
+
+
+def _task_options(config: SearchConfig) -> str:
+    """What is learned, as options of `olrl run`; nothing for what it learns anyway."""
+    given: dict[str, object] = {
+        "task": None if config.learned == "lm" else config.learned,
+        "classes": ",".join(config.classes),
+        "encoder": config.encoder,
+        "text-features": config.text_features,
+    }
+    return "".join(f" --{name} {value}" for name, value in given.items() if value)
 
 
 def options_of(base: Base) -> str:
@@ -217,7 +268,8 @@ def _tell_stopped(trials: list[Trial], config: SearchConfig, out: Path, bars: Ba
     if trials:
         best = best_trial(trials)
         bars.say(
-            f"Best of {len(trials)} trials so far: {best.loss_bpb:.4f} bits a byte, {options_of(best.base)}"
+            f"Best of {len(trials)} trials so far: {best.loss_bpb:.4f} bits a {config.loss_unit}, "
+            f"{options_of(best.base)}"
         )
     bars.say(
         f"Stopped; the {len(trials)} trials made so far are kept: give the same options with --out {out} --resume"

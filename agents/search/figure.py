@@ -12,11 +12,12 @@ from olrl.analysis import style
 from .trial import Trial
 
 
-def figure_search(trials: Sequence[Trial], *, title: str = "") -> Figure:
+def figure_search(trials: Sequence[Trial], *, title: str = "", unit: str = "byte") -> Figure:
     """Loss of each trial and the best so far, above by its number, below by the compute spent until then.
 
-    Compute counts in runs of the first trial, the base, whose loss is the dashed line. Trials that were stopped
-    early are hollow: their loss is that of fewer rounds. One that has diverged stands at the upper edge.
+    Losses are bits a `unit`. Compute counts in runs of the first trial, the base, whose loss is the dashed line.
+    Trials that were stopped early are hollow: their loss is that of fewer rounds. One that has diverged stands at
+    the upper edge.
     """
     figure = Figure(figsize=(8.0, 6.4), layout="constrained")
     FigureCanvasAgg(figure)
@@ -24,6 +25,8 @@ def figure_search(trials: Sequence[Trial], *, title: str = "") -> Figure:
     costs = list(accumulate(trial.cost / trials[0].cost for trial in trials))
     _panel(above, [float(trial.number + 1) for trial in trials], trials)
     _panel(below, costs, trials)
+    for panel in (above, below):
+        panel.set_ylabel(f"loss, bits a {unit}", fontsize=9)
     above.set_xlabel("trials", fontsize=9)
     below.set_xlabel("compute, runs with the base", fontsize=9)
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
@@ -43,7 +46,6 @@ def _panel(ax: Axes, x: list[float], trials: Sequence[Trial]) -> None:
         *_columns(early), "o", color=style.BLUE, markersize=4, markerfacecolor="none", label="stopped early"
     )
     ax.step([at for at, _ in whole], best, where="post", color=style.VERMILION, label="best so far")
-    ax.set_ylabel("loss, bits a byte", fontsize=9)
 
 
 def _columns(points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:

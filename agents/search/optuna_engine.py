@@ -45,8 +45,9 @@ def search_with_optuna(asked: Asked) -> None:
         except BaseException:
             _give_up(study, proposed)
             raise
-        study.tell(proposed, told_loss(trial, known))
-        asked.over(trial)
+        loss = told_loss(trial, known)
+        asked.over(trial)  # first: a study that was not told catches up, and a log cannot
+        study.tell(proposed, loss)
 
 
 def _pruner(config: SearchConfig) -> "optuna.pruners.BasePruner":

@@ -18,7 +18,7 @@ _PACKAGES = (*PACKAGES, "optuna")
 
 @dataclass(frozen=True, kw_only=True)
 class Played:
-    """A run in figures; `loss_bpb` is that of the `rounds` which the search was for."""
+    """A run in figures; loss and metric are those of the `rounds` which the search was for."""
 
     loss_bpb: float
     rounds: int
@@ -27,6 +27,8 @@ class Played:
     updates: int
     seconds: float
     diverged: bool
+    metric: float | None
+    macro_f1: float | None
 
     @classmethod
     def of_trial(cls, trial: Trial) -> "Played":
@@ -38,6 +40,7 @@ class Played:
     def after(cls, prefix: int, trace: Trace) -> "Played":
         """The rounds of a run after its prefix; what it spent is that of all."""
         losses, weights = trace.loss_bpb[prefix:], trace.n_bytes[prefix:]
+        hits = [share for share in trace.metric[prefix:] if share is not None]
         return cls(
             loss_bpb=sum(loss * n for loss, n in zip(losses, weights, strict=True)) / sum(weights),
             rounds=len(losses),
@@ -46,6 +49,8 @@ class Played:
             updates=sum(trace.updates),
             seconds=trace.seconds,
             diverged=trace.diverged,
+            metric=sum(hits) / len(hits) if hits else None,
+            macro_f1=None,  # predictions are counted over the whole run only
         )
 
 
@@ -94,6 +99,9 @@ class Outcome:
         }
 
     def _row(self, controller: str, played: Played, *, tuning_examples: int) -> dict[str, Any]:
+        figures = asdict(played)
+        macro_f1 = figures.pop("macro_f1")
+        unit = self.config.loss_unit
         return {
             "suite": None,
             "stream": self.config.stream,
@@ -104,9 +112,9 @@ class Outcome:
             "seed": self.config.seed,
             "base_lr_mult": 1.0,
             "price": 0.0,
-            "metric": None,
             "tuning_examples": tuning_examples,
-            **asdict(played),
+            **figures,
+            **({"loss_unit": unit, "macro_f1": macro_f1} if unit != "byte" else {}),
         }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,15 +59,21 @@ def told_loss(trial: Trial, known: Sequence[Trial]) -> float:
     return min(loss, WORST * known[0].loss_bpb) if known else loss
 
 
-def add_finished(study: optuna.Study, trial: Trial, places: Mapping[str, float]) -> None:
-    """Tell a study of a trial that it was not asked for, by its places on the study's axes."""
+def catch_up(study: optuna.Study, known: Sequence[Trial], *, axis: Callable[[str], str] = str) -> None:
+    """Tell a study of the trials that it has not heard of; `axis` names a setting in it.
+
+    That is the base, which it did not propose, and one that was logged when a kill or Ctrl-C came.
+    """
     import optuna
 
-    study.add_trial(
-        optuna.trial.create_trial(
-            params=dict(places),
-            distributions=unit_cube(places),
-            value=trial.loss_bpb,
-            intermediate_values=dict(trial.losses),
+    heard = len(study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,)))
+    for number, trial in enumerate(known[heard:], start=heard):
+        places = {axis(name): place for name, place in trial.places.items()}
+        study.add_trial(
+            optuna.trial.create_trial(
+                params=dict(places),
+                distributions=unit_cube(places),
+                value=told_loss(trial, known[:number]),
+                intermediate_values=dict(trial.losses),
+            )
         )
-    )

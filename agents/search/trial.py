@@ -9,6 +9,7 @@ from typing import Any, Literal
 from olrl.analysis.records import UNIFORM_BPB
 from olrl.control.decision import Base
 from olrl.run_folder import iterate_json_lines
+from olrl.streams.chunk import Chunk
 
 from ..evaluation.play import Rollout, Trace
 from ..rivals.entrant import Task
@@ -22,10 +23,12 @@ State = Literal["complete", "pruned", "diverged"]
 class Trial:
     """A configuration and how it did.
 
-    `loss_bpb` is prequential, bits a byte, over the `rounds` that were played; after a run has diverged, the rest
-    of its stream counts as the uniform predictor's 8 bits. A trial that was stopped early ("pruned") so has a
+    `loss_bpb` is prequential, bits a byte (a label, of a classifier), over the `rounds` that were played; after a
+    run has diverged, each byte or label of the rest of its stream counts 8 bits, what a uniform predictor takes
+    for a byte, and for one of the 256 classes that there may be. A trial that was stopped early ("pruned") so has a
     loss that is not comparable with the others'. `spent` are cost units, `signal_examples` those scored for
-    signals. `places` is where it lies in the unit cube of the space.
+    signals. `places` is where it lies in the unit cube of the space. `metric` is the share of right answers of
+    learners that answer, `macro_f1` a classifier's.
     """
 
     number: int
@@ -40,6 +43,8 @@ class Trial:
     signal_examples: int
     seconds: float
     losses: Mapping[int, float] = field(default_factory=dict)  # by rounds played, where it was looked
+    metric: float | None = None
+    macro_f1: float | None = None
 
     @property
     def base(self) -> Base:
@@ -116,18 +121,25 @@ def _advanced(
         signal_examples=trace.signal_examples,
         seconds=round(trace.seconds, 3),
         losses=dict(losses),
+        metric=trace.accuracy,
+        macro_f1=trace.macro_f1,
     )
 
 
 def _loss_bpb(trace: Trace, task: Task) -> float:
-    """Of the rounds played; of a run that has diverged, of all, those not played at 8 bits a byte."""
+    """Of the rounds played; of a run that has diverged, of all, those not played at 8 bits a byte or label."""
     if not trace.diverged:
         return trace.mean_loss_bpb
     played = len(trace.loss_bpb)
-    rest = sum(int(chunk.n_bytes.sum()) for chunk in task.chunks[max(played, 1) :])
-    shown = sum(trace.n_bytes[1:])
+    rest = sum(_weight(chunk) for chunk in task.chunks[max(played, 1) :])
+    shown = sum(trace.n_bytes[1:])  # labels, of a classifier
     bits = sum(loss * n for loss, n in zip(trace.loss_bpb[1:], trace.n_bytes[1:], strict=True))
     return (bits + UNIFORM_BPB * rest) / (shown + rest) if shown + rest else UNIFORM_BPB
+
+
+def _weight(chunk: Chunk) -> int:
+    """What a round's loss counts in a mean: its bytes, or its labels where a loss is one of labels."""
+    return int(chunk.n_bytes.sum()) if chunk.per_byte else len(chunk.tokens)
 
 
 class TrialLog:

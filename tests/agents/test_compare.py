@@ -1,6 +1,6 @@
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from olrl.agents.evaluation.entrants import policy_seed
 from olrl.agents.evaluation.jobs import Job, run_job
 from olrl.agents.evaluation.play import Trace
 from olrl.cli import execute
+from olrl.control.decision import Base
 from olrl.control.policy import load_policy
 from olrl.models.load import load_model
 from tests.deployed import untrained_policy
@@ -208,6 +209,42 @@ def test_the_seed_of_a_policy_is_told_where_it_is_known(tmp_path: Path) -> None:
     assert policy_seed("default", unknown) == load_policy("default").training["seed"]
 
 
+@pytest.mark.parametrize("task", ["lm", "classify"])
+def test_every_entrant_starts_from_what_a_search_has_found_changed_by_the_options(
+    task: str, tmp_path: Path
+) -> None:
+    found = Base(lr=7e-4, batch_size=2, window=16, weight_decay=0.05)
+    (tmp_path / "base.json").write_text(json.dumps(asdict(found)))
+    config = CompareConfig(
+        controllers=("base", "fixed", "drift-reset"), stream="builtin:docstrings", model="pico", rounds=3,
+        task=task, classes=("a", "b") if task == "classify" else (),
+        base_from=str(tmp_path), base_window=1, base_lr_mult=(1.0, 8.0),
+    )  # fmt: skip
+    model = load_model("pico")
+    asked = plan_jobs(config, model, base_of(config, model))
+    assert {(job.entrant, job.base_lr_mult): job.base for job in asked} == {
+        (name, mult): replace(found, window=1, lr=mult * 7e-4)
+        for name, mult in (
+            ("base", 1.0),
+            ("base", 8.0),
+            ("drift-reset", 1.0),
+            ("drift-reset", 8.0),
+            ("fixed", 1.0),
+        )
+    }
+    assert {job.fixed for job in asked} == {model.fixed if task == "lm" else None}
+
+
+def test_a_model_without_a_base_is_compared_from_what_a_search_has_found(tmp_path: Path) -> None:
+    found = Base(lr=7e-4, weight_decay=0.05)
+    (tmp_path / "base.json").write_text(json.dumps(asdict(found)))
+    unshipped = replace(load_model("pico"), base=None)
+    config = CompareConfig(controllers=("base",), model="pico", base_from=str(tmp_path))
+    assert base_of(config, unshipped) == found
+    with pytest.raises(ValueError, match="--base-lr, or with --base-from"):
+        base_of(replace(config, base_from=None), unshipped)
+
+
 def lost_run(lr: float) -> Trace:
     config = CompareConfig(
         controllers=("base",), streams=1, rounds=6, model="pico", base_lr=lr, base_lr_mult=(1.0,)
@@ -244,6 +281,7 @@ def test_a_lost_run_is_charged_the_uniform_predictor_and_flagged(lr: float) -> N
         (["--budget", "0"], "budget must be"),
         (["--price", "-1"], "price must be"),
         (["--text-features", "5"], "text_features have no effect where nothing is classified"),
+        (["--base-from", "nowhere"], "nowhere holds no base.json"),
         (["--model", "./nowhere"], "./nowhere"),
         (["--stream", "nothing.jsonl"], "no file or folder 'nothing.jsonl'"),
         (["--controllers", "policy", "--policy", "nowhere"], "nowhere"),

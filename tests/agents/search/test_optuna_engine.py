@@ -4,7 +4,7 @@ import pytest
 
 from olrl.agents.rivals.samplers import SAMPLERS
 from olrl.agents.search.study import WORST, told_loss
-from olrl.agents.search.trial import State, Trial
+from olrl.agents.search.trial import State, Trial, TrialLog
 from tests.agents.search.searches import formula_trial, olrl_search, results, trials, write_text
 
 SMALL = ("--model", "femto", "--rounds", 10, "--chunk", 2, "--seq-len", 16)
@@ -50,6 +50,29 @@ def test_a_search_that_was_interrupted_goes_on_as_it_would_have(
     assert olrl_search(*given, "--trials", 14, "--out", parts, "--resume") == 0
     assert trials(parts) == trials(whole)
     assert results(parts)["best"] == results(whole)["best"]
+
+
+def test_one_that_is_stopped_between_log_and_study_goes_on_as_it_would_have(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ("--stream", text, *SMALL, "--seed", 3)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert olrl_search(*given, "--trials", 14, "--out", whole) == 0
+    add = TrialLog.add
+    for last in (0, 12):  # the base among them
+
+        def stop(log: TrialLog, trial: Trial, last: int = last) -> None:
+            add(log, trial)
+            if trial.number == last:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(TrialLog, "add", stop)
+        again = ("--resume",) if last else ()
+        assert olrl_search(*given, "--trials", 14, "--out", parts, *again) == 130
+        assert len(trials(parts)) == last + 1
+    monkeypatch.setattr(TrialLog, "add", add)
+    assert olrl_search(*given, "--trials", 14, "--out", parts, "--resume") == 0
+    assert trials(parts) == trials(whole)
 
 
 def test_a_line_that_a_kill_has_cut_off_is_made_again(text: Path, tmp_path: Path) -> None:

@@ -25,6 +25,16 @@ def test_a_trial_is_the_run_that_a_comparison_makes() -> None:
     assert tried.state == "complete"
 
 
+def test_runs_on_rows_of_another_length_leave_the_model_as_it_is() -> None:
+    longer = replace(job("base"), seq_len=72)
+    before = trial(BASE)
+    some, others = (
+        task_of(each, judged=False).learners.fresh().state_dict()["values"] for each in (longer, job("base"))
+    )
+    assert np.array_equal(some, others)
+    assert trial(BASE).loss_bpb == before.loss_bpb
+
+
 def test_weight_decay_is_really_applied() -> None:
     decayed, plain = trial(replace(BASE, lr=0.01, weight_decay=1.0)), trial(replace(BASE, lr=0.01))
     assert decayed.loss_bpb != plain.loss_bpb
@@ -53,12 +63,19 @@ def test_after_the_prefix_what_was_found_is_in_force_and_before_it_the_base() ->
 
 
 def test_what_a_diverged_run_did_not_play_counts_as_the_uniform_predictor() -> None:
-    chunks = [SimpleNamespace(n_bytes=np.array([5, 5])) for _ in range(4)]
+    chunks = [SimpleNamespace(n_bytes=np.array([5, 5]), per_byte=True) for _ in range(4)]
     run = SimpleNamespace(loss_bpb=(3.0, 2.0, 8.0), n_bytes=(10, 10, 10), diverged=True)
     lost = _loss_bpb(run, SimpleNamespace(chunks=chunks))  # type: ignore[arg-type]
     assert lost == pytest.approx((2 + 8 + 8) / 3)
     whole = SimpleNamespace(diverged=False, mean_loss_bpb=2.5)
     assert _loss_bpb(whole, SimpleNamespace(chunks=chunks)) == 2.5  # type: ignore[arg-type]
+
+
+def test_of_a_classifier_labels_count_and_not_the_bytes_of_their_texts() -> None:
+    chunks = [SimpleNamespace(n_bytes=np.array([500, 90]), per_byte=False, tokens=np.zeros((2, 9)))] * 4
+    run = SimpleNamespace(loss_bpb=(1.5, 1.0, 8.0), n_bytes=(2, 2, 2), diverged=True)
+    lost = _loss_bpb(run, SimpleNamespace(chunks=chunks))  # type: ignore[arg-type]
+    assert lost == pytest.approx((1 + 8 + 8) / 3)
 
 
 def test_the_best_was_played_to_the_end() -> None:
