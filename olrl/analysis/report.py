@@ -7,7 +7,7 @@ from typing import Any
 from olrl.analysis.explanation_figure import save_reasons
 from olrl.analysis.figures import save_run_figure
 from olrl.analysis.overview import Overview, read_overview
-from olrl.analysis.privacy import WITHHELD, privacy_paragraphs
+from olrl.analysis.privacy import TITLE, WITHHELD, privacy_paragraphs
 from olrl.analysis.records import LABEL, RunRecords
 from olrl.analysis.summary import Summary
 from olrl.run_folder import RunFolder
@@ -38,7 +38,7 @@ def report(overview: Overview, *, explained: bool = False) -> str:
         "## Results",
         _table(("", "value"), results(overview)),
         *_classes(overview),
-        *privacy_paragraphs(run.config),
+        *([f"## {TITLE}", *promised] if (promised := privacy_paragraphs(run.config)) else []),
         "## By source",
         _table(*sources(overview)),
         "## Decisions",
