@@ -9,6 +9,7 @@ import numpy as np
 
 from olrl.control.actions import action_coding
 from olrl.control.policy import FrozenPolicy
+from olrl.control.training_range import TrainingRange
 from olrl.monitor.feature_spec import FEATURE_NAMES
 from olrl.run_config import RunConfig
 
@@ -35,7 +36,9 @@ def quick(stream: Path | str, **settings: Any) -> RunConfig:
     return RunConfig(stream=str(stream), **{**plain, **settings})
 
 
-def untrained_policy(folder: Path, *, seed: int = 0, coding: str = "moves") -> Path:
+def untrained_policy(
+    folder: Path, *, seed: int = 0, coding: str = "moves", training_range: TrainingRange | None = None
+) -> Path:
     """The folder of a policy with random weights, large enough to make it move every knob."""
     rng = np.random.default_rng(seed)
     moves = action_coding(coding)
@@ -45,5 +48,18 @@ def untrained_policy(folder: Path, *, seed: int = 0, coding: str = "moves") -> P
         for m, n in pairwise(sizes)
     ]
     zeros, ones = np.zeros(sizes[0]), np.ones(sizes[0])
-    FrozenPolicy(layers=layers, mean=zeros, std=ones, coding=moves, card="# Untrained\n").save(folder)
+    FrozenPolicy(
+        layers=layers,
+        mean=zeros,
+        std=ones,
+        coding=moves,
+        card="# Untrained\n",
+        training_range=training_range,
+    ).save(folder)
     return folder
+
+
+def elsewhere() -> TrainingRange:
+    """A training range in which no round of any run lies."""
+    seen = np.random.default_rng(0).normal(loc=40.0, size=(500, len(FEATURE_NAMES)))
+    return TrainingRange.of(seen)

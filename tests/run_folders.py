@@ -11,6 +11,13 @@ CONFIG: dict[str, Any] = {
     "run": {"stream": "mail.jsonl", "model": "nano", "controller": "policy", "budget": 64.0, "rounds": 4},
     "base": {"lr": 1e-3, "batch_size": 8, "window": 8},
 }
+PRIVATE: dict[str, Any] = {
+    **CONFIG,
+    "privacy": {
+        "epsilon": 2.5, "delta": 1e-5, "noise": 1.0, "clip": 1.0, "sample_rate": 0.0625, "steps": 80,
+        "accountant": "Opacus, RDP", "unit": "one training example",
+    },
+}  # fmt: skip
 
 
 def row(number: int, loss_bpb: float | None, **changed: Any) -> dict[str, Any]:
@@ -20,11 +27,15 @@ def row(number: int, loss_bpb: float | None, **changed: Any) -> dict[str, Any]:
 
 
 def make_run(
-    path: Path, rows: list[dict[str, Any]], arrived: list[dict[str, Any]] | None = None
+    path: Path,
+    rows: list[dict[str, Any]],
+    arrived: list[dict[str, Any]] | None = None,
+    *,
+    config: dict[str, Any] = CONFIG,
 ) -> RunFolder:
     """A run's folder with these rounds; unless told otherwise, 100 bytes of mail arrive in each."""
     folder = RunFolder.create(path)
-    folder.write_config(CONFIG)
+    folder.write_config(config)
     chunk = {"source": "mail.jsonl", "segment": 0, "n_bytes": 100}
     for name, lines in (
         (folder.decisions, rows),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,17 @@ import pytest
 import torch
 
 from olrl.assembly import LoopConfig, assemble_loop
+from olrl.control.controller import Controller
 from olrl.control.decision import Base
 from olrl.control.guard import Budgets, Guard, GuardSettings, Limits
+from olrl.control.policy import load_policy
 from olrl.control.registry import make_controller
 from olrl.deployment import Deployment, Outcome
 from olrl.interrupt import Interrupt
 from olrl.learners.causal_lm import CausalLMLearner
 from olrl.models.load import load_model
 from olrl.streams.chunk import Chunk
+from tests.deployed import elsewhere, untrained_policy
 
 CONFIG = LoopConfig(chunk=4, seq_len=16)
 
@@ -43,13 +47,22 @@ class Faulty(CausalLMLearner):
         return report
 
 
-def deployment(learner: CausalLMLearner, *, limits: Limits | None = None, **settings: Any) -> Deployment:
+BASE = Base(lr=1e-3, batch_size=4, window=4)
+
+
+def deployment(
+    learner: CausalLMLearner,
+    *,
+    limits: Limits | None = None,
+    controller: Controller | None = None,
+    **settings: Any,
+) -> Deployment:
     torch.manual_seed(0)
-    base = Base(lr=1e-3, batch_size=4, window=4)
+    controller = controller or make_controller("base", base=BASE)
     return Deployment(
-        assemble_loop(chunks(), learner, base=base, config=CONFIG),
-        controller=make_controller("base", base=base),
-        guard=Guard(base=base, settings=GuardSettings(**settings)),
+        assemble_loop(chunks(), learner, base=BASE, config=CONFIG),
+        controller=controller,
+        guard=Guard(base=BASE, settings=GuardSettings(**settings), training_range=controller.training_range),
         interrupt=Interrupt(),
         budgets=Budgets(limits),
     )
@@ -69,6 +82,15 @@ def test_broken_weights_cost_one_round_and_the_rate_is_at_most_half_after_it() -
     undisturbed = losses(list(deployment(Faulty()).rounds()))
     assert mine[22] < 1.3 * undisturbed[22]  # of weights a few rounds old, that are back
     assert mine[39] < mine[0] / 2  # it learns on, under the ceiling
+
+
+def test_what_a_trained_policy_observes_is_held_against_its_training_range(tmp_path: Path) -> None:
+    policy = load_policy(untrained_policy(tmp_path / "policy", training_range=elsewhere()))
+    outcomes = list(deployment(Faulty(), controller=policy.controller(base=BASE)).rounds())
+    layers = [outcome.layer for outcome in outcomes]
+    assert "range" not in layers[:11]  # ten rounds to settle, and one outside is no reason
+    assert set(layers[11:]) == {"range"}
+    assert {outcome.record.decision.batch_size for outcome in outcomes[11:]} == {BASE.batch_size}
 
 
 def test_the_passes_over_the_chunk_under_the_last_good_weights_are_counted() -> None:

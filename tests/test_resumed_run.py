@@ -3,9 +3,11 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,11 @@ from safetensors import safe_open
 from olrl.checkpoint import Checkpoints
 from olrl.cli import execute
 from olrl.folder_lock import FolderLock
+from olrl.learners.poisson import PoissonSampling
 from olrl.loop import RoundRecord
 from olrl.run import run
 from olrl.run_config import RunConfig, settings_in
-from olrl.run_folder import JsonLines
+from olrl.run_folder import JsonLines, RunFolder
 from tests.deployed import quick, untrained_policy, write_stream
 
 BAD = (b"{", b'{"text": 7}', b"{", b'{"text": ""}')
@@ -124,6 +127,45 @@ def test_a_run_in_bfloat16_goes_on_to_the_same_bytes(tmp_path: Path, lora: str |
     with safe_open(models[0], framework="pt") as saved:
         up = saved.get_tensor("model.layers.0.mlp.up_proj.weight")
     assert up.dtype == (torch.float32 if lora else torch.bfloat16)
+
+
+def test_a_private_run_gone_on_with_draws_anew_and_keeps_its_promise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No example takes part in more steps than ε is of, none comes twice, and noise that was drawn is not again."""
+    windows: list[set[bytes]] = []  # what might take part in each round that was made
+    drawn = PoissonSampling.batches
+
+    def watched(self: PoissonSampling, examples: Any) -> Any:
+        windows.append({row.tobytes() for row in examples})
+        return drawn(self, examples)
+
+    monkeypatch.setattr(PoissonSampling, "batches", watched)
+    private = {"dp_noise": 1.0, "base_batch": 4, "base_window": 4, "model": "pico", "checkpoint_every": 3}
+    config = quick(write_stream(tmp_path / "mail.jsonl"), **private, rounds=10, out=tmp_path / "killed")
+    with pytest.raises(Killed):
+        run(config, on_round=killed_after(4))
+    killed = config.out
+    assert killed is not None
+    kept, promised = windows[:3], RunFolder.open(killed).read_config()["privacy"]
+    shutil.copytree(killed, tmp_path / "again")
+    windows.clear()
+    resumed, again = (run(to(config, out, resume=True)) for out in (killed, tmp_path / "again"))
+    assert (resumed.records.ended, resumed.summary.rounds) == ("all of its 10 rounds were run", 10)
+
+    rounds = kept + windows[:7]
+    steps = Counter(example for window in rounds for example in window)
+    assert max(steps.values()) * config.cost.updates(4) == promised["steps"]
+    assert len(steps) == 10 * config.chunk  # of each round's four, none had been there before
+    assert resumed.folder.read_config()["privacy"] == promised
+    assert f"(ε = {promised['epsilon']:.4g}," in resumed.folder.report.read_text()
+    straight = run(to(config, tmp_path / "straight", dp_noise=None, controller="base")).folder
+    assert resumed.folder.stream.read_bytes() == straight.stream.read_bytes()
+
+    models = [folder.model / "model.safetensors" for folder in (resumed.folder, again.folder)]
+    assert models[0].read_bytes() != models[1].read_bytes()
+    with pytest.raises(ValueError, match=r"--resume with --dp-noise 0\.5"):
+        run(to(config, killed, resume=True, dp_noise=0.5))
 
 
 def test_ctrl_c_and_resume_loses_nothing_and_replaces_the_model(config: RunConfig, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import json
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from olrl.loop import RoundRecord
 from olrl.models.load import load_model
 from olrl.run import RunResult, run
 from olrl.run_folder import read_json_lines
-from tests.deployed import SECRET, quick, untrained_policy, write_stream
+from tests.deployed import SECRET, elsewhere, quick, untrained_policy, write_stream
 
 BAD = {
     b"{not json": "invalid JSON",
@@ -66,6 +67,22 @@ def test_the_text_of_rejected_rows_is_kept_when_asked_for(tmp_path: Path) -> Non
     stream = write_stream(tmp_path / "a.jsonl", bad=(bad,))
     result = run(quick(stream, out=tmp_path / "run", keep_rejected=True))
     assert SECRET in read_json_lines(result.folder.dead_letter)[0]["text"]
+
+
+@pytest.mark.parametrize("private", [{}, {"dp_noise": 1.0, "base_batch": 4, "base_window": 4}])
+def test_a_policy_out_of_its_training_range_is_not_obeyed(
+    tmp_path: Path, stream: Path, private: dict[str, Any]
+) -> None:
+    policy = str(untrained_policy(tmp_path / "policy", training_range=elsewhere()))
+    config = quick(stream, controller="policy", policy=policy, model="pico", rounds=14, **private)
+    result = run(replace(config, out=tmp_path / "run"))
+    rows = decisions(result)
+    settling = [row["guard"] for row in rows[:11]]  # ten rounds, and one outside is no reason
+    assert not any("range" in reason for reason in settling if reason)
+    assert all("outside of the training range" in row["guard"] for row in rows[11:])
+    assert {row["batch_size"] for row in rows[11:]} == {result.folder.read_config()["base"]["batch_size"]}
+    events = EventAccumulator(str(result.folder.path)).Reload()
+    assert events.Scalars("guard/total/range")[-1].value == 3
 
 
 def test_the_same_seed_gives_the_same_bytes(

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 from rich.table import Table
 
+from olrl.analysis.compare_command import compare_command
 from olrl.analysis.style import save
 from olrl.cli import EXIT_INTERRUPTED
 from olrl.run_folder import RunFolder
@@ -76,7 +77,7 @@ def compare_and_tell(
 
 
 def _folder(config: CompareConfig, out: Path, *, resume: bool, say: Callable[[str], None]) -> RunFolder:
-    settings = json.loads(json.dumps({"command": "compare", **asdict(config)}))
+    settings = _settings(config)
     corpus = corpus_of(config)
     if not resume:
         folder = RunFolder.create(out)
@@ -91,6 +92,12 @@ def _folder(config: CompareConfig, out: Path, *, resume: bool, say: Callable[[st
         say(f"{warning} All runs are made again.")
         folder.write_config({**settings, "corpus_sha256": corpus})
     return folder
+
+
+def _settings(config: CompareConfig) -> dict[str, Any]:
+    """As config.json holds them."""
+    settings: dict[str, Any] = json.loads(json.dumps({"command": "compare", **asdict(config)}))
+    return settings
 
 
 def units_of(outcome: Outcome) -> set[str]:
@@ -151,6 +158,12 @@ def _report(outcome: Outcome, summary: list[dict[str, Any]], figures: list[Path]
         "",
         *(["Privileges that are declared.", "", *privileges, ""] if privileges else []),
         *(f"![{figure.stem}](figures/{figure.name})" for figure in figures),
+        "",
+        "To run it again:",
+        "",
+        "```sh",
+        compare_command(_settings(config)),
+        "```",
         "",
     ]
     return "\n".join(lines)

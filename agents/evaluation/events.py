@@ -23,10 +23,11 @@ def write_events(outcome: Outcome, folder: Path) -> None:
         (job.stream.name, job.seed): trace for job, trace in outcome.runs if _is_reference(job, outcome.base)
     }
     for job, trace in outcome.runs:
+        reference = references.get((job.stream.name, job.seed))
         writer = EventWriter(folder / _plain(job.stream.name) / _name(job, outcome))
-        writer.layout({"reference"})
+        writer.layout(set() if reference is None else {"reference"})
         writer.settings(_settings(job))
-        _write(writer, trace, base_lr=job.base.lr, reference=references.get((job.stream.name, job.seed)))
+        _write(writer, trace, base_lr=job.base.lr, reference=reference)
         writer.results(_results(job, trace), step=max(len(trace.loss_bpb) - 1, 0))
         writer.close()
 

@@ -21,12 +21,16 @@ from olrl.monitor.signals import Signals
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """What was decided in one round, on what, and whether the guard stepped in (`None`: it did not)."""
+    """What was decided in one round, on what, and whether the guard stepped in (`None`: it did not).
+
+    `guard` is its reason, `layer` the layer that did.
+    """
 
     round: int
     signals: Signals
     decision: Decision
     guard: str | None
+    layer: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +119,11 @@ class Steering:
         return self.monitor.in_force or self.base.decision()
 
     @property
+    def guard_counts(self) -> dict[str, int]:
+        """How often each layer of the guard stepped in so far; empty where none did, or there is no guard."""
+        return {} if self._guard is None else dict(self._guard.counts)
+
+    @property
     def examples_seen(self) -> int:
         """Examples that have arrived."""
         return self.rounds * self.config.chunk
@@ -148,16 +157,17 @@ class Steering:
             return False
         self._score(new)
         signals = self.monitor.signals()
-        decision, reason = self.controller.decide(signals), None
+        decision, reason, layer = self.controller.decide(signals), None, None
         if self._guard is not None:
             decision, reason = self._guard.check(decision, signals, of=self.controller)
+            layer = self._guard.layer
         decision = self.ranks.agreed(decision)
         self.monitor.apply(decision)
         self._memory.add(new)
         self.source.keep_only(self._memory.held)
         if decision.update:
             self._steps, self._first = self._draw(decision), True
-        told = Round(round=self.rounds, signals=signals, decision=decision, guard=reason)
+        told = Round(round=self.rounds, signals=signals, decision=decision, guard=reason, layer=layer)
         self.rounds += 1
         if self.config.on_round is not None:
             self.config.on_round(told)

@@ -163,10 +163,24 @@ class SteeredTrainerMixin:
             for group in (step.mine[:middle], step.mine[middle:])
             for k in range(0, len(group), size)
         ]
-        parts = [me._collate(part) for part in examples]
-        counted = parts if step.weight else [_unlabelled(part) for part in parts]
+        idle = self._most_passes(step) - len(examples)
+        parts = [me._collate(part) for part in examples + [step.mine[:1]] * idle]
+        sizes = [len(part) for part in examples] + [0] * idle
+        counted = [
+            part if step.weight and size else _unlabelled(part)
+            for part, size in zip(parts, sizes, strict=True)
+        ]
         items = me._get_num_items_in_batch(counted, device)
-        return [Parts(parts, [len(part) for part in examples])], items
+        return [Parts(parts, sizes)], items
+
+    def _most_passes(self, step: Step) -> int:
+        """Passes that the largest share of a step takes.
+
+        Every process makes as many, be it with weight 0: TRL's trainer gathers its metrics in each, and waits.
+        """
+        me: Any = self
+        share = -(-len(step.numbers) // self.processes)
+        return -(-share // int(me.args.per_device_train_batch_size))
 
     def _middle_of(self, step: Step) -> int:
         """Where a round's first batch is split, so that the noise of its gradient shows; 0: nowhere.
@@ -187,9 +201,9 @@ class SteeredTrainerMixin:
         scaler = me.accelerator.scaler
         scale = 1.0 if scaler is None else 1.0 / float(scaler.get_scale())
         total, done, batch_size = torch.zeros((), device=me.args.device), 0, len(step.numbers)
-        for part, size in zip(inputs.parts, inputs.sizes, strict=True):
+        for k, (part, size) in enumerate(zip(inputs.parts, inputs.sizes, strict=True), start=1):
             done += size
-            last = done == len(step.mine)
+            last = k == len(inputs.parts)
             self._part_weight = self._weight_of(size, of=step, num_items=num_items_in_batch)
             with nullcontext() if last else me.accelerator.no_sync(model):
                 total += super().training_step(model, part, num_items_in_batch)  # type: ignore[misc] # Trainer's
@@ -205,7 +219,7 @@ class SteeredTrainerMixin:
 
         Losses divided by the number of items of the whole batch do so already.
         """
-        if not of.weight:
+        if not (of.weight and size):
             return 0.0
         me: Any = self
         scaled = me.loss_is_scaled_for_ga
@@ -277,7 +291,10 @@ class SteeredTrainer(SteeredTrainerMixin, Trainer):
 
 
 class Parts(dict[str, Any]):
-    """The batch of an optimizer step: looks like its first part, holds all of them and how large they are."""
+    """The batch of an optimizer step: looks like its first part, holds all of them and how large they are.
+
+    A part of size 0 goes through the motions.
+    """
 
     def __init__(self, parts: list[Any], sizes: list[int]) -> None:
         super().__init__(parts[0])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from olrl.analysis import style
+from olrl.analysis.compare_command import compare_command, left_out
 from olrl.analysis.page import Page, Section, write_page
 from olrl.analysis.report import settings
 from olrl.run_folder import RunFolder
@@ -48,7 +49,7 @@ def label(entry: Entry) -> str:
 
 def compare_page(folder: RunFolder, results: Mapping[str, Any]) -> Page:
     """What a comparison came to, in figures and tables."""
-    summary, runs = results["summary"], results["runs"]
+    summary, runs, config = results["summary"], results["runs"], folder.read_config()
     compared = [
         entry
         for entry in summary
@@ -88,7 +89,8 @@ def compare_page(folder: RunFolder, results: Mapping[str, Any]) -> Page:
             folded=True,
         ),
         Section(title="Versions", rows=list(results.get("versions", {}).items()), folded=True),
-        Section(title="Configuration", rows=settings(folder.read_config()), folded=True),
+        Section(title="Configuration", rows=settings(config), folded=True),
+        Section(title="To run it again", text=left_out(config), code=compare_command(config)),
     ]  # fmt: skip
     return Page(
         title=f"Comparison of {len({entry['controller'] for entry in summary})} entrants",
@@ -99,7 +101,7 @@ def compare_page(folder: RunFolder, results: Mapping[str, Any]) -> Page:
             (f"bits per byte, {label(best)}", f"{best['loss_bpb']:.4f}"),
             ("runs that diverged", f"{diverged:,}"),
         ],
-        sections=[section for section in sections if section.rows or section.pictures],
+        sections=[each for each in sections if each.rows or each.pictures or each.code],
     )
 
 

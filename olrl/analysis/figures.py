@@ -11,6 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocat
 from numpy.typing import NDArray
 
 from olrl.analysis import style
+from olrl.analysis.privacy import WITHHELD_SHORT
 from olrl.analysis.records import RunRecords, unit_of
 
 
@@ -20,7 +21,7 @@ def figure_run(run: RunRecords, *, truth: bool = True) -> Figure:
     Drift alarms are vertical lines, the guard's interventions and losses that were not finite are marks in
     the loss panel, rounds without training are marks at its foot. With `truth`, the true segments of
     streams that know them are shaded and named by their source. A long run is drawn from the rounds that an
-    `Overview` keeps of it.
+    `Overview` keeps of it. Of a run with differential privacy there is no loss to draw, and the panel says so.
     """
     figure, axes = style.panels((2.9, 1.15, 1.15, 1.35))
     loss, rate, batch, window = axes
@@ -108,15 +109,19 @@ def _segments(axes: list[Axes], run: RunRecords) -> None:
 
 
 def _loss(ax: Axes, run: RunRecords, rounds: NDArray[np.float64]) -> None:
-    ax.plot(rounds, run.loss_bpb, color=style.SKY, linewidth=0.6, alpha=0.8, label="loss of each chunk")
-    smoothed, over = run.smoothed()
-    ax.plot(rounds, smoothed, color=style.BLUE, linewidth=1.7, label=f"smoothed ({over} rounds)")
+    if run.private:
+        ax.set_yticks([])
+        ax.text(0.5, 0.5, WITHHELD_SHORT, transform=ax.transAxes, ha="center", va="center", color=style.DARK)
+    else:
+        ax.plot(rounds, run.loss_bpb, color=style.SKY, linewidth=0.6, alpha=0.8, label="loss of each chunk")
+        smoothed, over = run.smoothed()
+        ax.plot(rounds, smoothed, color=style.BLUE, linewidth=1.7, label=f"smoothed ({over} rounds)")
     ax.set_ylabel(f"loss before training\n(bits per {unit_of(run.config)})", fontsize=9)
     foot = ax.get_xaxis_transform()
     marks = {"no training": (~run.update, "|", style.BLACK, 0.015)}
     guarded = np.isin(np.arange(len(run)), list(run.guard))
     marks["guard intervened"] = (guarded, "v", style.PURPLE, 0.97)
-    marks["loss not finite"] = (~np.isfinite(run.loss_bpb), "x", style.BLACK, 0.90)
+    marks["loss not finite"] = (run.loss_is_lost, "x", style.BLACK, 0.90)
     for label, (where, marker, colour, height) in marks.items():
         if where.any():
             x = rounds[where]

@@ -11,6 +11,7 @@ from plotly.subplots import make_subplots
 
 from olrl.analysis import style
 from olrl.analysis.figures import segment_starts
+from olrl.analysis.privacy import WITHHELD_SHORT
 from olrl.analysis.records import RunRecords
 from olrl.control.decision import WINDOWS
 
@@ -23,8 +24,8 @@ def run_figure(run: RunRecords, *, reference: str = "") -> go.Figure:
 
     Panels share their rounds. A drift alarm is a vertical line through all of them and a mark, with its
     detectors, in the panel of events; so are the guard's interventions, rounds without training, and losses that
-    were not finite. `reference` names the run that regret is against. Names of sources and reasons are shown as
-    they are, never as markup.
+    were not finite. Of a run with differential privacy there is no loss to draw. `reference` names the run that
+    regret is against. Names of sources and reasons are shown as they are, never as markup.
     """
     titles = ["loss, bits/byte", "events", "learning rate", "batch size", "window", "saved, %"]
     heights = [3.2, 1.0, 1.3, 1.0, 1.4, 1.0]
@@ -70,6 +71,13 @@ def _rounds(rounds: NDArray[np.int64]) -> NDArray[Any]:
 
 
 def _loss(figure: go.Figure, run: RunRecords, reference: str) -> None:
+    if run.private:
+        figure.update_yaxes(showticklabels=False, row=1, col=1)
+        figure.add_annotation(
+            text=WITHHELD_SHORT, x=0.5, y=0.5, xref="x domain", yref="y domain", showarrow=False,
+            font={"color": style.DARK},
+        )  # fmt: skip
+        return
     smoothed, over = run.smoothed()
     _line(figure, run, run.loss_bpb, 1, name="loss of each chunk", line={"color": style.SKY, "width": 0.7})
     if run.reference_bpb is not None:
@@ -86,7 +94,7 @@ def _events(figure: go.Figure, run: RunRecords) -> None:
         "guard intervened": (run.guard, style.PURPLE, "triangle-down"),
         "no training": (dict.fromkeys(np.flatnonzero(~run.update).tolist(), ""), style.GREY, "line-ns-open"),
         "loss not finite": (
-            dict.fromkeys(np.flatnonzero(~np.isfinite(run.loss_bpb)).tolist(), ""), style.BLACK, "x",
+            dict.fromkeys(np.flatnonzero(run.loss_is_lost).tolist(), ""), style.BLACK, "x",
         ),
     }  # fmt: skip
     for name, (found, colour, symbol) in lanes.items():

@@ -203,7 +203,7 @@ def _picks(rows: RunRecords) -> NDArray[np.int64]:
     picks = {0, len(rows) - 1}
     for values in (rows.charged_bpb, rows.lr, rows.batch_size, rows.window_index):
         picks |= {int(values.argmin()), int(values.argmax())}
-    for flagged in (~rows.update, ~np.isfinite(rows.loss_bpb)):
+    for flagged in (~rows.update, rows.loss_is_lost):
         picks |= set(np.flatnonzero(flagged)[:1].tolist())
     for marked in (rows.drift, rows.guard, rows.proposed):
         picks |= set(sorted(marked)[:1])

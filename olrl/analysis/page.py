@@ -23,7 +23,8 @@ _TEMPLATES = Path(__file__).parent
 class Section:
     """A part of a page: a heading, then whichever of these there are, in this order.
 
-    `pictures` are names and what PNG files hold. `folded` tables are opened by a click.
+    Paragraphs of `text` have an empty line between them. `pictures` are names and what PNG files hold. `folded`
+    tables are opened by a click.
     """
 
     title: str

@@ -3,6 +3,8 @@
 from typing import Any
 
 WITHHELD = "withheld, since it tells of single texts"
+WITHHELD_SHORT = "losses are withheld (differential privacy)"
+TITLE = "Differential privacy"
 
 
 def is_private(config: dict[str, Any]) -> bool:
@@ -11,12 +13,11 @@ def is_private(config: dict[str, Any]) -> bool:
 
 
 def privacy_paragraphs(config: dict[str, Any]) -> list[str]:
-    """The section of a report; nothing for a run without a promise."""
+    """What is promised and what is not, in Markdown, a paragraph each; nothing for a run without a promise."""
     given = config.get("privacy")
     if not isinstance(given, dict):
         return []
     return [
-        "## Differential privacy",
         f"The model and the sequence of decisions are **(ε = {given['epsilon']:.4g}, δ = {given['delta']:g})**"
         f"-differentially private for {given['unit']}. That is not a document nor a person: who wrote k of the "
         f"examples has a weaker promise, about k times ε and more.",

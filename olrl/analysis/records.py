@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from olrl.analysis.check_rows import check_arrived, check_decision
+from olrl.analysis.privacy import is_private
 from olrl.control.decision import WINDOWS
 from olrl.run_folder import RunFolder, count_json_lines, iterate_json_lines, read_json_lines
 
@@ -28,7 +29,8 @@ _BY_ROW = ("guard", "drift", "proposed", "reselected")  # what only some rows ha
 class RunRecords:
     """Columns of a run's rounds, each of shape (n,), and its configuration.
 
-    `loss_bpb` holds NaN where the loss was not finite. Of a classifier's run it holds bits a label, and
+    `loss_bpb` holds NaN where the loss was not finite, and in all rounds of a run with differential privacy, whose
+    losses are withheld; `loss_is_lost` tells the two apart. Of a classifier's run it holds bits a label, and
     `n_bytes` the labels that came; `unit_of` says which. `metric` is the accuracy of each round, NaN where
     nothing was answered, and `judged` what a classifier predicted, as (class, predicted class, documents).
     `window` is the value of the ladder (0: the reservoir), `window_index` its place on the ladder. `guard` and
@@ -87,6 +89,16 @@ class RunRecords:
             return self.smoothed_bpb, self.smoothed_over
         over = smoothing(len(self))
         return smooth(self.loss_bpb, rounds=over), over
+
+    @property
+    def private(self) -> bool:
+        """Whether the losses were withheld, since the run is one with differential privacy."""
+        return is_private(self.config)
+
+    @property
+    def loss_is_lost(self) -> NDArray[np.bool_]:
+        """The rounds whose loss was not finite; none where it was withheld, since nobody knows then."""
+        return ~np.isfinite(self.loss_bpb) & (not self.private)
 
     @property
     def charged_bpb(self) -> Floats:

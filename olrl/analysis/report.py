@@ -1,13 +1,15 @@
 """The report of a run: what it says, and one page of Markdown made from its folder."""
 
+import re
 import shlex
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from olrl.analysis.explanation_figure import save_reasons
 from olrl.analysis.figures import save_run_figure
 from olrl.analysis.overview import Overview, read_overview
-from olrl.analysis.privacy import WITHHELD, privacy_paragraphs
+from olrl.analysis.privacy import TITLE, WITHHELD, privacy_paragraphs
 from olrl.analysis.records import LABEL, RunRecords
 from olrl.analysis.summary import Summary
 from olrl.run_folder import RunFolder
@@ -29,16 +31,19 @@ def write_report(folder: RunFolder, overview: Overview | None = None) -> Path:
 
 
 def report(overview: Overview, *, explained: bool = False) -> str:
-    """The report as Markdown; holds names of sources and reasons, never text of the stream."""
+    """The report as Markdown; holds names of sources and classes, and reasons, never other text of the stream.
+
+    Whatever they are called, they are shown as they are called: viewers of Markdown let HTML through.
+    """
     run, summary = overview.kept, overview.summary
     parts = [
-        f"# {subject(run)}",
-        f"{sentence(summary)}{against(overview)} {ending(run)}",
+        f"# {_plain(subject(run))}",
+        f"{sentence(summary)}{_plain(against(overview))} {_plain(ending(run))}",
         "![Loss and decisions of each round](figures/loss_and_decisions.png)",
         "## Results",
         _table(("", "value"), results(overview)),
         *_classes(overview),
-        *privacy_paragraphs(run.config),
+        *([f"## {TITLE}", *promised] if (promised := privacy_paragraphs(run.config)) else []),
         "## By source",
         _table(*sources(overview)),
         "## Decisions",
@@ -51,7 +56,7 @@ def report(overview: Overview, *, explained: bool = False) -> str:
         "## Configuration",
         _table(("setting", "value"), settings(run.config)),
         "## To run it again",
-        f"```sh\n{command(run.config)}\n```",
+        _code(command(run.config)),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -226,4 +231,15 @@ def _table(head: Row, rows: list[Any]) -> str:
 
 
 def _cell(value: object) -> str:
-    return str(value).replace("|", "\\|").replace("\n", " ")
+    return _plain(str(value)).replace("|", "\\|")
+
+
+def _plain(text: str) -> str:
+    """On one line, without markup that loads or runs something: neither HTML nor what makes a link or a picture."""
+    return escape(text, quote=False).replace("](", "]\\(").replace("\n", " ")
+
+
+def _code(text: str) -> str:
+    """A block whose fence is longer than any in the text."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall(r"`+", text)), default=0))
+    return f"{fence}sh\n{text}\n{fence}"

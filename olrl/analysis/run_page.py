@@ -8,6 +8,7 @@ from typing import Any
 from olrl.analysis.explanation_figure import read_reasons, told
 from olrl.analysis.overview import Overview
 from olrl.analysis.page import Page, Section, write_page
+from olrl.analysis.privacy import TITLE, privacy_paragraphs
 from olrl.analysis.report import (
     ALL_USED,
     against,
@@ -54,6 +55,7 @@ def run_page(folder: RunFolder, overview: Overview, *, show_text: bool = False) 
         ),
         Section(title="Results", rows=results(overview)),
         *_classes(overview),
+        *_privacy(overview),
         Section(title="By source", heads=heads, rows=by_source, folded=len(by_source) > 40),
         Section(title="Decisions", heads=knobs, rows=ranges),
         *_reasons(folder),
@@ -96,6 +98,12 @@ def _classes(overview: Overview) -> Iterator[Section]:
     heads, rows = by_class(overview)
     if rows:
         yield Section(title="By class", heads=heads, rows=rows)
+
+
+def _privacy(overview: Overview) -> Iterator[Section]:
+    promised = privacy_paragraphs(overview.kept.config)
+    if promised:
+        yield Section(title=TITLE, text="\n\n".join(promised).replace("**", ""))
 
 
 def _tiles(overview: Overview) -> list[tuple[str, str]]:

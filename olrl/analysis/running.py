@@ -72,7 +72,11 @@ def check_reference(reference: RunFolder, *, rounds: int) -> None:
 
 
 def check_same_chunks(block: RunRecords, other: RunRecords) -> None:
-    """ValueError, naming the first round, where two runs did not score the same text."""
+    """ValueError, naming the first round, where two runs did not score the same text; or told no loss of it."""
+    if block.private or other.private:
+        raise ValueError(
+            "the losses of a run with differential privacy are withheld: there is nothing to compare it by"
+        )
     same = np.array([a == b for a, b in zip(block.source, other.source, strict=True)])
     different = np.flatnonzero((block.n_bytes != other.n_bytes) | ~same)
     if len(different):

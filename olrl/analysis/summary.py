@@ -136,7 +136,7 @@ class Summariser:
         self._losses["last"].add(block, place >= self._last)
         self._sums += Counter(
             n_bytes=int(block.n_bytes.sum()),
-            nonfinite=int((~np.isfinite(block.loss_bpb)).sum()),
+            nonfinite=int(block.loss_is_lost.sum()),
             updates=int(block.updates.sum()),
             skipped=int((~block.update).sum()),
             alarm_rounds=len(block.drift),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from olrl.analysis.liveness import Kind, kind_of, liveness
+from olrl.analysis.privacy import is_private
 from olrl.run_folder import CONFIG, RunFolder
 
 MOST = 200  # runs of a folder that are shown, the newest
@@ -72,7 +73,10 @@ def ascii_safe(name: str) -> str:
 
 
 def comparable(folder: RunFolder, others: list[RunFolder]) -> list[RunFolder]:
-    """Those of the other runs that were asked to read the same chunks; whether they did is checked in reading."""
+    """Those of the other runs that were asked to read the same chunks; whether they did is checked in reading.
+
+    None with differential privacy, whose losses are withheld.
+    """
     asked = _chunks(folder)
     return [
         other
@@ -85,10 +89,11 @@ def _chunks(folder: RunFolder) -> dict[str, Any] | None:
     try:
         if kind_of(folder) != "run":
             return None
-        asked = folder.read_config()["run"]
+        config = folder.read_config()
+        asked = config["run"]
     except (ValueError, OSError, LookupError):
         return None
-    return {name: asked.get(name) for name in _SAME}
+    return None if is_private(config) else {name: asked.get(name) for name in _SAME}
 
 
 def _last_rows(path: Path) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Reads back what a training loop really did: rates from its optimizer, rows from its model's forward passes."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 from typing import Any
@@ -30,6 +30,7 @@ CONFIG = SteeringConfig(chunk=CHUNK, cost=COST, guard=False)  # decisions reach 
 
 # What the libraries that are steered warn of, and we cannot help.
 TRL_WARNINGS = [pytest.mark.filterwarnings("ignore:`gradient_checkpointing` is deprecated:FutureWarning")]
+PEFT_WARNING = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 LIGHTNING_WARNINGS = [
     pytest.mark.filterwarnings(f"ignore:{message}")
     for message in (
@@ -154,15 +155,24 @@ def assert_in_force(
     assert steps.batches == wanted.batches
 
 
+def a_lora_model() -> Any:
+    """The same model, frozen, with adapters that learn; they are the same at each call."""
+    from peft import LoraConfig, get_peft_model
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return get_peft_model(a_model(), LoraConfig(r=2, target_modules="all-linear"))
+
+
 def signals_of_the_core(
-    data: Any, *, rounds: int = ROUNDS, script: Sequence[Decision] = SCRIPT
+    data: Any, *, rounds: int = ROUNDS, script: Sequence[Decision] = SCRIPT, model: Any = None
 ) -> list[Signals]:
     """Signals of our own loop, with plain SGD, on the same rows and decisions."""
     chunks = [
         Chunk(tokens=part.astype(np.int32), n_bytes=np.ones(CHUNK, dtype=np.int32))
         for part in data.reshape(-1, CHUNK, data.shape[1])
     ]
-    learner = CausalLMLearner(a_model(), optimizer=OptimizerConfig(name="sgd", momentum=0.0))
+    learner = CausalLMLearner(model or a_model(), optimizer=OptimizerConfig(name="sgd", momentum=0.0))
     config = LoopConfig(chunk=CHUNK, seq_len=data.shape[1] - 1, cost=COST)
     loop, controller = assemble_loop(iter(chunks), learner, base=BASE, config=config), Scripted(script)
     for _ in range(rounds):
@@ -172,13 +182,15 @@ def signals_of_the_core(
     return controller.signals
 
 
-def assert_same_signals(found: Sequence[Signals], wanted: Sequence[Signals]) -> None:
-    """All of them but for bits a byte, which need the text."""
+def assert_same_signals(
+    found: Sequence[Signals], wanted: Sequence[Signals], *, rel: float = 1e-3, but: Collection[str] = ()
+) -> None:
+    """All of them but for bits a byte, which need the text, and those named."""
     assert len(found) == len(wanted)
     for mine, theirs in zip(found, wanted, strict=True):
         for name, value in vars(theirs).items():
             if name == "grad_snr" and value is not None and abs(value) > 1e6:
                 assert abs(getattr(mine, name)) > 1e6  # equal examples were drawn: the noise is rounding's
-            elif name != "loss_bpb":
-                approx = pytest.approx(value, rel=1e-3, abs=1e-5) if isinstance(value, float) else value
+            elif name not in ("loss_bpb", *but):
+                approx = pytest.approx(value, rel=rel, abs=1e-5) if isinstance(value, float) else value
                 assert getattr(mine, name) == approx, name

@@ -1,4 +1,5 @@
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from tests.adapters.readback import (
     signals_of_the_core,
 )
 from tests.conformance.subject import exact
-from tests.deployed import untrained_policy
+from tests.deployed import elsewhere, untrained_policy
 
 
 def trained(data: Any, *, controller: Any, config: SteeringConfig = CONFIG, poison_step: int = -1) -> Any:
@@ -76,9 +77,26 @@ def test_the_guard_answers_trouble_and_says_so() -> None:
     told: list[Round] = []
     config = SteeringConfig(chunk=CHUNK, cost=COST, on_round=told.append)
     trained(rows(CHUNK * 4), controller=Scripted(), config=config, poison_step=2)
-    assert told[1].guard == "a training step was not finite"
+    assert (told[1].guard, told[1].layer) == ("a training step was not finite", "nonfinite")
     assert told[1].decision.lr <= BASE.lr
     assert [one.round for one in told] == [0, 1, 2, 3]
+
+
+def test_what_a_trained_policy_observes_is_held_against_its_training_range(tmp_path: Path) -> None:
+    policy = load_policy(untrained_policy(tmp_path / "policy", training_range=elsewhere()))
+    told: list[Round] = []
+    config = SteeringConfig(chunk=CHUNK, cost=COST, on_round=told.append)
+    loop, _, _ = trained(rows(CHUNK * 14), controller=policy.controller(base=BASE), config=config)
+    layers = [one.layer for one in told]
+    assert "range" not in layers[:11]  # ten rounds to settle, and one outside is no reason
+    assert layers[11:] == ["range"] * 3
+    assert {one.decision.batch_size for one in told[11:]} == {BASE.batch_size}
+    assert loop.steering.guard_counts == Counter(layer for layer in layers if layer is not None)
+
+
+def test_without_a_guard_none_is_counted() -> None:
+    loop, _, _ = trained(rows(CHUNK * 4), controller=Scripted(), poison_step=2)
+    assert loop.steering.guard_counts == {}
 
 
 def test_a_second_call_goes_on_under_the_decision_in_force() -> None:

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,15 @@ from tests.adapters.readback import (
     BASE,
     CHUNK,
     CONFIG,
+    COST,
     DATA,
+    PEFT_WARNING,
     ROUNDS,
     SCRIPT,
     UNEVEN,
     Reader,
     Scripted,
+    a_lora_model,
     a_model,
     assert_in_force,
     assert_same_signals,
@@ -73,6 +77,7 @@ def trained(
     model: Any = None,
     controller: Any = None,
     dataset: Any = None,
+    callbacks: Sequence[TrainerCallback] = (),
     **settings: Any,
 ) -> tuple[SteeredTrainer, Watching, Scripted]:
     model = model or a_model()
@@ -83,7 +88,7 @@ def trained(
         train_dataset=examples(data) if dataset is None else dataset,
         controller=controller,
         steering=CONFIG,
-        callbacks=[watching],
+        callbacks=[watching, *callbacks],
     )
     trainer.train()
     return trainer, watching, controller
@@ -220,6 +225,57 @@ def test_signals_of_trainer_equal_those_of_our_own_learner(tmp_path: Path) -> No
     # The same rounds by CausalLMLearner: plain SGD, no clipping.
     _, _, controller = trained(tmp_path, DATA, max_grad_norm=0.0, optim="sgd")
     assert_same_signals(controller.signals, signals_of_the_core(DATA))
+
+
+class Norms(TrainerCallback):
+    """The norm of the gradient that each optimizer step really took."""
+
+    def __init__(self) -> None:
+        self.taken: list[float] = []
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        gradients = [p.grad for p in kwargs["model"].parameters() if p.grad is not None]
+        self.taken.append(float(torch.nn.utils.get_total_norm(gradients)))
+
+
+def test_signals_are_of_gradients_before_they_are_clipped(tmp_path: Path) -> None:
+    norms, model = Norms(), a_model()
+    model.lm_head.weight.data *= 50  # sure of itself, and wrong: long gradients
+    _, watching, controller = trained(
+        tmp_path, DATA, model=model, callbacks=[norms], optim="sgd", max_grad_norm=1.0
+    )
+    logged = [float(row["grad_norm"]) for row in watching.logged if "grad_norm" in row]  # Trainer's own
+    assert min(logged) > 1.5
+    assert max(norms.taken) <= 1.001
+    step, firsts = 0, []
+    for decision in controller.decisions[:-1]:  # nobody is shown the signals of the last round
+        if decision.update:
+            firsts.append(logged[step])
+            step += COST.updates(decision.batch_size)
+    shown = [s.grad_norm for s in controller.signals if s.gradient_age == 0]
+    assert shown == pytest.approx(firsts, rel=1e-3)
+
+
+@PEFT_WARNING
+def test_adapters_beside_a_frozen_model_are_what_is_trained_and_measured(tmp_path: Path) -> None:
+    model = a_lora_model()
+    frozen = [p.detach().clone() for p in model.parameters() if not p.requires_grad]
+    _, watching, controller = trained(tmp_path, DATA, model=model, max_grad_norm=0.0, optim="sgd")
+    assert_in_force(watching.reader.steps, size=len(DATA))
+    assert_same_signals(controller.signals, signals_of_the_core(DATA, model=a_lora_model()))
+    left = [p for p in model.parameters() if not p.requires_grad]
+    assert all(torch.equal(a, b) for a, b in zip(frozen, left, strict=True))
+
+
+def test_half_precision_changes_rounding_and_nothing_else(tmp_path: Path) -> None:
+    model = a_model()
+    _, watching, controller = trained(tmp_path, DATA, model=model, max_grad_norm=0.0, optim="sgd", bf16=True)
+    assert_in_force(watching.reader.steps, size=len(DATA))
+    wanted = signals_of_the_core(DATA)
+    assert controller.signals[0].loss_nats != wanted[0].loss_nats  # it was used
+    noisy = ("loss_std", "old_new_gap", "grad_snr", "grad_cos")  # small differences of what was rounded
+    assert_same_signals(controller.signals, wanted, rel=0.05, but=noisy)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
 
 
 def test_resuming_is_refused_with_the_reason(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from datasets import Dataset
+from peft import LoraConfig
 from trl.trainer.sft_config import SFTConfig
 
 from olrl.adapters.trl import SteeredSFTTrainer
@@ -11,6 +13,7 @@ from olrl.models.byte_level import build_tokenizer
 from tests.adapters.readback import (
     CONFIG,
     DATA,
+    PEFT_WARNING,
     TRL_WARNINGS,
     UNEVEN,
     Reader,
@@ -25,8 +28,10 @@ from tests.adapters.test_transformers import Watching
 pytestmark = TRL_WARNINGS
 
 
-def trained(folder: Path, data: Any, **settings: Any) -> tuple[Watching, Scripted]:
-    model, controller = a_model(), Scripted()
+def trained(
+    folder: Path, data: Any, *, model: Any = None, peft_config: Any = None, **settings: Any
+) -> tuple[Watching, Scripted]:
+    model, controller = model or a_model(), Scripted()
     watching = Watching(Reader(model, data))
     plain: dict[str, Any] = {"per_device_train_batch_size": 4, "num_train_epochs": 1, "logging_steps": 1}
     tokenizer = build_tokenizer()
@@ -49,6 +54,7 @@ def trained(folder: Path, data: Any, **settings: Any) -> tuple[Watching, Scripte
         controller=controller,
         steering=CONFIG,
         callbacks=[watching],
+        peft_config=peft_config,
     )
     trainer.train()
     return watching, controller
@@ -62,6 +68,19 @@ def test_a_decision_holds_from_the_first_to_the_last_update_of_its_round(
     assert_in_force(watching.reader.steps, size=len(UNEVEN))
     logged = [row["learning_rate"] for row in watching.logged if "learning_rate" in row]
     assert logged == watching.reader.steps.rates
+
+
+@PEFT_WARNING
+def test_adapters_that_the_trainer_adds_are_what_is_trained(tmp_path: Path) -> None:
+    model = a_model()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    adapters = LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM")
+    watching, controller = trained(tmp_path, DATA, model=model, peft_config=adapters)
+    assert_in_force(watching.reader.steps, size=len(DATA))
+    after = {name.replace(".base_layer", ""): p for name, p in model.named_parameters() if "lora" not in name}
+    assert all(torch.equal(before[name], p) for name, p in after.items())
+    assert any(bool(p.any()) for name, p in model.named_parameters() if "lora_B" in name)
+    assert all(signals.grad_norm is not None for signals in controller.signals[1:])
 
 
 def test_signals_equal_those_of_our_own_learner(tmp_path: Path) -> None:

@@ -87,6 +87,17 @@ def trainer(folder: Path) -> dict[str, Any]:
     return told(watching.reader, controller, model)
 
 
+def trl(folder: Path) -> dict[str, Any]:
+    """TRL's SFTTrainer."""
+    from tests.adapters.test_trl import trained
+
+    model = a_model()
+    several = {"ddp_backend": "gloo"} if int(os.environ.get("WORLD_SIZE", "1")) > 1 else {}
+    settings = {"optim": "sgd", "max_grad_norm": 0.0, "per_device_train_batch_size": 2, **several}
+    watching, controller = trained(folder, DATA, model=model, **settings)
+    return told(watching.reader, controller, model)
+
+
 def lightning(folder: Path) -> dict[str, Any]:
     """Lightning's Trainer."""
     import lightning.pytorch as pl
@@ -125,6 +136,7 @@ LOOPS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "plain": plain,
     "sharded": sharded,
     "trainer": trainer,
+    "trl": trl,
     "lightning": lightning,
 }
 

@@ -1,18 +1,27 @@
 import json
 import math
+import shlex
 from dataclasses import asdict, replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
 
+from olrl.agents.evaluation import command
 from olrl.agents.evaluation.compare import CompareConfig, Outcome, base_of, compare, plan_jobs
 from olrl.agents.evaluation.entrants import policy_seed
+from olrl.agents.evaluation.events import write_events
 from olrl.agents.evaluation.jobs import Job, run_job
 from olrl.agents.evaluation.play import Trace
+from olrl.analysis.compare_command import PYTHON_ONLY, compare_command
+from olrl.analysis.folder_report import write_folder_report
 from olrl.cli import execute
 from olrl.control.decision import Base
 from olrl.control.policy import load_policy
+from olrl.learners.cost import CostModel
 from olrl.models.load import load_model
 from tests.deployed import untrained_policy
 
@@ -112,6 +121,90 @@ def test_the_folder_holds_report_and_figures(result: Path) -> None:
     assert figures
     assert all(f"figures/{figure.name}" in report for figure in figures)
     assert all(f"| {name} |" in report for name in ENTRANTS)
+
+
+def test_the_page_and_the_report_say_how_to_run_it_again(result: Path, outcome: Outcome) -> None:
+    asked = compare_command(json.loads((result / "config.json").read_text()))
+    assert f"```sh\n{asked}\n```" in (result / "report.md").read_text()
+    write_folder_report(result)
+    assert asked in unescape((result / "report.html").read_text())
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        CompareConfig(
+            controllers=("base", "policy"), suite="quiet", price=0.0, policies=("a b", "c"), seeds=2
+        ),
+        CompareConfig(suite="ciphered", split="validation", model="bpe", base_lr_mult=(0.1 + 0.2,), rounds=7),
+        CompareConfig(
+            stream="my mail.jsonl",
+            task="classify",
+            classes=("ham", "s pam"),
+            text_features=64,
+            base_lr=1.5e-4,
+            base_batch=4,
+            base_window=0,
+            cost=CostModel(budget=48),
+        ),
+    ],
+)
+def test_the_command_of_a_comparison_asks_for_the_same(
+    config: CompareConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[CompareConfig] = []
+    monkeypatch.setattr(command, "compare_and_tell", lambda config, **options: given.append(config))
+    words = shlex.split(compare_command(command._settings(config)))
+    assert execute([*words[1:], "--out", str(tmp_path / "out")]) == 0
+    assert given == [config]
+
+
+def test_what_no_option_sets_is_what_it_is_by_itself() -> None:
+    settings = command._settings(CompareConfig())
+    assert {name: settings[name] for name in PYTHON_ONLY} == PYTHON_ONLY
+
+
+REFERENCE_TAGS = {"loss/reference_bpb_ema", "loss/saved_bpb_ema", "cost/saved_against_reference_total"}
+
+
+def events_of(folder: Path, entrant: str) -> EventAccumulator:
+    """What TensorBoard shows of an entrant on the only stream."""
+    (found,) = folder.glob(f"*/{entrant}")
+    return EventAccumulator(str(found)).Reload()
+
+
+def charts(events: EventAccumulator) -> set[str]:
+    """The titles of the charts that the tab Custom Scalars promises."""
+    (content,) = events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val
+    layout = layout_pb2.Layout.FromString(content)
+    return {chart.title for category in layout.category for chart in category.chart}
+
+
+def last(events: EventAccumulator, tag: str) -> float:
+    return float(events.Scalars(tag)[-1].value)
+
+
+def test_tensorboard_shows_what_was_saved_against_the_base(result: Path, outcome: Outcome) -> None:
+    never, base = (events_of(result / "tensorboard", name) for name in ("never", "base-base-x1"))
+    assert set(never.Tags()["scalars"]) >= REFERENCE_TAGS
+    assert any("against the reference" in title for title in charts(never))
+    reference = last(base, "loss/bpb_ema")
+    assert last(never, "loss/reference_bpb_ema") == pytest.approx(reference)
+    assert last(never, "loss/saved_bpb_ema") == pytest.approx(
+        reference - last(never, "loss/bpb_ema"), abs=1e-5
+    )
+    spent = {(job.entrant, job.base_lr_mult): sum(trace.spent) for job, trace in outcome.runs}
+    assert last(never, "cost/saved_against_reference_total") == spent["base", 1.0] > 0
+    assert last(base, "cost/saved_against_reference_total") == 0
+
+
+def test_without_the_base_no_chart_is_promised_against_it(outcome: Outcome, tmp_path: Path) -> None:
+    runs = tuple((job, trace) for job, trace in outcome.runs if job.entrant in ("never", "fixed"))
+    write_events(replace(outcome, runs=runs), tmp_path)
+    never = events_of(tmp_path, "never")
+    assert not REFERENCE_TAGS & set(never.Tags()["scalars"])
+    assert "drift alarms so far" in charts(never)
+    assert not any("against the reference" in title for title in charts(never))
 
 
 def test_every_entrant_reads_the_same_tokens_before_it_differs(outcome: Outcome) -> None:

@@ -70,6 +70,8 @@ def test_a_finished_run_holds_all_that_is_promised(finished: Path) -> None:
     assert (finished / "policy" / "policy.safetensors").is_file()
     assert list((finished / "tensorboard" / "surrogate").glob("events.*"))
     assert list((finished / "tensorboard" / "language").glob("events.*"))
+    shown = EventAccumulator(str(finished / "tensorboard" / "language")).Reload()
+    assert "validation/episode" in shown.Tags()["images"]
     report = (finished / "report.md").read_text()
     rows = [line for line in report.splitlines() if line.startswith(("| surrogate", "| language"))]
     assert [row.split("|")[2].strip() for row in rows] == ["192", "48"]  # environment steps

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from olrl.analysis.compare_page import cost_figure, differences_figure, read_results
+from olrl.analysis.compare_page import compare_page, cost_figure, differences_figure, read_results
 from olrl.analysis.folder_report import write_folder_report
+from olrl.analysis.page import Page
 from olrl.run_folder import RunFolder
 
 
@@ -67,6 +68,19 @@ def test_a_comparison_has_a_page_with_its_intervals(tmp_path: Path) -> None:
     assert "Better than fixed beyond their 95 % intervals: policy (-3.25 [-4.25, -2.25] %)." in text
     assert "base<i>" not in folder.page.read_text()
     assert "base<i> ×8" in text
+
+
+def test_what_the_command_cannot_say_stands_beside_it(tmp_path: Path) -> None:
+    folder = comparison(tmp_path / "compare")
+    (section,) = (each for each in made(folder).sections if each.code)
+    assert (section.text, section.code) == ("", "olrl compare --rounds 9")
+    folder.write_config({"command": "compare", "rounds": 9, "chunk": 8, "seed": 0})
+    (section,) = (each for each in made(folder).sections if each.code)
+    assert section.text == "Set from Python, with no option for it: chunk 8."
+
+
+def made(folder: RunFolder) -> Page:
+    return compare_page(folder, read_results(folder.results))
 
 
 def test_intervals_are_drawn_where_there_are_some(tmp_path: Path) -> None:

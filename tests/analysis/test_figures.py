@@ -7,9 +7,10 @@ from matplotlib.patches import Rectangle
 
 from olrl.analysis.compare_figure import Curve, figure_compare
 from olrl.analysis.figures import figure_run, save_run_figure
+from olrl.analysis.privacy import WITHHELD_SHORT
 from olrl.analysis.records import read_run
 from olrl.analysis.style import save
-from tests.run_folders import make_run, row
+from tests.run_folders import PRIVATE, make_run, row
 
 
 def _labels(figure: Figure) -> set[str]:
@@ -28,6 +29,14 @@ def test_all_that_happened_is_marked(tmp_path: Path) -> None:
 def test_nothing_is_marked_where_nothing_happened(tmp_path: Path) -> None:
     labels = _labels(figure_run(read_run(make_run(tmp_path / "run", [row(k, 3.0) for k in range(20)]))))
     assert labels == {"loss of each chunk", "smoothed (3 rounds)"}
+
+
+def test_a_loss_that_was_withheld_is_not_marked_as_one_that_was_not_finite(tmp_path: Path) -> None:
+    rows = [row(k, None) for k in range(20)]
+    rows[6] |= {"guard": "a training step was not finite"}
+    figure = figure_run(read_run(make_run(tmp_path / "run", rows, config=PRIVATE)))
+    assert _labels(figure) == {"guard intervened"}
+    assert [note.get_text() for note in figure.axes[0].texts] == [WITHHELD_SHORT]
 
 
 def test_proposals_of_a_shadow_run_are_drawn(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
+import re
 import shlex
 from pathlib import Path
 
 from olrl.analysis.overview import read_overview
 from olrl.analysis.report import command, report, write_report
 from olrl.run_config import RunConfig
-from tests.run_folders import make_run, row
+from tests.run_folders import CONFIG, make_run, row
 
 
 def test_a_report_is_made_anew_from_the_other_files(tmp_path: Path) -> None:
@@ -23,6 +24,30 @@ def test_a_cell_cannot_break_out_of_its_table(tmp_path: Path) -> None:
     arrived = [{"round": 0, "source": "a|b\n## c", "segment": 0, "n_bytes": 9}]
     text = report(read_overview(make_run(tmp_path / "run", [row(0, 2.0)], arrived)))
     assert "| a\\|b ## c | 1 |" in text
+
+
+HOSTILE = "<img src=x onerror=alert(1)> ![see](http://example.org/a.png) a & b"
+
+
+def test_no_name_becomes_markup(tmp_path: Path) -> None:
+    rows = [row(0, 2.0, drift=[HOSTILE]), row(1, 2.0, guard=f"loss {HOSTILE}")]
+    arrived = [{"round": k, "source": HOSTILE, "segment": 0, "n_bytes": 9} for k in range(2)]
+    asked = {**CONFIG["run"], "stream": f"{HOSTILE}.jsonl", "model": HOSTILE}
+    folder = make_run(tmp_path / "run", rows, arrived, config={**CONFIG, "run": asked, "classes": [HOSTILE]})
+    told, _, command = report(read_overview(folder)).rpartition("## To run it again")
+    assert "<img" not in told
+    assert "&lt;img src=x onerror=alert(1)&gt;" in told
+    assert re.findall(r"!\[[^]]*\]\(", told) == ["![Loss and decisions of each round]("]
+    assert "a &amp; b | 2 |" in told
+    assert command.startswith("\n\n```sh\n")  # in a block nothing is markup
+
+
+def test_a_command_cannot_end_its_block(tmp_path: Path) -> None:
+    asked = {**CONFIG["run"], "stream": "a\n```\n<b>.jsonl"}
+    folder = make_run(tmp_path / "run", [row(0, 2.0)], config={**CONFIG, "run": asked})
+    block = report(read_overview(folder)).rpartition("## To run it again")[2].strip()
+    assert block.startswith("````sh\n")
+    assert block.endswith("\n````")
 
 
 def test_many_events_are_cut_short_and_it_is_said(tmp_path: Path) -> None:

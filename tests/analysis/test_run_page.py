@@ -8,9 +8,12 @@ import pytest
 
 from olrl.analysis import folder_report, page
 from olrl.analysis.folder_report import write_folder_report
+from olrl.analysis.overview import read_overview
+from olrl.analysis.privacy import WITHHELD_SHORT
+from olrl.analysis.run_page import run_page
 from olrl.run_folder import RunFolder
 from tests.deployed import SECRET
-from tests.run_folders import make_run, row
+from tests.run_folders import PRIVATE, make_run, row
 
 HOSTILE = "</script><img src=x onerror=alert(1)>&lt;b"
 
@@ -59,6 +62,28 @@ def test_a_report_is_markdown_and_a_page_that_loads_nothing(tmp_path: Path) -> N
         "base.batch_size", "the guard intervened in 1",
     ):  # fmt: skip
         assert words in told, words
+
+
+def test_a_private_run_has_its_promise_on_the_page_and_no_mark_for_a_loss_withheld(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", [row(k, None) for k in range(20)], config=PRIVATE)
+    made = run_page(folder, read_overview(folder))
+    section = next(section for section in made.sections if section.id == "differential-privacy")
+    figure = next(section.figure for section in made.sections if section.figure is not None)
+    assert [trace.name for trace in figure.data] == ["in force"] * 3 + ["budget saved so far"]
+    assert [note.text for note in figure.layout.annotations] == [WITHHELD_SHORT]
+    write_folder_report(folder.path)
+    told = unescape(re.sub(r"<[^>]*>", " ", without_scripts(folder.page.read_text())))
+    assert "(ε = 2.5, δ = 1e-05)-differentially private for one training example" in told
+    for paragraph in section.text.split("\n\n"):
+        assert paragraph in told
+        assert paragraph in folder.report.read_text().replace("**", "")
+
+
+def test_a_run_without_a_promise_makes_none(tmp_path: Path) -> None:
+    folder = small(tmp_path / "run")
+    write_folder_report(folder.path)
+    assert "differential" not in without_scripts(folder.page.read_text()).lower()
+    assert "differential" not in folder.report.read_text().lower()
 
 
 def test_no_name_can_break_out_of_the_page(tmp_path: Path) -> None:

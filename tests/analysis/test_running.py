@@ -6,8 +6,9 @@ import pytest
 from olrl.analysis.overview import read_overview
 from olrl.analysis.records import BLOCK_ROUNDS
 from olrl.analysis.report import report
+from olrl.dashboard.folders import comparable
 from olrl.run_folder import RunFolder
-from tests.run_folders import make_run, row
+from tests.run_folders import CONFIG, PRIVATE, make_run, row
 
 
 def test_regret_and_savings_are_as_worked_out_by_hand(tmp_path: Path) -> None:
@@ -46,6 +47,19 @@ def test_a_run_of_other_text_is_no_reference(tmp_path: Path) -> None:
     other = [{"round": k, "source": "mail.jsonl", "segment": 0, "n_bytes": 100 + k} for k in range(2)]
     with pytest.raises(ValueError, match="did not read the same chunks: round 1 holds 100 bytes"):
         read_overview(mine, against=make_run(tmp_path / "b", [row(0, 2.0), row(1, 2.0)], other))
+
+
+@pytest.mark.parametrize("private", [0, 1])
+def test_a_run_whose_losses_are_withheld_is_compared_with_none(tmp_path: Path, private: int) -> None:
+    configs = [CONFIG, CONFIG]
+    configs[private] = PRIVATE
+    mine, theirs = (
+        make_run(tmp_path / name, [row(0, 2.0), row(1, 2.0)], config=config)
+        for name, config in zip("ab", configs, strict=True)
+    )
+    with pytest.raises(ValueError, match="differential privacy are withheld"):
+        read_overview(mine, against=theirs)
+    assert comparable(mine, [theirs]) == []
 
 
 def test_a_shorter_run_is_no_reference(tmp_path: Path) -> None:

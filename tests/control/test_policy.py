@@ -109,6 +109,13 @@ assert not [name for name in heavy if name in sys.modules]
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
+def test_the_policy_that_ships_says_where_it_was_trained() -> None:
+    """Without a range the guard would look for frozen signals only."""
+    policy = load_policy("default")
+    assert policy.training_range is not None
+    assert policy.controller(base=BASE).training_range is policy.training_range
+
+
 def test_an_unknown_name_is_answered_with_what_would_do(tmp_path: Any) -> None:
     with pytest.raises(ValueError, match=r"there is no policy at .*: give 'default' or a folder"):
         load_policy(tmp_path / "nowhere")

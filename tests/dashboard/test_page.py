@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from olrl.dashboard import followed, page
 from olrl.folder_lock import FolderLock
 from olrl.run_folder import RunFolder
-from tests.run_folders import CONFIG, make_run, row
+from tests.run_folders import CONFIG, PRIVATE, make_run, row
 from tests.train_folders import make_training
 
 HOSTILE = "<img src=x onerror=alert(1)> **bold** $x$"
@@ -64,6 +64,15 @@ def test_a_person_finds_what_the_report_says_and_how_the_run_stands(shown: AppTe
     ):
         assert words in told, words
     assert len(shown.get("plotly_chart")) == 1
+
+
+def test_a_private_run_shows_its_promise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_run(tmp_path / "private", [row(k, None) for k in range(5)], config=PRIVATE)
+    app = show(folder.path, monkeypatch)
+    told = html(app)
+    assert "<h2>Differential privacy</h2>" in told
+    assert "ε = 2.5" in told
+    assert "loss not finite" not in json.dumps(json.loads(app.get("plotly_chart")[0].proto.spec))
 
 
 def test_names_of_a_hostile_folder_are_text(shown: AppTest) -> None:

@@ -1,5 +1,5 @@
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,14 @@ from olrl.control.controller import Controller
 from olrl.control.decision import Base, Decision
 from olrl.control.guard import Guard
 from olrl.control.hypergradient import Hypergradient
+from olrl.control.policy import load_policy
 from olrl.control.rate_only import RateOnly
 from olrl.deployment import Deployment
 from olrl.interrupt import Interrupt
 from olrl.learners.cost import CostModel
 from olrl.learners.library_network import LibraryNetwork
 from olrl.learners.poisson import PoissonSampling
-from olrl.learners.privacy import WITHHELD, Guarantee, PrivacyConfig
+from olrl.learners.privacy import CONTROLLERS, WITHHELD, Guarantee, PrivacyConfig
 from olrl.learners.private_lm import PrivateLMLearner, clipped
 from olrl.models.load import LoadedModel, load_model
 from olrl.monitor.signals import Signals
@@ -106,7 +107,18 @@ class WatchingGuard(Guard):
         return super().check(decision, signals, **options)
 
 
-def watched(texts: list[str], *, blind: bool = False) -> tuple[list[Signals], list[Signals]]:
+def hypergradient() -> Controller:
+    return Hypergradient(base=BASE)
+
+
+def policy() -> Controller:
+    """The policy that ships."""
+    return load_policy("default").controller(base=BASE)
+
+
+def watched(
+    texts: list[str], *, controller: Callable[[], Controller] = hypergradient, blind: bool = False
+) -> tuple[list[Signals], list[Signals]]:
     """What controller and guard see of a private run; `blind`: no gradient of any text reaches the learner."""
     _, learner = private_learner()
     if blind:
@@ -114,10 +126,10 @@ def watched(texts: list[str], *, blind: bool = False) -> tuple[list[Signals], li
     config = LoopConfig(chunk=4, seq_len=16, masked=WITHHELD, probes=0)
     chunks = cut_chunks([Document(text=text) for text in texts], ByteTokenizer(), config)
     sampling = PoissonSampling(rate=0.5, updates=3, rng=np.random.default_rng(0))
-    controller, guard = Watching(Hypergradient(base=BASE)), WatchingGuard(base=BASE)
+    watching, guard = Watching(controller()), WatchingGuard(base=BASE)
     deployment = Deployment(
         assemble_loop(chunks, learner, base=BASE, config=config, sampling=sampling),
-        controller=RateOnly(controller),
+        controller=RateOnly(watching),
         guard=guard,
         interrupt=Interrupt(),
         limit=8,
@@ -126,25 +138,60 @@ def watched(texts: list[str], *, blind: bool = False) -> tuple[list[Signals], li
     outcomes = list(deployment.rounds())
     assert len(outcomes) == 8
     assert all(outcome.guard is None for outcome in outcomes)
-    return controller.seen, guard.seen
+    return watching.seen, guard.seen
 
 
-def test_controller_and_guard_never_see_a_loss_that_was_not_noised() -> None:
-    for seen in watched(["so it goes, on and on, and the pen was dry. " * 20]):
+def assert_no_loss_in(seen: list[Signals]) -> None:
+    for signals in seen:
+        for name in WITHHELD - {"alarms", "rounds_since_alarm"}:
+            assert getattr(signals, name) is None
+        assert (signals.alarms, signals.rounds_since_alarm, signals.nonfinite) == ((), 0, 0)
+    assert any(signals.grad_norm is not None for signals in seen)
+
+
+@pytest.mark.parametrize("controller", [hypergradient, policy])
+def test_controller_and_guard_never_see_a_loss_that_was_not_noised(
+    controller: Callable[[], Controller],
+) -> None:
+    for seen in watched(["so it goes, on and on, and the pen was dry. " * 20], controller=controller):
         assert len(seen) == 8
-        for signals in seen:
-            for name in WITHHELD - {"alarms", "rounds_since_alarm"}:
-                assert getattr(signals, name) is None
-            assert (signals.alarms, signals.rounds_since_alarm, signals.nonfinite) == ((), 0, 0)
-        assert any(signals.grad_norm is not None for signals in seen)
+        assert_no_loss_in(seen)
 
 
-def test_nothing_of_the_text_reaches_them_but_through_the_gradients() -> None:
+@pytest.mark.parametrize("controller", [hypergradient, policy])
+def test_nothing_of_the_text_reaches_them_but_through_the_gradients(
+    controller: Callable[[], Controller],
+) -> None:
     # With all gradients of texts taken out, two streams without a word in common must look the same.
-    one = watched(["so it goes, on and on, and the pen was dry. " * 20], blind=True)
-    other = watched(["ÄÖÜ 0123456789 " * 60], blind=True)
+    one = watched(["so it goes, on and on, and the pen was dry. " * 20], controller=controller, blind=True)
+    other = watched(["ÄÖÜ 0123456789 " * 60], controller=controller, blind=True)
     assert one == other
-    assert watched(["so it goes, on and on, and the pen was dry. " * 20]) != one
+    assert watched(["so it goes, on and on, and the pen was dry. " * 20], controller=controller) != one
+
+
+@pytest.mark.parametrize("controller", CONTROLLERS)
+def test_a_private_run_shows_its_controller_no_loss_whichever_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, controller: str
+) -> None:
+    """As `olrl run` puts the parts together, with a loss in every chunk that was scored."""
+    seen: list[Signals] = []
+    decide, check = RateOnly.decide, Guard.check
+
+    def deciding(self: RateOnly, signals: Signals) -> Decision:
+        seen.append(signals)
+        return decide(self, signals)
+
+    def checking(self: Guard, decision: Decision, signals: Signals, **options: Any) -> Any:
+        seen.append(signals)
+        return check(self, decision, signals, **options)
+
+    monkeypatch.setattr(RateOnly, "decide", deciding)
+    monkeypatch.setattr(Guard, "check", checking)
+    stream = write_stream(tmp_path / "mail.jsonl")
+    private: dict[str, Any] = {"base_batch": 4, "base_window": 4, "dp_noise": 1.0, "model": "pico"}
+    run(quick(stream, out=tmp_path / "run", controller=controller, rounds=6, **private))
+    assert len(seen) == 2 * 6
+    assert_no_loss_in(seen)
 
 
 def test_no_loss_and_no_text_is_written_to_the_files_of_a_private_run(tmp_path: Path) -> None:
