@@ -6,6 +6,7 @@ from typing import Any
 
 # Settings of a comparison by the option that sets them; a suite has other ones than a stream.
 _OPTIONS = {
+    "base_from": "--base-from",
     "base_lr": "--base-lr", "base_batch": "--base-batch", "base_window": "--base-window",
     "base_lr_mult": "--base-lr-mult", "rounds": "--rounds", "seeds": "--seeds", "price": "--price",
     "device": "--device", "text_features": "--text-features",
