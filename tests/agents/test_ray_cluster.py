@@ -61,7 +61,7 @@ def test_two_nodes_do_what_this_machine_does_also_where_one_of_them_is_killed(tm
         "cores": 2,
         "same rows": True,
         "nodes": 2,
-        "replaced": 1,
+        "replaced some": True,
         "nodes after": 1,
         "same steps": True,
     }
