@@ -9,6 +9,10 @@ from typing import Annotated
 
 import typer
 
+from olrl.cli import BaseFrom
+
+from .ppo.recipe import PROFILES
+
 Engine = Annotated[
     str, typer.Option(metavar="local|ray", help="Who works: this machine's cores, or a Ray cluster's.")
 ]
@@ -39,7 +43,9 @@ TextFeatures = Annotated[
 ]
 Budget = Annotated[float, typer.Option(metavar="U", help="Cost units a round may spend.")]
 Device = Annotated[str, typer.Option(metavar="D", help="Where models compute.")]
-PROFILES_HELP = "quick (at most 3 minutes on two cores), standard (about 15) or full (a few hours)."
+PROFILES_HELP = (
+    "On two cores: " + "; ".join(f"{name}, {made.minutes}" for name, made in PROFILES.items()) + "."
+)
 
 
 def train(
@@ -125,14 +131,7 @@ def compare(
     ] = None,
     base_batch: BaseBatch = None,
     base_window: BaseWindow = None,
-    base_from: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            show_default="the model's own",
-            help="Start from what an olrl search has found; the other --base options change it.",
-        ),
-    ] = None,
+    base_from: BaseFrom = None,
     base_lr_mult: Annotated[
         str | None,
         typer.Option(

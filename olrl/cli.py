@@ -31,6 +31,15 @@ ABOUT = {
     "export": "Make a policy folder of a training run.",
 }
 
+BaseFrom = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        show_default="the model's own",
+        help="Start from what an olrl search has found; the other --base options change it.",
+    ),
+]
+
 
 class LazyCommand(TyperCommand):
     """A command of another room, found by name among the entry points and imported only when it runs."""
@@ -218,14 +227,7 @@ def run(
             help="Pull towards the initial weights: a step takes learning rate × X off the distance from them.",
         ),
     ] = None,
-    base_from: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            show_default="the model's own",
-            help="Start from what an olrl search has found; the other --base options change it.",
-        ),
-    ] = None,
+    base_from: BaseFrom = None,
     rounds: Annotated[
         int | None, typer.Option(metavar="N", show_default="to the stream's end", help="Rounds at most.")
     ] = None,

@@ -16,6 +16,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from rerun_options import add_rerun
 from rich.console import Console
 
 from olrl.agents.bars import Bars
@@ -27,7 +28,6 @@ from olrl.agents.evaluation.page import write_page
 from olrl.agents.evaluation.raw import SUFFIX, raw_of, read_raw, renewed, write_raw
 from olrl.agents.evaluation.results import corpus_warning
 from olrl.agents.evaluation.suites import quiet_share
-from olrl.agents.warm_processes import usable_cores
 from olrl.streams.corpus import corpus_sha256, load_corpus
 
 ROOT = Path(__file__).parent.parent
@@ -120,24 +120,14 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").splitlines()[0], epilog="Parts: " + ", ".join(PARTS)
     )
-    parser.add_argument("--rerun", action="store_true", help="measure first; else the raw results are taken")
+    add_rerun(parser, entrants=ENTRANTS, cache=ROOT / "runs" / "results-cache")
     parser.add_argument("--part", action="append", default=[], choices=PARTS, help="only this; repeatable")
-    parser.add_argument("--processes", type=int, default=usable_cores(), help="default: one a core")
-    parser.add_argument(
-        "--only",
-        action="append",
-        default=[],
-        choices=ENTRANTS,
-        metavar="ENTRANT",
-        help="measure only this entrant of a part again; repeatable",
-    )
     parser.add_argument("--streams", type=int, help="at most so many streams a part, to try it out")
     parser.add_argument("--rounds", type=int, help="at most so many rounds a stream")
     parser.add_argument("--model", help="another model than the part's")
     parser.add_argument(
         "--policies", type=Path, default=ROOT, help="where runs/policies lies (default: here)"
     )
-    parser.add_argument("--cache", type=Path, default=ROOT / "runs" / "results-cache")
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder of results.md and results/")
     args = parser.parse_args()
     trimmed = (args.streams, args.rounds, args.model) != (None, None, None)

@@ -18,6 +18,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from rerun_options import add_rerun
 from rich.console import Console
 
 from olrl.agents.bars import Bars
@@ -28,7 +29,6 @@ from olrl.agents.evaluation.scenario_page import ENTRANTS, PAGES, SAMPLES, Scena
 from olrl.agents.evaluation.scenario_samples import samples
 from olrl.agents.evaluation.scenarios import TUNED, scenario_streams, tuning_record
 from olrl.agents.rivals.search import LadderSearch
-from olrl.agents.warm_processes import usable_cores
 from olrl.agents.workers.local import LocalWorkers
 from olrl.control.decision import BATCH_SIZES, WINDOWS, Base
 from olrl.models.load import load_model
@@ -129,18 +129,8 @@ def _tune(name: str, page: ScenarioPage, args: argparse.Namespace, bars: Bars) -
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("name", choices=[*PAGES, "all"])
-    parser.add_argument("--rerun", action="store_true", help="measure first; else the raw results are taken")
-    parser.add_argument(
-        "--only",
-        action="append",
-        default=[],
-        choices=ENTRANTS,
-        metavar="ENTRANT",
-        help="measure only this entrant again; repeatable",
-    )
+    add_rerun(parser, entrants=ENTRANTS, cache=ROOT / "runs" / "scenarios-cache")
     parser.add_argument("--tune", action="store_true", help="tune the constant `fixed` first")
-    parser.add_argument("--processes", type=int, default=usable_cores(), help="default: one a core")
-    parser.add_argument("--cache", type=Path, default=ROOT / "runs" / "scenarios-cache")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "scenarios")
     return parser.parse_args()
 
