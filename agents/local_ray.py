@@ -41,12 +41,27 @@ ENVIRONMENT = {
 
 def import_ray(environment: Mapping[str, str] = ENVIRONMENT) -> Any:
     """The package ray, imported under our settings; ValueError if it is not there."""
+    with _settings(environment):
+        try:
+            import ray
+        except ImportError as error:
+            raise ValueError(f"this needs {NOT_INSTALLED}") from error
+    return ray
+
+
+@contextmanager
+def _settings(environment: Mapping[str, str]) -> Iterator[None]:
+    """Variables of the environment within; afterwards as before, since every process begun later inherits them."""
+    before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
     try:
-        import ray
-    except ImportError as error:
-        raise ValueError(f"this needs {NOT_INSTALLED}") from error
-    return ray
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 @contextmanager
@@ -63,14 +78,15 @@ def joined_ray(address: str) -> Iterator[Any]:
         raise ValueError("ray was kept to this machine before: join a cluster from a process of its own")
     if ray.is_initialized():
         raise ValueError("ray runs in this process already: call ray.shutdown() first")
-    try:
-        ray.init(address=address, log_to_driver=False, configure_logging=False)
-    except (*_FAILURES, ray.exceptions.RayError) as error:
-        raise ValueError(f"no Ray cluster could be joined at {address}: {_first_line(error)}") from error
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
+    with _settings(QUIET):
+        try:
+            ray.init(address=address, log_to_driver=False, configure_logging=False)
+        except (*_FAILURES, ray.exceptions.RayError) as error:
+            raise ValueError(f"no Ray cluster could be joined at {address}: {_first_line(error)}") from error
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
 
 
 @contextmanager
@@ -89,12 +105,13 @@ def local_ray(*, cpus: int) -> Iterator[tuple[Any, Path]]:
         raise ValueError("ray runs in this process already: call ray.shutdown() first")
     # Short, and not TMPDIR: the sockets in it may have names of 107 bytes at most.
     folder = Path(tempfile.mkdtemp(prefix="olrl-ray-", dir="/tmp"))
-    try:
-        _start(ray, folder, cpus)
-        yield ray, folder
-    finally:
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
+    with _settings(ENVIRONMENT):
+        try:
+            _start(ray, folder, cpus)
+            yield ray, folder
+        finally:
+            ray.shutdown()
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _start(ray: Any, folder: Path, cpus: int) -> None:

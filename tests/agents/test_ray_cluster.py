@@ -46,8 +46,9 @@ def test_two_nodes_do_what_this_machine_does_also_where_one_of_them_is_killed(tm
     mark = uuid.uuid4().hex
     ray_folder = tempfile.mkdtemp(prefix="olrl-", dir="/tmp")  # its sockets' names have 107 bytes at most
     command = [*NAMESPACES, sys.executable, "-m", "tests.agents.cluster", str(tmp_path), ray_folder]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     process = subprocess.Popen(
-        command, env={**os.environ, MARK: mark}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, env={**environment, MARK: mark}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
         said, errors = process.communicate(timeout=600)

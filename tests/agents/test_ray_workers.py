@@ -18,7 +18,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from olrl.agents.evaluation.compare import CompareConfig, compare
-from olrl.agents.local_ray import joined_ray, local_ray
+from olrl.agents.local_ray import ENVIRONMENT, joined_ray, local_ray
 from olrl.agents.ppo.environments import make_stack
 from olrl.agents.workers.engine import workers_of
 from olrl.agents.workers.on_ray import RayWorkers
@@ -33,8 +33,11 @@ ROUNDS = 6
 
 @pytest.fixture(scope="module")
 def ray() -> Iterator[Any]:
+    before = {name: os.environ.get(name) for name in ENVIRONMENT}
     with local_ray(cpus=2) as (started, _):
         yield started
+    # A process begun afterwards may join a cluster, and bring its token: nothing of ours is left for it to inherit.
+    assert {name: os.environ.get(name) for name in ENVIRONMENT} == before
 
 
 class Located(DriftingQuadraticEnv):
