@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from olrl.control.decision import Base
-from olrl.models.load import LoadedModel, load_model, model_folder
+from olrl.models.load import LoadedModel, load_model, model_folder, quiet_loading
 from olrl.streams.corpus import load_corpus
 from olrl.streams.labelled import PAD, LabelledChunk
 from olrl.streams.text_features import BUCKETS, WIDTH, TextHasher, pack
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SEQ_LEN = 128  # tokens of a document that are looked at, if nothing else is asked for
 HEAD_FILE = "head.json"
+HEADS = ("score", "classifier")  # what architectures call the layer that tells classes apart
 # What control of a head starts from: AdamW's customary rate, not tuned. All weights start from the model's own
 # base.
 FROZEN_BASE = Base(lr=1e-3, batch_size=4, window=8)
@@ -135,11 +136,19 @@ def _sequence_model(loaded: LoadedModel, classes: Sequence[str], device: str) ->
         raise ValueError(
             f"transformers has no classifier of the architecture of {loaded.name!r}: train a head on it, frozen"
         )
-    with torch.random.fork_rng(devices=[]):
-        model: Any = AutoModelForSequenceClassification.from_pretrained(
-            place, use_safetensors=True, trust_remote_code=False, dtype=torch.float32, **settings
+    with torch.random.fork_rng(devices=[]), quiet_loading():
+        model: Any
+        model, found = AutoModelForSequenceClassification.from_pretrained(
+            place,
+            use_safetensors=True,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            output_loading_info=True,
+            **settings,
         )
-    for part in ("score", "classifier"):
+    if missing := sorted(key for key in found["missing_keys"] if key.split(".")[0] not in HEADS):
+        raise ValueError(f"{loaded.name!r} has no weights for {missing[0]}: train a head on it, frozen")
+    for part in HEADS:
         if (head := getattr(model, part, None)) is not None:
             for weights in head.parameters():
                 torch.nn.init.zeros_(weights)

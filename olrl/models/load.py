@@ -92,7 +92,7 @@ def load_model(
     elif name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ValueError(f"there is no model folder {name!r}; ship names are {', '.join(SHIPPED)}")
     try:
-        with _quiet():
+        with quiet_loading():
             config = AutoConfig.from_pretrained(place, trust_remote_code=False)
             model: Any
             loading: dict[str, Any]
@@ -134,15 +134,20 @@ def load_model(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' bar for loading weights: ours are loaded before it could be read."""
+def quiet_loading() -> Iterator[None]:
+    """Without transformers' bar for loading weights, gone before it could be read, and its table of missing ones.
+
+    Who loads says in a sentence what must not be missing.
+    """
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call] # theirs is untyped
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
+        logging.set_verbosity(level)
         if shown:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call] # theirs is untyped
 

@@ -6,18 +6,22 @@ import runpy
 import shlex
 import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.main import get_command
 
+from olrl.agents.ppo import recipe
+from olrl.agents.ppo.tiny import TINY
 from olrl.cli import app, execute
 from olrl.control.policy import load_policy
 from olrl.models.load import load_model
 from tests.deployed import write_stream
 from tests.docs.blocks import ROOT, SHELL, blocks, commands, pages
 from tests.run_folders import make_run, row
+from tests.test_run_labels import write as write_labelled
 from tests.train_folders import make_training
 
 # Pages whose blocks are run by a test of their own.
@@ -26,17 +30,23 @@ ELSEWHERE = {
     "docs/decide.md": "tests/test_decide.py",
     "docs/search.md": "tests/agents/search/test_docs.py",
 }
+# What is made smaller here, and how: options that are added, of which the last one counts.
+SHORTENED = {
+    r"olrl compare --stream": "--rounds 4 --model pico",
+    r"olrl compare .*--policy": "--streams 1 --rounds 4 --model femto",
+    r"olrl search .*--task": "--rounds 5 --trials 2 --chunk 8 --model pico",
+    r"olrl run .*--model mini": "--rounds 4",
+    r"olrl run .*--dp-": "--rounds 5",
+    r"olrl run .*--task": "--chunk 8",
+}
 # Commands that are only parsed here, options and all, and why.
 PARSED = {
-    r"olrl train": "takes minutes: tests/agents/test_training.py trains",
-    r"olrl compare": "takes minutes: tests/agents/test_compare.py compares",
+    r"olrl .*--engine ray": "takes long to start: tests/agents/test_ray_workers.py does it",
+    r"olrl compare --suite scenarios": "needs data that scripts/fetch_scenarios.py fetches",
+    r"olrl .*(runs/first|runs/second)": "takes two minutes: tests/agents/features/test_select.py does it",
+    r"olrl train .*--resume": "of a training that was stopped: tests/agents/test_resume.py does it",
     r"olrl dashboard": "serves until it is stopped: tests/dashboard starts it",
-    r"olrl search": "takes minutes: tests/agents/search searches",
-    r"olrl run .*--model mini": "a thousand rounds of a larger model",
     r"olrl run .*smollm2": "needs a model that is downloaded",
-    r"olrl run .*--dp-": "tests/learners/test_privacy.py does it",
-    r"olrl run .*--task": "needs streams with labels: the tests of tasks do it",
-    r"olrl run --resume": "tests/test_resumed_run.py does it",
 }
 # Other commands, and why they are not run.
 OTHERS = {
@@ -53,8 +63,9 @@ OTHERS = {
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with what the pages speak of: streams, a model and a policy of one's own, runs."""
+    """A folder with streams of one's own; training, whatever its profile, takes seconds."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(recipe, "PROFILES", dict.fromkeys(recipe.PROFILES, TINY))
     for name in ("mail.jsonl", "news.jsonl"):
         write_stream(tmp_path / name)
     shutil.copy(ROOT / "docs" / "guard.md", tmp_path / "mine.txt")
@@ -65,21 +76,28 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def prepare(page: str, folder: Path) -> None:
-    """The runs that a page does not make itself."""
+    """The runs, streams and models that a page does not make itself."""
     own = load_policy("default")
-    if page == "docs/first-steps.md":
-        own.save(folder / "runs" / "train" / "policy")
+    if page in ("docs/deploy.md", "docs/labels.md"):
+        load_model("nano").save(folder / "path" / "to" / "model")
+    if page == "docs/labels.md":
+        for name in ("tickets.jsonl", "faq.jsonl"):
+            write_labelled(folder / name)
+    if page == "docs/judge.md":
+        for seed, name in enumerate(("a", "b")):
+            other = replace(own, training={**own.training, "seed": seed})
+            other.save(folder / "runs" / name / "policy")
+    if page in ("docs/first-steps.md", "docs/train.md"):  # these train
         return
     for name in ("mine", "base"):
         make_run(folder / "runs" / name, [row(k, 3.0) for k in range(5)])
     own.save(folder / "runs" / "mine" / "policy")
     if page == "docs/tensorboard.md":
         make_training(folder / "runs" / "train")
-    if page == "docs/deploy.md":
-        load_model("nano").save(folder / "path" / "to" / "model")
 
 
 def reason(command: str, known: dict[str, str]) -> str | None:
+    """What a table says of a command: the value of the first pattern that it begins with."""
     return next((why for pattern, why in known.items() if re.match(pattern, command)), None)
 
 
@@ -110,7 +128,22 @@ def test_the_commands_of_a_page_run_in_their_order(
         elif reason(command, PARSED) or "…" in command:
             check_options(words[1:])
         else:
+            words += (reason(command, SHORTENED) or "").split()
             assert execute(words[1:]) == 0, f"{page}: {command}: {capsys.readouterr().err}"
+
+
+def test_commands_that_a_page_only_shows_know_their_options() -> None:
+    shown = [
+        line
+        for page in pages()
+        for block in blocks(page)
+        if block.language == "text"
+        for line in block.text.splitlines()
+        if line.strip().startswith("olrl ")
+    ]
+    assert shown
+    for line in shown:
+        check_options(shlex.split(line)[1:])
 
 
 def check_options(words: list[str]) -> None:
