@@ -1,10 +1,13 @@
+import json
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from olrl.analysis.explanation_figure import read_reasons, save_reasons, told
 from olrl.analysis.folder_report import write_folder_report
+from olrl.cli import execute
 from olrl.control.constant import Constant
 from olrl.control.decision import Base
 from olrl.control.explain import Explanation
@@ -82,3 +85,22 @@ def test_a_resumed_run_goes_on_where_a_kill_cut_the_file(tmp_path: Path) -> None
         for k in range(8, 12):
             log.round(k)
     assert folder.explanations.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("window", None), ("lr", 3), ("update", {"rise": "much"}), ("round", -1), ("round", True)],
+)
+def test_a_damaged_line_is_told_in_a_sentence(
+    tmp_path: Path, name: str, value: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = explained(tmp_path / "run", rounds=3)
+    first, *rest = folder.explanations.read_text().splitlines()
+    changed = json.loads(first) | {name: value}
+    if value is None:
+        del changed[name]
+    folder.explanations.write_text("\n".join([json.dumps(changed), *rest]) + "\n")
+    assert execute(["report", str(folder.path)]) == 2
+    told = capsys.readouterr().err
+    assert f"its {name} is" in told
+    assert told.count("\n") == 1

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from olrl.control.decision import WINDOWS
+from olrl.control.explain import KNOBS
 
 _MOST = 1e12  # rounds, bytes, units: figures and tables of more would never be drawn
 
@@ -32,6 +33,15 @@ def check_arrived(row: dict[str, Any]) -> None:
     _check(row, "segment", _is_number(row["segment"], -_MOST, _MOST))
     judged = row.get("judged", [])
     _check(row, "judged", isinstance(judged, list) and all(map(_is_count, judged)))
+
+
+def check_explanation(row: dict[str, Any]) -> None:
+    """Raises ValueError, naming the field, unless `row` can be a line of explanations.jsonl."""
+    _check(row, "round", _is_number(row.get("round"), 0, _MOST))
+    for knob in KNOBS:
+        moved = row.get(knob)
+        fits = isinstance(moved, dict) and all(_is_number(push, -_MOST, _MOST) for push in moved.values())
+        _check(row, knob, fits)
 
 
 def _is_count(count: Any) -> bool:
@@ -71,4 +81,4 @@ def _check(row: dict[str, Any], name: str, fits: bool) -> None:
             if isinstance(row.get(name), str | float | bool)
             else type(row.get(name)).__name__
         )
-        raise ValueError(f"a row of decisions.jsonl or stream.jsonl is damaged: its {name} is {shown[:100]}")
+        raise ValueError(f"a row of the run's .jsonl files is damaged: its {name} is {shown[:100]}")

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from olrl.analysis import style
+from olrl.analysis.check_rows import check_explanation
 from olrl.control.explain import KNOBS
 from olrl.run_folder import RunFolder, count_json_lines, iterate_json_lines
 
@@ -32,10 +33,16 @@ class Reasons:
 
 
 def read_reasons(folder: RunFolder) -> dict[str, Reasons]:
-    """The reasons of each knob, read as a stream; nothing for a controller that does not explain itself."""
+    """The reasons of each knob, read as a stream; nothing for a controller that does not explain itself.
+
+    ValueError where a line is damaged.
+    """
     if not folder.explanations.is_file() or not count_json_lines(folder.explanations):
         return {}
-    last = max(int(row["round"]) for row in iterate_json_lines(folder.explanations))
+    last = 0
+    for row in iterate_json_lines(folder.explanations):
+        check_explanation(row)
+        last = max(last, int(row["round"]))
     return reasons(iterate_json_lines(folder.explanations), rounds=last + 1)
 
 

@@ -14,6 +14,10 @@ State = Literal["running", "silent", "dead", "over"]
 _WRITTEN = ("decisions.jsonl", "tensorboard", "checkpoints", "validation", "hindsight", CONFIG)
 
 
+_ENDS = {"run": "after its round", "train": "at its next step"}
+_WAITS = {"run": "it waits for its stream", "train": "it plays runs to learn from, which write nothing here"}
+
+
 @dataclass(frozen=True)
 class Liveness:
     """How a folder's run stands, and that in a sentence."""
@@ -43,17 +47,20 @@ def liveness(folder: RunFolder, *, now_s: float | None = None) -> Liveness:
     held = is_held(folder.path)
     if held or (held is None and quiet < QUIET_S):
         if folder.stop_requested:
-            return Liveness("running", "Asked to stop: it ends after its round.")
+            return Liveness("running", f"Asked to stop: it ends {_ENDS.get(kind_of(folder), 'soon')}.")
         if quiet < QUIET_S:
             return Liveness("running", f"It wrote last {_duration(quiet)} ago.")
+        waits = _WAITS.get(kind_of(folder), "it waits")
         return Liveness(
-            "silent",
-            f"Nothing new for {_duration(quiet)}, but its process is there: it waits for its stream, or is "
-            "stalled.",
+            "silent", f"Nothing new for {_duration(quiet)}, but its process is there: {waits}, or is stalled."
         )
     ended = _ended(folder)
     if ended is not None:
         return Liveness("over", f"Over: {ended}.")
+    if folder.stop_requested:
+        return Liveness(
+            "over", f"Stopped by a file STOP in its folder. --resume --out {folder.path} goes on with it."
+        )
     return Liveness(
         "dead",
         f"Not running, and not at its end; it wrote last {_duration(quiet)} ago. --resume --out {folder.path} goes "

@@ -46,7 +46,7 @@ class TrainingFollower:
         if self.config.get("command") != "train":
             raise ValueError(f"{folder.path} is not the folder of an olrl train run")
         self._readers: dict[Path, EventAccumulator] = {}
-        self._sizes: dict[Path, int] = {}
+        self._sizes: dict[Path, dict[str, int]] = {}  # of each event file
 
     def stages(self) -> list[Stage]:
         """The stages that have begun, in their order."""
@@ -64,10 +64,10 @@ class TrainingFollower:
         return found[:MAX_STAGES]
 
     def _curves(self, path: Path) -> dict[str, Curve]:
-        size = sum(events.stat().st_size for events in path.glob("events.*"))
-        if size < self._sizes.get(path, 0):
-            self._readers.pop(path, None)  # cut back: the training was gone on with from a checkpoint
-        self._sizes[path] = size
+        sizes = {events.name: events.stat().st_size for events in path.glob("events.*")}
+        if any(sizes.get(name, 0) < size for name, size in self._sizes.get(path, {}).items()):
+            self._readers.pop(path, None)  # cut back or begun anew: the training was gone on with
+        self._sizes[path] = sizes
         reader = self._readers.setdefault(path, EventAccumulator(str(path), size_guidance={SCALARS: POINTS}))
         reader.Reload()
         found: dict[str, Curve] = {}

@@ -67,14 +67,15 @@ def training_page(follower: TrainingFollower, *, picture: bytes | None = None) -
 
 
 def _sentence(stages: list[Stage], scores: list[tuple[str, float, float]]) -> str:
-    begun = (
-        f"{stages[-1].end:,.0f} environment steps in {len(stages)} stages, the last of them {stages[-1].name}"
-    )
+    steps, name = stages[-1].end, stages[-1].name
+    among = f"stage {name}" if len(stages) == 1 else f"{len(stages)} stages, the last of them {name}"
+    begun = f"{steps:,.0f} environment steps in {among}"
     if not scores:
         return f"So far {begun}; the policy was not judged yet."
     best = min(scores, key=lambda one: one[2])
+    often = "once" if len(scores) == 1 else f"{len(scores)} times"
     return (
-        f"In {begun}, the policy was judged {len(scores)} times; the best, in stage {best[0]}, had a loss "
+        f"In {begun}, the policy was judged {often}; the best, in stage {best[0]}, had a loss "
         f"{abs(best[2]):.2f} % {'above' if best[2] > 0 else 'below'} that of the tuned constant on validation "
         f"streams."
     )

@@ -33,6 +33,16 @@ def test_a_stop_that_was_asked_for_is_said(folder: RunFolder) -> None:
     folder.stop.touch()
     with FolderLock(folder.path):
         assert "ends after its round" in liveness(folder).told
+    assert (liveness(folder).state, "--resume" in liveness(folder).told) == ("over", True)
+
+
+def test_a_training_is_told_of_as_one(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "train")
+    folder.write_config({"command": "train"})
+    with FolderLock(folder.path):
+        assert "plays runs to learn from" in liveness(folder, now_s=time.time() + 1000.0).told
+        folder.stop.touch()
+        assert "ends at its next step" in liveness(folder).told
 
 
 def test_to_look_does_not_keep_a_run_from_starting(folder: RunFolder) -> None:

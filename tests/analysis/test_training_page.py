@@ -34,6 +34,22 @@ def test_a_look_again_finds_what_was_written_since(tmp_path: Path) -> None:
     assert "1.50 % below" in page.sentence
 
 
+def test_a_stage_that_was_begun_anew_is_read_anew(tmp_path: Path) -> None:
+    folder = make_training(tmp_path / "train", stages=("surrogate",))
+    follower = TrainingFollower(folder)
+    assert follower.stages()[0].end == 300.0
+    (events,) = (tmp_path / "train" / "tensorboard" / "surrogate").glob("events.*")
+    size = events.stat().st_size
+    events.unlink()
+    writer = EventWriter(tmp_path / "train" / "tensorboard" / "surrogate")
+    for step in range(1, 101):
+        writer.scalars({"validation/score": 1.0, "rollout/ep_rew_mean": 2.0}, step=step)
+    writer.close()
+    (events,) = (tmp_path / "train" / "tensorboard" / "surrogate").glob("events.*")
+    assert events.stat().st_size > size
+    assert follower.stages()[0].end == 100.0
+
+
 def test_the_report_of_a_training_shows_validation_curves_and_policy(tmp_path: Path) -> None:
     folder = make_training(tmp_path / "train")
     written, missing, _ = write_folder_report(folder.path)

@@ -1,13 +1,20 @@
-"""What a person finds who follows a run on the live page, in a browser, while the run goes on."""
+"""What a person finds who follows a run or a training on the live page, in a browser, while it goes on."""
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+import typer
+from rich.console import Console
 
+from olrl.agents.bars import Bars
+from olrl.agents.ppo import recipe
+from olrl.agents.ppo.command import train_and_tell
+from olrl.agents.ppo.progress import Progress
+from olrl.agents.ppo.tiny import TINY
 from olrl.loop import RoundRecord
 from olrl.run import run
 from olrl.run_folder import read_json_lines
@@ -84,3 +91,50 @@ def stopped(page: Page) -> None:
     page.press("Stop")
     page.press("Yes: stop")
     page.wait_for_text("Asked to stop")
+
+
+class Watched(Bars):
+    """A person who watches a training: opens the page in its second stage, and stops it in the last."""
+
+    def __init__(self, page: Page, address: Callable[[], str]) -> None:
+        super().__init__(Console(quiet=True))
+        self._page, self._address = page, address
+
+    def part(self, name: str, total: int) -> None:
+        if name == "stage hindsight":
+            self._page.open(self._address())
+            self._page.wait_for_text("Training: profile tiny, seed 3")
+            self._page.wait_for_text("in 2 stages, the last of them hindsight")
+            self._page.wait_for_text("the policy was judged")
+            self._page.wait_for(".js-plotly-plot .scatterlayer")
+            self._page.keep("dashboard-training")
+        elif name == "stage language":
+            self._page.wait_for_text("in 3 stages, the last of them language")  # by itself
+            self._page.press("Stop")
+            self._page.wait_for_text("The training ends at its next look")
+            self._page.press("Yes: stop")
+            self._page.wait_for_text("Asked to stop")
+        super().part(name, total)
+
+
+def test_the_page_follows_a_training_and_stops_it_so_that_it_can_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipe, "PROFILES", {"tiny": TINY})
+    out = tmp_path / "runs" / "training"
+
+    def trained(bars: Bars, *, resume: bool) -> Progress:
+        return train_and_tell("tiny", seed=3, out=out, resume=resume, bars=bars)
+
+    with ExitStack() as stack:
+        page = stack.enter_context(open_page(height=2600))
+        watched = Watched(page, lambda: stack.enter_context(dashboard(out.parent)))
+        with pytest.raises(typer.Exit) as stopped:
+            trained(watched, resume=False)
+        assert stopped.value.exit_code == 0
+        page.wait_for_text("Stopped by a file STOP in its folder")
+        trained(Bars(Console(quiet=True)), resume=True)
+        page.wait_for_text("240 environment steps")
+        page.keep("dashboard-trained")
+        assert page.wrong == []
+    assert (out / "policy" / "policy.json").is_file()
