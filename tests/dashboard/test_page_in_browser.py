@@ -134,7 +134,7 @@ def test_the_page_follows_a_training_and_stops_it_so_that_it_can_go_on(
         assert stopped.value.exit_code == 0
         page.wait_for_text("Stopped by a file STOP in its folder")
         trained(Bars(Console(quiet=True)), resume=True)
-        page.wait_for_text("240 environment steps")
+        page.wait_for_text("256 environment steps")
         page.keep("dashboard-trained")
         assert page.wrong == []
     assert (out / "policy" / "policy.json").is_file()
