@@ -35,6 +35,14 @@ def check_arrived(row: dict[str, Any]) -> None:
     _check(row, "judged", isinstance(judged, list) and all(map(_is_count, judged)))
 
 
+def check_config(config: dict[str, Any]) -> None:
+    """Raises ValueError unless the budget in a run's config.json, which shares are taken of, is above 0."""
+    run = config.get("run")
+    budget = run.get("budget") if isinstance(run, dict) else None
+    if not _is_number(budget, 1e-6, _MOST):
+        raise ValueError(f"config.json is damaged: its budget is {ascii(budget)[:100]}, not a number above 0")
+
+
 def check_explanation(row: dict[str, Any]) -> None:
     """Raises ValueError, naming the field, unless `row` can be a line of explanations.jsonl."""
     _check(row, "round", _is_number(row.get("round"), 0, _MOST))

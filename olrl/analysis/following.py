@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from olrl.analysis.check_rows import check_config
 from olrl.analysis.overview import GrowingOverview, Overview, name_of
 from olrl.analysis.records import BLOCK_ROUNDS, RunRecords, columns, unit_of
 from olrl.analysis.tail import CutBack, Tail
@@ -105,6 +106,7 @@ class _Rounds:
     def take(self, count: int) -> RunRecords:
         """The next rounds; so many are ready."""
         rows, arrived = self._waiting
+        check_config(self._config)
         try:
             taken = RunRecords(
                 config=self._config, **columns(rows[:count], arrived[:count], unit=unit_of(self._config))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from olrl.analysis.check_rows import check_arrived, check_decision
+from olrl.analysis.check_rows import check_arrived, check_config, check_decision
 from olrl.analysis.privacy import is_private
 from olrl.control.decision import WINDOWS
 from olrl.run_folder import RunFolder, count_json_lines, iterate_json_lines, read_json_lines
@@ -151,6 +151,7 @@ def read_blocks(folder: RunFolder) -> Iterator[RunRecords]:
     """The rounds of a run in order, up to 4,096 at a time; raises as `read_run` does, at the latest at the end."""
     _check_lengths(folder)
     common = {"config": folder.read_config(), **_ending(folder)}
+    check_config(common["config"])
     unit = unit_of(common["config"])
     rounds = zip(iterate_json_lines(folder.decisions), iterate_json_lines(folder.stream), strict=False)
     while block := list(islice(rounds, BLOCK_ROUNDS)):

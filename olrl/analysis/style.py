@@ -1,5 +1,6 @@
 """The look that all figures share: colours that colour-blind readers tell apart, thin frames, few ticks."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -65,7 +66,12 @@ def bands(axes: Sequence[Axes], starts: Sequence[float], end: float, names: Sequ
 
 
 def save(figure: Figure, path: Path, *, dpi: int = 130) -> Path:
-    """Write a figure as PNG, creating its folder; the same figure gives the same bytes."""
+    """Write a figure as PNG, creating its folder; the same figure gives the same bytes.
+
+    A name in letters that the font lacks is drawn as boxes, and nothing said: it is the stream's, nobody's mistake.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=dpi, facecolor="white", metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
+        figure.savefig(path, dpi=dpi, facecolor="white", metadata={"Software": None})
     return path

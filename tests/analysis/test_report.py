@@ -2,6 +2,8 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
+
 from olrl.analysis.overview import read_overview
 from olrl.analysis.report import command, report, write_report
 from olrl.run_config import RunConfig
@@ -53,6 +55,21 @@ def test_a_command_cannot_end_its_block(tmp_path: Path) -> None:
 def test_many_events_are_cut_short_and_it_is_said(tmp_path: Path) -> None:
     rows = [row(k, 2.0, drift=["adwin"]) for k in range(60)]
     assert "… and 10 more, in `decisions.jsonl`" in report(read_overview(make_run(tmp_path / "run", rows)))
+
+
+@pytest.mark.parametrize("budget", [0, -1.0, "64", None, True, 1e300])
+def test_a_budget_that_is_none_is_told_in_a_sentence(tmp_path: Path, budget: object) -> None:
+    folder = make_run(tmp_path / "run", [row(0, 2.0)])
+    config = folder.read_config()
+    folder.write_config({**config, "run": {**config["run"], "budget": budget}})
+    with pytest.raises(ValueError, match="its budget is"):
+        read_overview(folder)
+
+
+@pytest.mark.filterwarnings("error")
+def test_letters_that_the_font_lacks_are_no_reason_to_warn(tmp_path: Path) -> None:
+    arrived = [{"round": k, "source": "日本語\0", "segment": 0, "n_bytes": 9} for k in range(2)]
+    write_report(make_run(tmp_path / "run", [row(0, 2.0), row(1, 3.0)], arrived))
 
 
 def test_the_command_of_a_report_asks_for_the_same_run() -> None:
