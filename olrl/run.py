@@ -6,7 +6,7 @@ import operator
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -54,6 +54,7 @@ from olrl.streams.chunk import Chunk
 from olrl.streams.chunker import Chunker
 from olrl.streams.corpus import corpus_sha256
 from olrl.streams.dead_letter import DeadLetter
+from olrl.streams.document import Document
 from olrl.streams.labelled import LabelledChunker
 from olrl.streams.source import Source
 from olrl.streams.sources import open_source
@@ -138,6 +139,8 @@ def _run(
             with interrupt.immediate():
                 source = _open_source(config, folder, dead_letter, interrupt, state)
                 documents = labelled_by_source(source) if _by_source(config) else source
+                if task.kind == "lm" and not config.stream.startswith("builtin:"):  # whose labels are domains
+                    documents = _labels_told(documents, say)
                 chunks = chunks_of(chunker, documents, loaded)
                 chunks = chunks if state else _at_least_one(chunks, chunker, dead_letter)
         except BaseException:
@@ -220,6 +223,18 @@ def _task(config: RunConfig) -> Task:
 def _by_source(config: RunConfig) -> bool:
     """Whether documents are labelled by where they come from: builtin text has no labels of its own."""
     return config.task == "classify" and config.stream.startswith("builtin:")
+
+
+def _labels_told(documents: Iterable[Document], say: Callable[[str], None]) -> Iterator[Document]:
+    """The documents; the first of them that has a label is told of, since nobody asked to learn it."""
+    told = False
+    for document in documents:
+        if document.label is not None and not told:
+            told = True
+            say(
+                "rows of the stream have labels, which are not learned: --task classify or --task answer does"
+            )
+        yield document
 
 
 def _load_model(config: RunConfig, found: Team | None, task: Task) -> Loaded:

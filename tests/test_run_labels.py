@@ -177,3 +177,13 @@ def test_text_features_where_there_can_be_none_are_refused_in_one_sentence(
     assert "text_features" in told
     assert "Traceback" not in told
     assert not (tmp_path / "out").exists()
+
+
+def test_labels_that_nobody_asked_to_learn_are_told_of_once(tmp_path: Path) -> None:
+    told: list[str] = []
+    run(quick(write(tmp_path / "l.jsonl"), tmp_path / "text", task="lm", rounds=2), say=told.append)
+    assert [line for line in told if "have labels, which are not learned" in line] == told
+    assert len(told) == 1
+    labelled: list[str] = []
+    run(quick(tmp_path / "l.jsonl", tmp_path / "labels", rounds=2), say=labelled.append)
+    assert not any("not learned" in line for line in labelled)
