@@ -21,18 +21,23 @@ class Chart:
 
     title: str
     tags: tuple[str, ...]
-    needs: str | None = None  # one of `SHOWN`; None: any run has it
+    needs: tuple[str, ...] = ()  # of `SHOWN`, all of them
 
 
-# What only some runs have: labels, a reference beside them, signals in the events, a policy's explanations.
-SHOWN = frozenset({"labels", "reference", "signals", "policy"})
+# What only some runs have: a loss that is not withheld, labels, a reference beside them, signals in the events, a
+# policy's explanations.
+SHOWN = frozenset({"loss", "labels", "reference", "signals", "policy"})
 # Four questions, each with charts. All lines of a run have its colour, so a chart has few.
 LAYOUT: dict[str, tuple[Chart, ...]] = {
     "1 How well: loss against reference and rivals": (
-        Chart("loss, bits per byte, averaged", (r"loss/(reference_)?bpb_ema", r"loss/bits_per_label_ema")),
-        Chart("loss saved against the reference (above 0: better)", (r"loss/saved_bpb_ema",), "reference"),
-        Chart("loss of each chunk, bits per byte", (r"loss/bpb", r"loss/bits_per_label")),
-        Chart("share of answers that were right", (r"signals/metric",), "labels"),
+        Chart(
+            "loss, bits per byte, averaged",
+            (r"loss/(reference_)?bpb_ema", r"loss/bits_per_label_ema"),
+            ("loss",),
+        ),
+        Chart("loss saved against the reference (above 0: better)", (r"loss/saved_bpb_ema",), ("reference",)),
+        Chart("loss of each chunk, bits per byte", (r"loss/bpb", r"loss/bits_per_label"), ("loss",)),
+        Chart("share of answers that were right", (r"signals/metric",), ("labels",)),
     ),
     "2 What it did: decisions": (
         Chart("learning rate, in factors of two from the base", (r"decision/lr_notches", r"proposed/lr_notches")),
@@ -43,23 +48,23 @@ LAYOUT: dict[str, tuple[Chart, ...]] = {
     "3 Why: strongest signals and drift": (
         Chart("drift alarms, a spike each", (r"drift/alarm/.+",)),
         Chart("drift alarms so far", (r"drift/total",)),
-        Chart("has the text changed: tokens against the window's", (r"signals/hist_shift",), "signals"),
-        Chart("has the text changed: loss on old minus new, nats", (r"signals/old_new_gap",), "signals"),
-        Chart("cosine of steps (below 0: overshooting)", (r"signals/grad_cos",), "signals"),
-        Chart("size of a round's move, share of the weights", (r"signals/update_ratio",), "signals"),
-        Chart("what the loss said for a higher rate", (r"explain/lr/loss",), "policy"),
-        Chart("what the alarms said for a higher rate", (r"explain/lr/alarm",), "policy"),
-        Chart("what the steps' cosine said for a higher rate", (r"explain/lr/grad_cos",), "policy"),
-        Chart("what the moves' size said for a higher rate", (r"explain/lr/update_ratio",), "policy"),
-        Chart("what the loss said for training", (r"explain/update/loss",), "policy"),
-        Chart("what the alarms said for training", (r"explain/update/alarm",), "policy"),
+        Chart("has the text changed: tokens against the window's", (r"signals/hist_shift",), ("signals", "loss")),
+        Chart("has the text changed: loss on old minus new, nats", (r"signals/old_new_gap",), ("signals", "loss")),
+        Chart("cosine of steps (below 0: overshooting)", (r"signals/grad_cos",), ("signals",)),
+        Chart("size of a round's move, share of the weights", (r"signals/update_ratio",), ("signals",)),
+        Chart("what the loss said for a higher rate", (r"explain/lr/loss",), ("policy",)),
+        Chart("what the alarms said for a higher rate", (r"explain/lr/alarm",), ("policy",)),
+        Chart("what the steps' cosine said for a higher rate", (r"explain/lr/grad_cos",), ("policy",)),
+        Chart("what the moves' size said for a higher rate", (r"explain/lr/update_ratio",), ("policy",)),
+        Chart("what the loss said for training", (r"explain/update/loss",), ("policy",)),
+        Chart("what the alarms said for training", (r"explain/update/alarm",), ("policy",)),
     ),
     "4 What it cost, and what the guard did": (
         Chart("units spent so far", (r"cost/spent_total",)),
-        Chart("share of the budget saved so far", (r"cost/saved_share",), "signals"),
-        Chart("units saved against the reference so far", (r"cost/saved_against_reference_total",), "reference"),
+        Chart("share of the budget saved so far", (r"cost/saved_share",), ("signals",)),
+        Chart("units saved against the reference so far", (r"cost/saved_against_reference_total",), ("reference",)),
         Chart("interventions of the guard so far", (r"guard/interventions_total",)),
-        Chart("losses not finite so far", (r"loss/nonfinite_total",), "signals"),
+        Chart("losses not finite so far", (r"loss/nonfinite_total",), ("signals", "loss")),
     ),
 }  # fmt: skip
 # What runs are compared by: scalars that each writes at its end, and what they are called.
@@ -91,7 +96,7 @@ def layout_summary(has: Collection[str]) -> Summary:
                     multiline=layout_pb2.MultilineChartContent(tag=[f"^{tag}$" for tag in chart.tags]),
                 )
                 for chart in charts
-                if chart.needs is None or chart.needs in has
+                if set(chart.needs) <= set(has)
             ],
         )
         for question, charts in LAYOUT.items()

@@ -206,7 +206,7 @@ class TensorBoardTracker:
 
         What is None was left to its default, and left out.
         """
-        self._writer.layout(_shown(config.get("run", {})))
+        self._writer.layout(_shown(config.get("run", {}), self._withheld))
         asked = {**config.get("run", {}), **{f"base.{k}": v for k, v in config.get("base", {}).items()}}
         self._writer.settings({name: value for name, value in asked.items() if name != "out"})
         self._histograms = DecisionHistograms(config.get("base", {}).get("lr"))
@@ -359,9 +359,9 @@ class TensorBoardTracker:
         return values | {"drift/total": float(sum(self._alarms.values()))}
 
 
-def _shown(run: Mapping[str, Any]) -> set[str]:
-    """What a run with these settings fills charts of."""
-    has = {"signals"}
+def _shown(run: Mapping[str, Any], withheld: Collection[str]) -> set[str]:
+    """What a run with these settings, that keeps these signals to itself, fills charts of."""
+    has = {"signals"} if "loss_nats" in withheld else {"signals", "loss"}
     if run.get("task", "lm") != "lm":
         has.add("labels")
     if run.get("controller") == "policy":

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from olrl.analysis.style import panels, save
@@ -13,6 +14,7 @@ from olrl.control.explain import Explanation
 from olrl.control.policy import load_policy
 from olrl.event_plugins import LAYOUT, RESULTS
 from olrl.learners.learner import UpdateReport
+from olrl.learners.privacy import WITHHELD
 from olrl.loop import RoundRecord
 from olrl.monitor.feature_spec import FEATURE_NAMES
 from olrl.monitor.signals import Signals
@@ -159,6 +161,20 @@ def test_every_chart_shows_something_that_is_written() -> None:
         for chart in charts:
             for pattern in chart.tags:
                 assert [key for key in keys if re.fullmatch(pattern, key)], pattern
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_a_run_that_withholds_its_loss_promises_no_chart_of_it(tmp_path: Path, private: bool) -> None:
+    with TensorBoardTracker(tmp_path, withheld=WITHHELD if private else frozenset()) as tracker:
+        tracker.config({"run": {"controller": "base"}})
+    value = read(tmp_path).Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0]
+    charts = [chart for category in Layout.FromString(value).category for chart in category.chart]
+    tags = {tag for chart in charts for tag in chart.multiline.tag}
+    of_loss = {
+        tag for tag in tags if tag.startswith(("^loss/", "^signals/hist_shift", "^signals/old_new_gap"))
+    }
+    assert bool(of_loss) is not private
+    assert "^decision/batch_size$" in tags
 
 
 def test_settings_and_results_belong_to_the_run_itself(tmp_path: Path) -> None:

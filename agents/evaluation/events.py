@@ -25,7 +25,7 @@ def write_events(outcome: Outcome, folder: Path) -> None:
     for job, trace in outcome.runs:
         reference = references.get((job.stream.name, job.seed))
         writer = EventWriter(folder / _plain(job.stream.name) / _name(job, outcome))
-        writer.layout(set() if reference is None else {"reference"})
+        writer.layout({"loss"} if reference is None else {"loss", "reference"})
         writer.settings(_settings(job))
         _write(writer, trace, base_lr=job.base.lr, reference=reference)
         writer.results(_results(job, trace), step=max(len(trace.loss_bpb) - 1, 0))
