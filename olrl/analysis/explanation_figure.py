@@ -84,7 +84,8 @@ def figure_reasons(found: Mapping[str, Reasons], *, alarms: Iterable[int] = ()) 
             vmax=reach,
         )
         ax.grid(visible=False)
-        ax.set_yticks(range(len(one.features)), one.features, fontsize=7)
+        names = [style.shortened(name) for name in one.features]
+        ax.set_yticks(range(len(names)), names, fontsize=7)
         ax.invert_yaxis()
         up = "train" if knob == "update" else f"{knob} up"
         ax.set_title(

@@ -157,7 +157,9 @@ def _title(run: RunRecords) -> str:
     asked = run.config["run"]
     whole = len(run.proposed) == len(run)
     shadow = ", in shadow" if whole else ", partly in shadow" if run.proposed else ""
-    return f"{asked['controller']}{shadow} steering {asked['model']} on {Path(asked['stream']).name}"
+    names = asked["controller"], asked["model"], Path(asked["stream"]).name
+    controller, model, stream = (style.shortened(str(name)) for name in names)
+    return f"{controller}{shadow} steering {model} on {stream}"
 
 
 def _handles(axes: list[Axes]) -> tuple[list[Any], list[str]]:

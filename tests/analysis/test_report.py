@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from olrl.analysis.figures import figure_run
 from olrl.analysis.overview import read_overview
+from olrl.analysis.records import read_run
 from olrl.analysis.report import command, report, write_report
 from olrl.run_config import RunConfig
 from tests.run_folders import CONFIG, make_run, row
@@ -64,6 +66,15 @@ def test_a_budget_that_is_none_is_told_in_a_sentence(tmp_path: Path, budget: obj
     folder.write_config({**config, "run": {**config["run"], "budget": budget}})
     with pytest.raises(ValueError, match="its budget is"):
         read_overview(folder)
+
+
+@pytest.mark.parametrize("name", ["stream", "model", "controller"])
+def test_a_name_without_end_is_not_drawn_whole(tmp_path: Path, name: str) -> None:
+    folder = make_run(tmp_path / "run", [row(0, 2.0), row(1, 3.0)])
+    config = folder.read_config()
+    folder.write_config({**config, "run": {**config["run"], name: "x" * 1000}})
+    (text,) = figure_run(read_run(folder)).get_suptitle().split("\n")
+    assert len(text) < 200
 
 
 @pytest.mark.filterwarnings("error")
