@@ -110,7 +110,7 @@ def write_scenario_page(page: ScenarioPage, folder: Path) -> Path:
 
 def _section(name: str, kind: str, raw: Raw, folder: Path) -> list[str]:
     rows = [row for row in raw.rows if row["drift_kind"] == kind]
-    unit = rows[0].get("loss_unit", "byte")
+    unit = rows[0].get("loss_unit") or "byte"  # None where other rows have one
     lines = [f"## `{name}`" + ("" if kind == name else f", {kind}"), "", _about(name, rows), ""]
     lines += markdown(*_losses(rows, unit))
     lines += ["Loss of the policy beside each of the others, per cent of theirs, paired by stream:", ""]
