@@ -43,7 +43,8 @@ def main() -> None:
     except MISTAKES as error:
         _mistake(error)
         return
-    every = EVERY_OVER_S if over else st.session_state.get("every", EVERY_S)
+    resting = over and not st.session_state.get("reading", False)
+    every = EVERY_OVER_S if resting else st.session_state.get("every", EVERY_S)
     st.fragment(_look, run_every=every)(chosen, against, over, every)
 
 
@@ -103,15 +104,21 @@ def _body(folder: RunFolder, against: RunFolder | None, over: bool) -> None:
     except MISTAKES as error:
         _mistake(error)
         return
+    reading = seen.progress < 1.0
+    if over and reading != st.session_state.get("reading", False):
+        st.session_state["reading"] = (
+            reading  # a long run that is over is read at the pace of one that goes on
+        )
+        st.rerun()
     # Each part in a place of its own, so that none moves where another comes or goes: a moved chart is drawn anew.
-    head, controls, reading, body = st.container(), st.container(), st.container(), st.container()
+    head, controls, bar, body = st.container(), st.container(), st.container(), st.container()
     with head:
         _head(folder, alive, page)
     if alive.goes_on:
         with controls:
             _controls(folder)
-    if seen.progress < 1.0:
-        reading.progress(seen.progress, f"Reading: {seen.told} so far, {seen.progress:.0%} of the files.")
+    if reading:
+        bar.progress(seen.progress, f"Reading: {seen.told} so far, {seen.progress:.0%} of the files.")
     with body:
         _sections(folder, page)
 

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from olrl.analysis import following
 from olrl.dashboard import followed, page
 from olrl.folder_lock import FolderLock
 from olrl.run_folder import RunFolder
@@ -169,3 +171,27 @@ def test_a_run_before_its_first_round_is_waited_for(tmp_path: Path, monkeypatch:
     config: dict[str, Any] = CONFIG
     folder.write_config(config)
     assert "Nothing to show yet" in show(folder.path, monkeypatch).info[0].value
+
+
+def test_a_long_run_that_is_over_is_read_at_the_pace_of_one_that_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = following.RunFollower.read
+    monkeypatch.setattr(following, "BLOCK_ROUNDS", 8)
+    monkeypatch.setattr(following.RunFollower, "read", lambda self: read(self, 0.0))  # a block a look
+    folder = make_run(tmp_path / "long", [row(k, 3.0) for k in range(40)])
+    folder.ending.write_text('{"ended": "the stream ended", "seconds": 1, "dead_letters": {}}\n')
+    paces: list[float] = []
+    fragment = st.fragment
+
+    def noted(look: Any, *, run_every: float) -> Any:
+        paces.append(run_every)
+        return fragment(look, run_every=run_every)
+
+    monkeypatch.setattr(st, "fragment", noted)
+    app = show(folder.path, monkeypatch)
+    assert paces[-1] == page.EVERY_S
+    while "Over 40 rounds" not in html(app):
+        app.run()
+    app.run()
+    assert paces[-1] == page.EVERY_OVER_S
