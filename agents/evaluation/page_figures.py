@@ -21,17 +21,25 @@ from .robustness import cost_of_a_wrong_base
 from .summary import BEST, FIXED, at_right_base, base_of_row, pairs_against
 from .tables import label
 
-IN_EXAMPLES = ("never", *MAIN, BEST)  # more curves would be a tangle
+CROWD = 10  # more curves would be a tangle: then those of `KNOWN` are drawn
+KNOWN = ("never", *MAIN, BEST, "search-hindsight", *OURS)
 
 
 def figures_of(raw: Raw, summary: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, Figure]]:
     """Name, alternative text and figure, of those that the part has the runs for."""
     found = [_scores(summary), _profiles(raw), _costs(raw), _robustness(raw)]
+    drawn = _drawn(raw)
     examples = [
-        (f"{example.kind}", f"losses and decisions, {example.title}", example.figure(entrants=IN_EXAMPLES))
+        (f"{example.kind}", f"losses and decisions, {example.title}", example.figure(entrants=drawn))
         for example in raw.examples
     ]
     return [figure for figure in found if figure is not None] + examples
+
+
+def _drawn(raw: Raw) -> list[str]:
+    """Entrants that get a curve, in the order of the tables."""
+    names = list(at_right_base(raw.rows))
+    return names if len(names) <= CROWD else [name for name in names if name in KNOWN]
 
 
 def _scores(summary: Sequence[Mapping[str, Any]]) -> tuple[str, str, Figure] | None:
@@ -56,12 +64,13 @@ def _profiles(raw: Raw) -> tuple[str, str, Figure] | None:
     if FIXED not in groups:
         return None
     pairs = {
-        name: pairs_against(groups[name], raw.rows)
-        for name in (*MAIN, BEST, "search-hindsight", *OURS)
-        if name in groups and name != FIXED
+        name: pairs_against(groups[name], raw.rows) for name in _drawn(raw) if name not in (FIXED, "never")
     }
-    reach = [float(np.quantile(np.abs(of.percent), 0.98)) for of in pairs.values() if of is not None]
-    limit = math.ceil(max([1.0, *reach]))
+    reach = {
+        name: float(np.quantile(np.abs(of.percent), 0.98)) for name, of in pairs.items() if of is not None
+    }
+    ours = max((reach[name] for name in reach if name in OURS), default=math.inf)
+    limit = math.ceil(max(1.0, min(max(reach.values(), default=1.0), 2 * ours)))  # others may be far off
     grid = np.linspace(-limit, limit, 241)
     profiles = {name: profile(found, grid) for name, found in pairs.items() if found is not None}
     title = "Share of streams on which the loss is at most so much above that of fixed"

@@ -104,7 +104,9 @@ def _names(ax: Axes, points: Mapping[str, CostPoint], highlight: Collection[str]
     left, right = ax.get_xlim()
     for k, names in enumerate(_neighbours(points, reach=(right / left) ** 0.06)):
         away = (right / left) ** (-0.035 if k == 0 else 0.02)
-        heights = spread(np.array([points[name].loss_bpb for name in names]), gap=(high - low) / 27)
+        gap = (high - low) / 27
+        heights = spread(np.array([points[name].loss_bpb for name in names]), gap=gap)
+        heights += max(low + gap / 2 - heights[0], 0.0)  # not onto the axis
         for name, height in zip(names, heights, strict=True):
             point, ours = points[name], name in highlight
             ax.annotate(

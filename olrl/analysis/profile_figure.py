@@ -34,9 +34,8 @@ def figure_profiles(
         if wide:  # all bands at once would hide all curves
             ax.fill_between(x, low, high, step="post", color=colour, alpha=0.18, linewidth=0)
         dash = style.DASHES[k // len(COLOURS) % len(style.DASHES)]
-        ax.step(
-            x, share, where="post", color=colour, linestyle=dash, linewidth=2.4 if wide else 1.2, label=name
-        )
+        (line,) = ax.step(x, share, where="post", color=colour, linestyle=dash, label=name)
+        line.set(linewidth=2.4 if wide else 1.2, zorder=3 if wide else 2)  # under no curve that is the same
     ax.axvline(0, color=style.GREY, linewidth=0.8, zorder=1)
     ax.axhline(0.5, color=style.GREY, linewidth=0.8, linestyle=":", zorder=1)
     ax.set_xlim(x[0], x[-1])

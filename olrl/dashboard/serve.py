@@ -50,7 +50,8 @@ def serve(folder: Path, *, port: int) -> None:
     page = str(Path(__file__).with_name("page.py"))
     # -P: what lies in the folder that one happens to be in is not imported.
     command = [sys.executable, "-P", "-m", "streamlit", "run", page, *flags, "--", str(folder.resolve())]
-    with subprocess.Popen(command) as server:
+    # Of its own it says nothing but farewell, and with our terminal gone it would fail at that, and serve for ever.
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
         for number in (signal.SIGINT, signal.SIGTERM):  # what was started in the background ignores the first
             signal.signal(number, signal.default_int_handler)
         try:

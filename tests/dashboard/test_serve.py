@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from olrl.cli import execute
@@ -52,3 +53,21 @@ def test_it_is_served_to_this_machine_only_and_ends_with_ctrl_c(tmp_path: Path) 
         assert server.wait(60) == 0
     with socket.socket() as probe:
         assert probe.connect_ex((serve.HOST, port)) != 0
+
+
+@pytest.mark.slow
+def test_a_server_whose_parent_and_terminal_are_gone_ends_when_told(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [row(0, 3.0)]).path
+    program = "from olrl.cli import main; main()"
+    command = [sys.executable, "-c", program, "dashboard", str(run), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as parent:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        (server,) = psutil.Process(parent.pid).children()
+        parent.kill()  # its pipes are closed with it
+    server.terminate()
+    try:
+        server.wait(60)
+    except psutil.TimeoutExpired:
+        server.kill()
+        pytest.fail("it goes on serving")
