@@ -1,12 +1,15 @@
 """Settings of a hindsight stage."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
 class HindsightConfig:
     """How many runs a leg makes, and how the policy is fitted to all of them so far.
 
+    grounds: what learners learn on. "text": drifting text of the model and suite that the stage's `env` names;
+        "practice": labels (`olrl.agents.hindsight.practice`).
     streams: training streams of a leg, each of `rounds` decisions.
     policy_lanes: learners on each stream that the policy itself steers, from bases right and wrong; one
         decision in `1 / explore` of theirs moves the rate at random, so that what follows a mistake is seen too.
@@ -17,6 +20,8 @@ class HindsightConfig:
         of constant runs do not tell what going to and fro costs a learner, and most choices cost nearly the same:
         without a charge the policy wanders.
     first_up: per cent that raising the rate in the very first round is charged.
+    anchor: per cent that each octave away from the tuned rate costs, in place of what hindsight says of rates; None
+        where hindsight is believed.
     skip: per cent that not training in a round is charged, beside what training would have been worth.
     steps, batch_size, learning_rate, weight_decay: of AdamW, anew in each leg; weights go on from the leg before.
     entropy: per cent of loss that a choice may cost more and still be taken e times less often.
@@ -25,6 +30,7 @@ class HindsightConfig:
         (`olrl.agents.hindsight.variations`).
     """
 
+    grounds: Literal["text", "practice"] = "text"
     streams: int = 12
     rounds: int = 80
     policy_lanes: int = 6
@@ -34,6 +40,7 @@ class HindsightConfig:
     switch_rate: float = 1.0
     switch_others: float = 3.0
     first_up: float = 10.0
+    anchor: float | None = None
     skip: float = 0.5
     steps: int = 2000
     batch_size: int = 512
@@ -44,6 +51,8 @@ class HindsightConfig:
     unknown_levels: bool = True
 
     def __post_init__(self) -> None:
+        if self.grounds not in ("text", "practice"):
+            raise ValueError(f"grounds must be text or practice, not {self.grounds!r}")
         for name in ("streams", "rounds", "policy_lanes", "horizon", "steps", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(
@@ -55,6 +64,8 @@ class HindsightConfig:
         for name in ("switch_rate", "switch_others", "first_up", "skip", "weight_decay", "noise"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)!r}")
+        if self.anchor is not None and not self.anchor > 0:
+            raise ValueError(f"anchor must be positive or none, not {self.anchor!r}")
         for name in ("learning_rate", "entropy"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)!r}")

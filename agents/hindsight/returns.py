@@ -47,11 +47,13 @@ def fit_critic(
     Returns the share of their variance that it does not explain, over the last tenth of the steps.
     """
     lanes = config.policy_lanes
-    kept = slice(0, max(1, runs[0].observations.shape[1] - _LEFT_OUT))
-    width = runs[0].observations.shape[-1]
-    seen = np.concatenate([one.observations[-lanes:, kept] for one in runs]).reshape(-1, width)
-    wanted = np.concatenate([discounted_returns(one, lanes=lanes, gamma=gamma)[:, kept] for one in runs])
-    observations, returns = torch.from_numpy(seen), torch.from_numpy(wanted.reshape(-1)).float()
+    seen, wanted = [], []
+    for one in runs:  # some are longer than others
+        kept = slice(0, max(1, one.observations.shape[1] - _LEFT_OUT))
+        seen.append(one.observations[-lanes:, kept].reshape(-1, one.observations.shape[-1]))
+        wanted.append(discounted_returns(one, lanes=lanes, gamma=gamma)[:, kept].reshape(-1))
+    observations = torch.from_numpy(np.concatenate(seen))
+    returns = torch.from_numpy(np.concatenate(wanted)).float()
     parameters = [*policy.mlp_extractor.value_net.parameters(), *policy.value_net.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
     generator = torch.Generator().manual_seed(seed)

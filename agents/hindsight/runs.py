@@ -8,20 +8,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from olrl.assembly import LoopConfig, assemble_rounds
+from olrl.assembly import LoopConfig
 from olrl.control.coding import ActionCoding, Decisions
 from olrl.control.decision import MAX_LR_NOTCHES, WINDOWS, Base
-from olrl.envs.language_streams import LanguageStreams
-from olrl.envs.online_lm import EpisodeRanges, Replay
-from olrl.envs.stacked_loops import StackedLoops
-from olrl.models.load import LoadedModel
+from olrl.envs.online_lm import EpisodeRanges
 from olrl.monitor.feature_set import HAND_MADE, FeatureSet
 from olrl.monitor.feature_table import INPUTS
 from olrl.monitor.features import stack_signals
-from olrl.streams.chunk import Chunk
-from olrl.streams.suite import HOME
 
 from .config import HindsightConfig
+from .grounds import Ground
 
 Floats = NDArray[np.float64]
 Choose = Callable[[int, NDArray[np.float32], Mapping[str, Floats]], Decisions]
@@ -154,23 +150,18 @@ def pauses(number: int, rounds: int) -> list[range]:
 
 
 class HindsightRunner:
-    """Makes the runs on streams of one suite, one stream at a time."""
+    """Makes the runs on the stream that `grounds` gives for a number, one stream at a time."""
 
     def __init__(
         self,
-        loaded: LoadedModel,
-        streams: LanguageStreams,
+        grounds: Callable[[int], Ground],
         *,
-        loop: LoopConfig,
         config: HindsightConfig,
         ranges: EpisodeRanges,
         features: FeatureSet = HAND_MADE,
     ) -> None:
-        assert loaded.fixed is not None
-        self._loaded, self._streams = loaded, streams
-        self._fixed = loaded.fixed
-        self._loop, self._config, self._ranges, self._features = loop, config, ranges, features
-        self._constants = constants(loaded.fixed)
+        self._grounds = grounds
+        self._config, self._ranges, self._features = config, ranges, features
 
     def held(self, number: int) -> StreamRuns:
         """The constant runs on stream `number`. No policy and no seed change them: they can be kept.
@@ -178,31 +169,34 @@ class HindsightRunner:
         They have bases too, right and wrong, since a policy must know what it sees from any base; all are at the
         default cost, to be comparable.
         """
-        bases, loops = self._comparable(number, np.random.default_rng(number), len(self._constants))
-        return self._play(number, bases, loops, lambda t, seen, signals: self._decided(first=t == 0))
+        ground = self._grounds(number)
+        held = constants(ground.fixed)
+        bases, loops = self._comparable(ground, np.random.default_rng(number), len(held))
+        return self._play(ground, bases, loops, lambda t, seen, signals: _decided(held, first=t == 0))
 
     def paused(self, number: int) -> StreamRuns:
         """Learners at the tuned constant that pause once, and others that only then begin to train.
 
         Bases and costs are as for the constant runs, and no policy and no seed change these either.
         """
+        ground = self._grounds(number)
         trains = np.ones((N_PAUSED, self._config.rounds), dtype=bool)
         for k, rounds in enumerate(pauses(number, self._config.rounds)):
             trains[k, rounds.start : rounds.stop] = False
             trains[PAUSES + k, : rounds.start] = False
-        bases, loops = self._comparable(number, np.random.default_rng([number, 0x9B]), N_PAUSED)
-        tuned = _in_force([self._fixed] * N_PAUSED)
-        return self._play(number, bases, loops, lambda t, seen, signals: replace(tuned, update=trains[:, t]))
+        bases, loops = self._comparable(ground, np.random.default_rng([number, 0x9B]), N_PAUSED)
+        tuned = _in_force([ground.fixed] * N_PAUSED)
+        return self._play(ground, bases, loops, lambda t, seen, signals: replace(tuned, update=trains[:, t]))
 
     def _comparable(
-        self, number: int, rng: np.random.Generator, n: int
+        self, ground: Ground, rng: np.random.Generator, n: int
     ) -> tuple[list[Base], list[LoopConfig]]:
         """Bases and loops of n learners: bases and missing signals are drawn, all are at the default cost."""
         bases, loops = [], []
         for _ in range(n):
-            base, _cost, _price, masked = self._ranges.draw(rng, self._fixed)
+            base, _cost, _price, masked = self._ranges.draw(rng, ground.fixed)
             bases.append(base)
-            loops.append(replace(self._loop, price=0.0, masked=masked, seed=number))
+            loops.append(replace(ground.loop, price=0.0, masked=masked))
         return bases, loops
 
     def steered(self, number: int, act: Act, coding: ActionCoding, *, seed: int) -> StreamRuns:
@@ -210,30 +204,24 @@ class HindsightRunner:
 
         `act` maps observations (n, F) to actions (n, heads) of `coding`.
         """
-        rng = np.random.default_rng([seed, number])
+        ground, rng = self._grounds(number), np.random.default_rng([seed, number])
         bases, loops = [], []
         for _ in range(self._config.policy_lanes):
-            base, cost, price, masked = self._ranges.draw(rng, self._fixed)
+            base, cost, price, masked = self._ranges.draw(rng, ground.fixed)
             bases.append(base)
-            loops.append(replace(self._loop, cost=cost, price=price, masked=masked, seed=number))
+            loops.append(replace(ground.loop, cost=cost, price=price, masked=masked))
         standing = coding.start_at(bases)
 
         def choose(t: int, seen: NDArray[np.float32], signals: Mapping[str, Floats]) -> Decisions:
             return coding.apply(standing, self._explored(act(seen), coding, rng), signals)
 
-        return self._play(number, bases, loops, choose)
+        return self._play(ground, bases, loops, choose)
 
-    def _play(self, number: int, bases: list[Base], loops_of: list[LoopConfig], choose: Choose) -> StreamRuns:
+    def _play(
+        self, ground: Ground, bases: list[Base], configs: list[LoopConfig], choose: Choose
+    ) -> StreamRuns:
         n, every = len(bases), np.arange(len(bases))
-        chunks = self._streams.chunks(number)
-        loops = StackedLoops(
-            self._loaded.model, n, optimizer=self._streams.optimizer, seq_len=self._loop.seq_len
-        )
-        rounds = [
-            assemble_rounds(Replay(chunks), base=base, config=one)
-            for base, one in zip(bases, loops_of, strict=True)
-        ]
-        loops.begin(every, rounds, bases)
+        loops = ground.loops(bases, configs)
         features = self._features.extractor(bases)
         decisions = _in_force(bases)
         observed, measured, losses, states, spent = [], [], [], [], []
@@ -245,14 +233,14 @@ class HindsightRunner:
                 break
             observed.append(features.update(inputs))
             measured.append(inputs)
-            states.append(self._state(decisions))
+            states.append(_state(decisions, ground.fixed))
             decisions = choose(t, observed[-1], signals)
             records = loops.train(decisions)
             spent.append(
-                [record.spent / one.cost.budget for record, one in zip(records, loops_of, strict=True)]
+                [record.spent / one.cost.budget for record, one in zip(records, configs, strict=True)]
             )
         octaves, log_batch, window = np.array(states).transpose(1, 2, 0)
-        share = [one.cost.spent(self._fixed.batch_size) / one.cost.budget for one in loops_of]
+        share = [one.cost.spent(ground.fixed.batch_size) / one.cost.budget for one in configs]
         return StreamRuns(
             observations=np.stack(observed, axis=1),
             signals=np.stack(measured).transpose(2, 0, 1),
@@ -262,19 +250,10 @@ class HindsightRunner:
             log_batch=log_batch,
             window=window,
             spent=np.array(spent).T,
-            familiar=np.tile(self._familiar(chunks), (n, 1)),
-            price=np.array([one.price for one in loops_of]),
+            familiar=np.tile(ground.familiar[: self._config.rounds], (n, 1)),
+            price=np.array([one.price for one in configs]),
             share=np.array(share),
         )
-
-    def _familiar(self, chunks: Sequence[Chunk]) -> list[bool]:
-        """Of each decision; streams are of the training split, as was what models were pretrained on."""
-        return [chunk.source in HOME for chunk in chunks[: self._config.rounds]]
-
-    def _state(self, decisions: Decisions) -> list[Floats]:
-        octaves = np.log2(decisions.lr / self._fixed.lr)
-        position = np.array([WINDOWS.index(int(one)) for one in decisions.window], dtype=np.float64)
-        return [octaves, np.log2(decisions.batch_size), position]
 
     def _explored(
         self, actions: NDArray[np.int64], coding: ActionCoding, rng: np.random.Generator
@@ -284,15 +263,21 @@ class HindsightRunner:
         actions[which, 0] = rng.integers(coding.nvec[0], size=len(which))
         return actions
 
-    def _decided(self, *, first: bool) -> Decisions:
-        """What the constant runs hold."""
-        bases = [constant.base for constant in self._constants]
-        rates = [constant.first_lr if first else constant.base.lr for constant in self._constants]
-        return replace(
-            _in_force(bases),
-            lr=np.array(rates),
-            update=np.array([constant.update for constant in self._constants]),
-        )
+
+def _state(decisions: Decisions, fixed: Base) -> list[Floats]:
+    octaves = np.log2(decisions.lr / fixed.lr)
+    position = np.array([WINDOWS.index(int(one)) for one in decisions.window], dtype=np.float64)
+    return [octaves, np.log2(decisions.batch_size), position]
+
+
+def _decided(held: Sequence[Constant], *, first: bool) -> Decisions:
+    """What the constant runs hold."""
+    rates = [constant.first_lr if first else constant.base.lr for constant in held]
+    return replace(
+        _in_force([constant.base for constant in held]),
+        lr=np.array(rates),
+        update=np.array([constant.update for constant in held]),
+    )
 
 
 def _in_force(bases: list[Base]) -> Decisions:

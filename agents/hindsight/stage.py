@@ -21,9 +21,12 @@ from ..fingerprint import fingerprint, model_place
 from ..workers.base import Workers
 from ..workers.local import LocalWorkers
 from .config import HindsightConfig
+from .grounds import text_grounds
+from .practice import MODELS, practice_grounds
 from .runs import HindsightRunner, StreamRuns
 
 _ELSEWHERE = ("parts.py", "processes.py")  # where environments are computed changes no number
+_RUNS = {"text": ("runs", "grounds"), "practice": ("runs", "grounds", "practice", "separate_loops")}
 _ENVIRONMENT = sorted(
     file for file in Path(olrl.envs.__file__).parent.glob("*.py") if file.name not in _ELSEWHERE
 )
@@ -31,7 +34,10 @@ _ENVIRONMENT = sorted(
 
 @dataclass(frozen=True, kw_only=True)
 class RunTask:
-    """The runs on one stream; `env` are settings of `OnlineLMEnv`, as in a language stage."""
+    """The runs on one stream; `env` are settings of `OnlineLMEnv`, as in a language stage.
+
+    Where the grounds are for practice, nothing but `ranges` is read of them, and where the streams begin.
+    """
 
     number: int
     env: tuple[tuple[str, Any], ...]
@@ -47,13 +53,16 @@ def kept_runs(env: tuple[tuple[str, Any], ...], config: HindsightConfig) -> Path
 
     It is named after all that decides them: the code that runs, the text, the model, the streams and their length.
     """
-    model = str(dict(env)["model"])
-    code = fingerprint([model_place(model), Path(__file__).with_name("runs.py"), *_ENVIRONMENT], builtin=True)
+    practises = config.grounds == "practice"
+    name = "practice" if practises else str(dict(env)["model"])
+    models = MODELS if practises else (name,)
+    modules = [Path(__file__).with_name(f"{module}.py") for module in _RUNS[config.grounds]]
+    code = fingerprint([*map(model_place, models), *modules, *_ENVIRONMENT], builtin=True)
     settings = json.dumps([env, config.rounds, code])
     return (
         cache_folder()
         / "hindsight"
-        / f"{Path(model).name}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
+        / f"{Path(name).name}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
     )
 
 
@@ -109,16 +118,17 @@ def _kept(make: Callable[[int], StreamRuns], task: RunTask, kind: str) -> Stream
 
 @lru_cache(maxsize=1)
 def _runner(env: tuple[tuple[str, Any], ...], config: HindsightConfig, features: str) -> HindsightRunner:
-    from olrl.envs.online_lm import OnlineLMEnv
+    from olrl.envs.online_lm import EpisodeRanges, OnlineLMEnv
 
-    single = OnlineLMEnv(**_thawed(env), rounds=config.rounds)
+    settings = _thawed(env)
+    if config.grounds == "practice":
+        grounds = practice_grounds(config.rounds)
+        ranges = EpisodeRanges.from_dict(settings.get("ranges") or {})
+    else:
+        single = OnlineLMEnv(**settings, rounds=config.rounds)
+        grounds, ranges = text_grounds(single), single.ranges
     return HindsightRunner(
-        single.loaded,
-        single.streams,
-        loop=single.config,
-        config=config,
-        ranges=single.ranges,
-        features=feature_set_of(json.loads(features)),
+        grounds, config=config, ranges=ranges, features=feature_set_of(json.loads(features))
     )
 
 

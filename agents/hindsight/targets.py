@@ -33,6 +33,11 @@ def choice_costs(runs: StreamRuns, *, coding: str, config: HindsightConfig) -> l
     in one round is paid for many times over where the base is too high, and text that is far from all that a model
     has seen looks much the same from both.
 
+    With an `anchor`, rates cost what their distance from the tuned one says, and not what hindsight does: the
+    policy learns to see where it stands, to go back there and to stay. That is for labels, where constant runs at
+    high rates are ahead by tens of per cent on one stream and behind on the next, while learners that were
+    steered there had nothing of it (docs/LOG.md, 2026-11-28, "Labels").
+
     Skipping costs what training in the round would be worth (`worth_of_training`) and `skip` for the chance that it
     is worth more, training the price of a round's updates; NaN where its worth was not measured. Raises ValueError
     for a coding whose choices are not moves.
@@ -50,6 +55,8 @@ def choice_costs(runs: StreamRuns, *, coding: str, config: HindsightConfig) -> l
     rate += np.maximum(_starts(starts - starts[-1], runs.octaves, moves), 0.0)
     rate += config.switch_rate * (moves != 0)
     rate[:, 0] = _starts(starts, runs.octaves[:, 0], moves) + config.first_up * (moves > 0)
+    if config.anchor is not None:
+        rate = config.anchor * np.abs(runs.octaves[..., None] + moves) + config.switch_rate * (moves != 0)
     for table in (batch, window):
         table += config.switch_others * (np.array(STEPS) != 0)
     skip = config.skip + worth_of_training(

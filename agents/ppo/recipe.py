@@ -101,6 +101,7 @@ class Recipe:
     features: Mapping[str, Any] | None = None  # the spec of a selected set; None for those made by hand
     stages: tuple[StageConfig, ...]
     validation: ValidationConfig = ValidationConfig()
+    kept_from: str | None = None  # the first stage whose legs may be kept: earlier ones lack what it teaches
     minutes: str = ""  # what it takes on two cores, for the help
 
 
@@ -151,14 +152,28 @@ def _language(
     )
 
 
-def _hindsight(model: str, *, legs: int, streams: int, rounds: int = 80) -> StageConfig:
+def _hindsight(model: str, *, legs: int, streams: int, rounds: int = 80, stream_seed: int = 0) -> StageConfig:
     config = HindsightConfig(streams=streams, rounds=rounds)
     return StageConfig(
         name=f"hindsight-{model}",
         kind="hindsight",
         steps=legs * streams * rounds * config.policy_lanes,
         legs=legs,
-        env={"model": model, "ranges": _RANGES},
+        env={"model": model, "ranges": _RANGES, "stream_seed": stream_seed},
+        ppo=PPOConfig(gamma=_LANGUAGE_PPO.gamma),
+        hindsight=config,
+    )
+
+
+# Labels, so that a policy does no harm where it steers a classifier.
+def _practice(*, legs: int, streams: int, rounds: int = 60) -> StageConfig:
+    config = HindsightConfig(grounds="practice", streams=streams, rounds=rounds, anchor=2.0)
+    return StageConfig(
+        name="hindsight-labels",
+        kind="hindsight",
+        steps=legs * streams * rounds * config.policy_lanes,
+        legs=legs,
+        env={"ranges": _RANGES},
         ppo=PPOConfig(gamma=_LANGUAGE_PPO.gamma),
         hindsight=config,
     )
@@ -194,10 +209,12 @@ PROFILES: dict[str, Recipe] = {
             minutes="about 45 minutes, 20 for a second seed",
             stages=(
                 _hindsight("pico", legs=3, streams=12),
-                _hindsight("nano", legs=2, streams=10),
+                _practice(legs=2, streams=16),
+                _hindsight("nano", legs=2, streams=10, stream_seed=1),
                 _language("pico", 12_800, legs=1, rounds=60, n_streams=64),
             ),
             validation=ValidationConfig(every_leg=True, model="nano", streams=6, rounds=80),
+            kept_from="hindsight-labels",
         ),
     )
 }

@@ -199,11 +199,16 @@ class _StageRun:
         name = f"{self.stage.name}, leg {progress.leg} of {self.stage.legs}"
         self.report.say(f"after stage {name}: {found.line()}")
         self.model.logger.record("validation/score", found.score)
-        if progress.best is None or found.score < progress.best.validation.score:
+        if self._may_be_kept and (progress.best is None or found.score < progress.best.validation.score):
             progress.best = Best(stage=self.stage.name, leg=progress.leg, validation=found)
             policy.save(best_folder(self.out, progress.best))
         self.report.part(f"stage {self.stage.name}", self.stage.leg_steps * self.stage.legs)
         self.report.step(progress.leg * self.stage.leg_steps)
+
+    @property
+    def _may_be_kept(self) -> bool:
+        names = [stage.name for stage in self.recipe.stages]
+        return self.recipe.kept_from is None or self.number >= names.index(self.recipe.kept_from)
 
     def _save(self) -> None:
         # What PPO has recorded since its last rollout would else be written with the next one, and lost by a kill.
@@ -256,12 +261,14 @@ class _StageRun:
         ]
         per_stream = config.rounds * config.policy_lanes
         runs = make_runs(tasks, lambda done: self.report.step(done * per_stream), workers=self.workers)
+        told = [(one, config) for one in runs]
         for earlier in self.recipe.stages[: self.number]:
             paths = sorted((self.out / HINDSIGHT / earlier.name).glob("[0-9]*.npz"))
-            runs += [StreamRuns.load(path) for path in paths]
+            told += [(StreamRuns.load(path), earlier.hindsight) for path in paths]
+        runs = [one for one, _ in told]
         examples = Examples()
-        for one in runs:
-            examples.add(one, choice_costs(one, coding=self.recipe.coding, config=config))
+        for one, of_stage in told:  # what a choice costs is its own stage's affair
+            examples.add(one, choice_costs(one, coding=self.recipe.coding, config=of_stage))
         actor = self.model.policy
         cost = fit(
             lambda seen: actor.action_net(actor.mlp_extractor.forward_actor(seen)),
