@@ -139,7 +139,7 @@ def add_range(folder: Path, recipe: Recipe, *, streams: int, bars: Bars) -> None
     features are a selected set, or with no streams.
     """
     policy = load_policy(folder)
-    models = tuple(dict.fromkeys(stage.env["model"] for stage in recipe.stages if stage.kind != "surrogate"))
+    models = recipe.models
     if policy.training_range is not None or not models or not streams or policy.features is not HAND_MADE:
         return
     bars.say("Measuring the range of the policy's training, for the guard")

@@ -102,6 +102,19 @@ class Recipe:
     stages: tuple[StageConfig, ...]
     validation: ValidationConfig = ValidationConfig()
     kept_from: str | None = None  # the first stage whose legs may be kept: earlier ones lack what it teaches
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The language models that learn text in its stages."""
+        return tuple(dict.fromkeys(stage.env["model"] for stage in self.stages if "model" in stage.env))
+
+    @property
+    def practises(self) -> bool:
+        """Whether a stage of it is on labels."""
+        return any(
+            stage.kind == "hindsight" and stage.hindsight.grounds == "practice" for stage in self.stages
+        )
+
     minutes: str = ""  # what it takes on two cores, for the help
 
 

@@ -34,8 +34,9 @@ def policy_card(recipe: Recipe, progress: Progress, *, seed: int) -> str:
 
 def _seen(recipe: Recipe) -> str:
     quadratics = ["noisy quadratics"] if any(stage.kind == "surrogate" for stage in recipe.stages) else []
-    models = dict.fromkeys(stage.env["model"] for stage in recipe.stages if stage.kind != "surrogate")
-    return " and ".join([*quadratics, *(f"the byte-level model {model}" for model in models)])
+    models = [f"the byte-level model {model}" for model in recipe.models]
+    labels = ["heads that learn labels on their features"] if recipe.practises else []
+    return " and ".join([*quadratics, *models, *labels])
 
 
 def _validations(progress: Progress) -> list[str]:
