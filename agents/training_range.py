@@ -6,15 +6,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from olrl.assembly import LoopConfig, assemble_rounds
+from olrl.assembly import LoopConfig
 from olrl.control.decision import Base
 from olrl.control.policy import FrozenPolicy
 from olrl.control.training_range import TrainingRange
-from olrl.envs.language_streams import LanguageStreams
-from olrl.envs.online_lm import EpisodeRanges, OnlineLMEnv, Replay
-from olrl.envs.stacked_loops import StackedLoops
+from olrl.envs.online_lm import EpisodeRanges, OnlineLMEnv
 from olrl.monitor.feature_table import INPUTS
 from olrl.monitor.features import FeatureExtractor, stack_signals
+
+from .hindsight.grounds import Ground, text_grounds
+from .hindsight.practice import practice_grounds
 
 Floats = NDArray[np.float64]
 SETTLING = 10  # rounds before averages mean anything; the guard waits as long
@@ -22,7 +23,7 @@ SETTLING = 10  # rounds before averages mean anything; the guard waits as long
 
 @dataclass(frozen=True, kw_only=True)
 class RangeConfig:
-    """What is played: `streams` of each of `models`, `rounds` long, by `lanes` learners each.
+    """What is played: `streams` of each of `models` and of `labels`, `rounds` long, by `lanes` learners each.
 
     Bases, costs, prices and missing signals are drawn as in training (`EpisodeRanges`), but for the first lane of
     each stream, which has the tuned base and nothing missing, as most users have.
@@ -31,6 +32,7 @@ class RangeConfig:
     models: tuple[str, ...] = ("pico", "nano")
     split: str = "train"
     streams: int = 10
+    labels: int = 0
     rounds: int = 80
     lanes: int = 5
     seed: int = 0
@@ -76,23 +78,27 @@ def record(
             model=model, split=config.split, rounds=config.rounds, n_streams=config.streams,
             stream_seed=config.seed,
         )  # fmt: skip
+        grounds = text_grounds(env)
         for number in range(config.streams):
-            recordings.append(_record(policy, env, number, config))
+            recordings.append(_record(policy, grounds(number), env.ranges, number, config))
             progress(f"{model} {config.split}: stream {number + 1} of {config.streams}")
+    grounds = practice_grounds(config.rounds)
+    for number in range(config.labels):
+        recordings.append(_record(policy, grounds(number), EpisodeRanges(), number, config))
+        progress(f"labels: stream {number + 1} of {config.labels}")
     return recordings
 
 
-def _record(policy: FrozenPolicy, env: OnlineLMEnv, number: int, config: RangeConfig) -> Recording:
-    streams: LanguageStreams = env.streams
-    chunks = streams.chunks(number)
-    bases, rounds = [], []
+def _record(
+    policy: FrozenPolicy, ground: Ground, ranges: EpisodeRanges, number: int, config: RangeConfig
+) -> Recording:
+    bases, configs = [], []
     for lane in range(config.lanes):
-        base, loop = _lane(env, np.random.default_rng([config.seed, number, lane]), first=lane == 0)
+        rng = np.random.default_rng([config.seed, number, lane])
+        base, loop = _lane(ground, ranges, rng, first=lane == 0)
         bases.append(base)
-        rounds.append(assemble_rounds(Replay(chunks), base=base, config=loop))
-    loops = StackedLoops(env.loaded.model, config.lanes, optimizer=env.optimizer, seq_len=env.config.seq_len)
-    every = np.arange(config.lanes)
-    loops.begin(every, rounds, bases)
+        configs.append(loop)
+    loops, every = ground.loops(bases, configs), np.arange(config.lanes)
     features, standing = FeatureExtractor.for_bases(bases), policy.coding.start_at(bases)
     recorded = []
     for _ in range(config.rounds):
@@ -103,10 +109,10 @@ def _record(policy: FrozenPolicy, env: OnlineLMEnv, number: int, config: RangeCo
     return Recording(inputs=np.stack(recorded), bases=bases)
 
 
-def _lane(env: OnlineLMEnv, rng: np.random.Generator, *, first: bool) -> tuple[Base, LoopConfig]:
-    assert env.loaded.fixed is not None, "the environment has checked"
+def _lane(
+    ground: Ground, ranges: EpisodeRanges, rng: np.random.Generator, *, first: bool
+) -> tuple[Base, LoopConfig]:
     if first:
-        return env.loaded.fixed, env.config
-    ranges: EpisodeRanges = env.ranges
-    base, cost, price, masked = ranges.draw(rng, env.loaded.fixed)
-    return base, replace(env.config, cost=cost, price=price, masked=masked)
+        return ground.fixed, ground.loop
+    base, cost, price, masked = ranges.draw(rng, ground.fixed)
+    return base, replace(ground.loop, cost=cost, price=price, masked=masked)

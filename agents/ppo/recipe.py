@@ -103,6 +103,11 @@ class Recipe:
     validation: ValidationConfig = ValidationConfig()
     kept_from: str | None = None  # the first stage whose legs may be kept: earlier ones lack what it teaches
 
+    def __post_init__(self) -> None:
+        names = [stage.name for stage in self.stages]
+        if self.kept_from is not None and self.kept_from not in names:
+            raise ValueError(f"kept_from must be one of the stages {', '.join(names)}, not {self.kept_from!r}")
+
     @property
     def models(self) -> tuple[str, ...]:
         """The language models that learn text in its stages."""

@@ -1,16 +1,19 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from olrl.agents.ppo.environments import build_environments
 from olrl.agents.ppo.progress import Progress
 from olrl.agents.ppo.recipe import PPOConfig, Recipe, StageConfig
-from olrl.agents.ppo.train import _build, _StageRun, frozen
+from olrl.agents.ppo.train import _build, _StageRun, best_policy, frozen
+from olrl.agents.ppo.validation import Validation
 from olrl.control.policy import FrozenPolicy
 from olrl.envs.drifting_quadratic_vec import DriftingQuadraticVecEnv
 
@@ -109,3 +112,28 @@ def test_the_recipe_learns_a_toy_and_a_flipped_reward_does_not_pass_for_learning
     base = rewards_of(None, TOY)
     gain = rewards_of(learned(TOY, sign=sign, seed=0, out=tmp_path), TOY) - base
     assert sign * gain.mean() > 1.0
+
+
+@pytest.mark.parametrize(("kept_from", "kept"), [(None, "first"), ("second", "second")])
+def test_a_leg_of_a_stage_before_the_named_one_is_not_kept_however_good(
+    kept_from: str | None, kept: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = tuple(replace(TOY, name=name, legs=1) for name in ("first", "second"))
+    recipe = Recipe(name="toy", hidden=(8, 8), stages=stages, kept_from=kept_from)
+    env = build_environments(TOY, recipe)
+    model = _build(recipe, TOY, env, weights_of=None)
+    model.set_logger(configure(None, []))
+    progress = Progress()
+    for number, found in enumerate((1.0, 1.1)):  # bits a byte: the first stage's leg is the better one
+        run = _StageRun(
+            recipe, number, stages[number], model, progress, seed=0, out=tmp_path, report=Silent()
+        )
+        validation = Validation(model="pico", fixed_bpb=1.0, policy_bpb={"1": found})
+        monkeypatch.setattr(run, "_validate", lambda validation=validation: validation)
+        run._judge(frozen(recipe, model, progress, seed=0))
+    assert progress.best is not None
+    assert progress.best.stage == kept
+    assert best_policy(tmp_path, frozen(recipe, model, progress, seed=0), progress).training["kept"] == {
+        "stage": kept,
+        "leg": 0,
+    }

@@ -7,7 +7,7 @@ from olrl.agents.training_range import RangeConfig, measure_range, record
 from olrl.control.policy import load_policy
 from tests.deployed import untrained_policy
 
-TINY = RangeConfig(models=("femto",), streams=1, rounds=16, lanes=3)
+TINY = RangeConfig(models=("femto",), streams=1, labels=1, rounds=16, lanes=3)
 
 
 def test_what_was_seen_in_training_is_inside_of_the_range_and_survives_the_policy_file(
@@ -19,15 +19,16 @@ def test_what_was_seen_in_training_is_inside_of_the_range_and_survives_the_polic
     replace(policy, training_range=seen).save(tmp_path / "policy")
     loaded = load_policy(tmp_path / "policy").training_range
     assert loaded is not None
-    [recording] = record(policy, TINY)
-    assert recording.inputs.shape[::2] == (16, 3)
-    observations = recording.observations()[10:].reshape(-1, policy.mean.size)
-    assert np.mean([loaded.trouble(x) is None for x in observations]) >= 0.9
-    assert loaded.trouble(observations[0] * 100) is not None
+    for recording in record(policy, TINY):  # of text, and of labels
+        assert recording.inputs.shape[::2] == (16, 3)
+        observations = recording.observations()[10:].reshape(-1, policy.mean.size)
+        assert np.mean([loaded.trouble(x) is None for x in observations]) >= 0.9
+        assert loaded.trouble(observations[0] * 100) is not None
 
 
 def test_the_policy_that_plays_is_recorded_with_what_it_saw(tmp_path: Path) -> None:
     policy = load_policy(untrained_policy(tmp_path / "policy"))
     one, other = record(policy, TINY), record(policy, TINY)
+    assert len(one) == 2
     assert all(np.array_equal(a.inputs, b.inputs, equal_nan=True) for a, b in zip(one, other, strict=True))
     assert len(set(one[0].bases)) == 3

@@ -1,9 +1,11 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from olrl.agents.hindsight.config import HindsightConfig
+from olrl.agents.hindsight.grounds import Ground, text_grounds
 from olrl.agents.hindsight.runs import (
     N_CONSTANT,
     N_PAUSED,
@@ -16,7 +18,7 @@ from olrl.agents.hindsight.runs import (
     pauses,
 )
 from olrl.control.actions import action_coding
-from olrl.envs.online_lm import OnlineLMEnv
+from olrl.envs.online_lm import EpisodeRanges, OnlineLMEnv
 from olrl.monitor.feature_set import HAND_MADE
 from olrl.streams.suite import HOME
 
@@ -25,11 +27,13 @@ CONFIG = HindsightConfig(rounds=4, policy_lanes=2, explore=0.0)
 
 
 @pytest.fixture(scope="module")
-def runner() -> HindsightRunner:
-    single = OnlineLMEnv(model="femto", rounds=4, n_streams=1)
-    return HindsightRunner(
-        single.loaded, single.streams, loop=single.config, config=CONFIG, ranges=single.ranges
-    )
+def grounds() -> Callable[[int], Ground]:
+    return text_grounds(OnlineLMEnv(model="femto", rounds=4, n_streams=1))
+
+
+@pytest.fixture(scope="module")
+def runner(grounds: Callable[[int], Ground]) -> HindsightRunner:
+    return HindsightRunner(grounds, config=CONFIG, ranges=EpisodeRanges())
 
 
 def runs_of(runner: HindsightRunner, *, seed: int) -> StreamRuns:
@@ -40,22 +44,26 @@ def up(observations: np.ndarray) -> np.ndarray:
     return np.tile(np.array([3, 1, 1, 1]), (len(observations), 1))  # the rate an octave up, every round
 
 
-def test_constant_runs_stay_and_the_policy_moves(runner: HindsightRunner) -> None:
+def test_constant_runs_stay_and_the_policy_moves(
+    runner: HindsightRunner, grounds: Callable[[int], Ground]
+) -> None:
     runs = runs_of(runner, seed=0)
-    n = len(constants(runner._fixed))
+    n = len(constants(grounds(0).fixed))
     assert runs.loss.shape == (n + 2, 5)
     assert np.isfinite(runs.loss).all()
     held = runs.octaves[: len(RATE_OCTAVES), 1:]
     assert np.allclose(held, RATE_OCTAVES[:, None])  # from the second decision on
     assert np.allclose(np.diff(runs.octaves[n:], axis=1), 1.0)
     assert runs.price[:n].max() == 0.0
-    sources = [chunk.source for chunk in runner._streams.chunks(0)]
+    sources = [chunk.source for chunk in grounds(0).chunks]
     assert runs.familiar.tolist() == [[source in HOME for source in sources[:4]]] * (n + 2)
 
 
-def test_a_run_that_never_trains_loses_what_training_gains(runner: HindsightRunner) -> None:
+def test_a_run_that_never_trains_loses_what_training_gains(
+    runner: HindsightRunner, grounds: Callable[[int], Ground]
+) -> None:
     runs = runs_of(runner, seed=0)
-    never = [constant.update for constant in constants(runner._fixed)].index(False)
+    never = [constant.update for constant in constants(grounds(0).fixed)].index(False)
     tuned = len(RATE_OCTAVES) // 2
     assert runs.loss[never, 0] == pytest.approx(runs.loss[tuned, 0])
     assert runs.loss[never, -1] > runs.loss[tuned, -1]
