@@ -1,4 +1,6 @@
+from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,11 +8,15 @@ import pytest
 from olrl.agents.hindsight.config import HindsightConfig
 from olrl.agents.hindsight.practice import CLASSES, WRONG, practice, practice_grounds
 from olrl.agents.hindsight.runs import N_CONSTANT, N_PAUSED, RATE_OCTAVES, HindsightRunner
+from olrl.agents.hindsight.stage import RunTask, frozen_settings, kept_runs, make_runs
 from olrl.agents.hindsight.targets import TUNED, choice_costs
+from olrl.agents.workers.here import Here
 from olrl.control.actions import action_coding
+from olrl.control.policy import load_policy
 from olrl.envs.online_lm import EpisodeRanges
 from olrl.models.classify import FROZEN_BASE
 from olrl.streams.corpus import load_corpus
+from tests.deployed import untrained_policy
 
 ROUNDS = 6
 CONFIG = HindsightConfig(grounds="practice", rounds=ROUNDS, policy_lanes=2, explore=0.0, anchor=2.0)
@@ -74,3 +80,20 @@ def test_an_anchor_makes_the_tuned_rate_the_cheapest_wherever_a_learner_stands()
     assert at_home[:, 3] == pytest.approx(
         CONFIG.anchor + CONFIG.switch_rate
     )  # an octave up, from the tuned rate
+
+
+def test_a_stage_makes_runs_on_labels_and_keeps_the_constant_ones(tmp_path: Path) -> None:
+    policy = load_policy(untrained_policy(tmp_path / "policy"))
+    env = frozen_settings({"ranges": {"base_right": 0.4}, "stream_seed": 9})
+    task = RunTask(number=3, env=env, config=CONFIG, policy=policy, seed=1, path=tmp_path / "00003.npz")
+    [first] = make_runs([task], lambda done: None, workers=Here())
+    assert first.loss.shape == (N_CONSTANT + N_PAUSED + CONFIG.policy_lanes, ROUNDS + 1)
+    kept = kept_runs(env, CONFIG)
+    assert kept.name.startswith("practice-")
+    assert {path.name for path in kept.iterdir()} == {"00003.npz", "00003-paused.npz"}
+    (tmp_path / "00003.npz").unlink()
+    [again] = make_runs([task], lambda done: None, workers=Here())
+    for name, array in vars(first).items():
+        assert np.array_equal(array, getattr(again, name), equal_nan=True), name
+    text = replace(CONFIG, grounds="text")
+    assert kept_runs(frozen_settings({"model": "pico", "stream_seed": 9}), text) != kept
