@@ -224,7 +224,7 @@ PROFILES: dict[str, Recipe] = {
             name="full",
             coding="leaps",
             hidden=(64, 64),
-            minutes="about 45 minutes, 20 for a second seed",
+            minutes="about 55 minutes, 25 for a second seed",
             stages=(
                 _hindsight("pico", legs=3, streams=12),
                 _practice(legs=2, streams=16),

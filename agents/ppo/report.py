@@ -36,7 +36,7 @@ def _seen(recipe: Recipe) -> str:
     quadratics = ["noisy quadratics"] if any(stage.kind == "surrogate" for stage in recipe.stages) else []
     models = [f"the byte-level model {model}" for model in recipe.models]
     labels = ["heads that learn labels on their features"] if recipe.practises else []
-    return " and ".join([*quadratics, *models, *labels])
+    return ", ".join([*quadratics, *models, *labels])
 
 
 def _validations(progress: Progress) -> list[str]:
