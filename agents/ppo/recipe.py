@@ -106,7 +106,9 @@ class Recipe:
     def __post_init__(self) -> None:
         names = [stage.name for stage in self.stages]
         if self.kept_from is not None and self.kept_from not in names:
-            raise ValueError(f"kept_from must be one of the stages {', '.join(names)}, not {self.kept_from!r}")
+            raise ValueError(
+                f"kept_from must be one of the stages {', '.join(names)}, not {self.kept_from!r}"
+            )
 
     @property
     def models(self) -> tuple[str, ...]:
