@@ -19,7 +19,8 @@ from olrl.streams.corpus import load_corpus
 from tests.deployed import untrained_policy
 
 ROUNDS = 6
-CONFIG = HindsightConfig(grounds="practice", rounds=ROUNDS, policy_lanes=2, explore=0.0, anchor=2.0)
+ANCHOR = 2.0
+CONFIG = HindsightConfig(grounds="practice", rounds=ROUNDS, policy_lanes=2, explore=0.0, anchor=ANCHOR)
 
 
 def test_streams_are_of_the_training_split_and_differ() -> None:
