@@ -78,9 +78,7 @@ def test_an_anchor_makes_the_tuned_rate_the_cheapest_wherever_a_learner_stands()
         assert len(found)
         assert (found == move).all()
     at_home = rate[np.isclose(runs.octaves, 0.0)]
-    assert at_home[:, 3] == pytest.approx(
-        CONFIG.anchor + CONFIG.switch_rate
-    )  # an octave up, from the tuned rate
+    assert at_home[:, 3] == pytest.approx(ANCHOR + CONFIG.switch_rate)  # an octave up, from the tuned rate
 
 
 def test_a_stage_makes_runs_on_labels_and_keeps_the_constant_ones(tmp_path: Path) -> None:
