@@ -1,9 +1,9 @@
-"""Measures the range a policy was trained in, writes it into the policy's file, and shows what it tells apart.
+"""Shows what the range that a policy was trained in tells apart; measures one where the policy's file has none.
 
-    python scripts/calibrate_guard.py                        the policy that ships: measured, shown, nothing written
-    python scripts/calibrate_guard.py DIR --write            writes `range` into DIR/policy.json
+    python scripts/calibrate_guard.py                the policy that ships, by the range in its file
+    python scripts/calibrate_guard.py DIR --write    measures `range` anew and writes it into DIR/policy.json
 
-The range is measured on training streams. False alarms are counted on validation streams, and faults are put into
+A range is measured on training streams. False alarms are counted on validation streams, and faults are put into
 the signals of those: `docs/guard-range.json` takes both. The test split is never read.
 """
 
@@ -150,9 +150,12 @@ def main() -> None:
     """Measure, show, and perhaps write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("policy", nargs="?", default="default")
-    parser.add_argument("--write", action="store_true", help="write the range into the policy's folder")
+    parser.add_argument(
+        "--write", action="store_true", help="measure the range, and write it into the policy's folder"
+    )
     parser.add_argument("--models", nargs="+", default=["pico", "nano"])
     parser.add_argument("--streams", type=int, default=10, help="training streams of each model")
+    parser.add_argument("--labels", type=int, default=0, help="training streams of labels")
     parser.add_argument("--validation", type=int, default=6, help="validation streams of each model")
     parser.add_argument("--rounds", type=int, default=80)
     parser.add_argument("--lanes", type=int, default=5, help="learners on each stream")
@@ -161,16 +164,23 @@ def main() -> None:
     torch.set_num_threads(1)
     policy = load_policy(args.policy)
     config = RangeConfig(
-        models=tuple(args.models), streams=args.streams, rounds=args.rounds, lanes=args.lanes, seed=100
+        models=tuple(args.models),
+        streams=args.streams,
+        labels=args.labels,
+        rounds=args.rounds,
+        lanes=args.lanes,
+        seed=100,
     )
 
     def tell(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    seen = range_of(record(policy, config, progress=tell))
+    seen = policy.training_range
+    if seen is None or args.write:
+        seen = range_of(record(policy, config, progress=tell))
     if args.write:
         replace(policy, training_range=seen).save(args.policy)
-    validation = replace(config, split="validation", streams=args.validation, seed=7)
+    validation = replace(config, split="validation", streams=args.validation, labels=0, seed=7)
     found = figures(seen, record(policy, validation, progress=tell))
     text = json.dumps(found, indent=1)
     if args.out is not None:
