@@ -19,7 +19,7 @@ from olrl.run_config import RunConfig
 from olrl.run_folder import RunFolder
 
 ROUNDS, LONG = 200, 20_000
-GUARDED = 2  # draws under which the guard has something to do
+GUARDED = 4  # draws under which the guard has something to do
 COMPARED = ("never", "base", "fixed", "hypergradient", "drift-reset", "policy")
 
 
