@@ -42,7 +42,10 @@ be stopped and started again.
 
 
 def write_page(folder: Path) -> Path:
-    """Make `folder/results.md` and its figures from all raw results in `folder/results`."""
+    """Make `folder/results.md` and its figures from all raw results in `folder/results`.
+
+    What `note.md` there says, written by hand, stands before the parts.
+    """
     shipped = folder / "results"
     found = {path.name.removesuffix(SUFFIX): path for path in shipped.glob(f"*{SUFFIX}")}
     parts = [
@@ -50,7 +53,8 @@ def write_page(folder: Path) -> Path:
     ]
     if not parts:
         raise ValueError(f"{shipped} holds no results: make some with --rerun")
-    lines = [INTRO]
+    note = shipped / "note.md"
+    lines = [INTRO, *([note.read_text(encoding="utf-8")] if note.is_file() else [])]
     for raw in parts:
         lines += _section(raw, shipped)
     page = folder / "results.md"
