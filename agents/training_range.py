@@ -15,7 +15,7 @@ from olrl.monitor.feature_table import INPUTS
 from olrl.monitor.features import FeatureExtractor, stack_signals
 
 from .hindsight.grounds import Ground, text_grounds
-from .hindsight.practice import practice_grounds
+from .hindsight.label_streams import label_grounds
 
 Floats = NDArray[np.float64]
 SETTLING = 10  # rounds before averages mean anything; the guard waits as long
@@ -23,7 +23,7 @@ SETTLING = 10  # rounds before averages mean anything; the guard waits as long
 
 @dataclass(frozen=True, kw_only=True)
 class RangeConfig:
-    """What is played: `streams` of each of `models` and of `labels`, `rounds` long, by `lanes` learners each.
+    """What is played: `streams` of each of `models` and `labels` of labels, `rounds` long, by `lanes` learners.
 
     Bases, costs, prices and missing signals are drawn as in training (`EpisodeRanges`), but for the first lane of
     each stream, which has the tuned base and nothing missing, as most users have.
@@ -82,7 +82,7 @@ def record(
         for number in range(config.streams):
             recordings.append(_record(policy, grounds(number), env.ranges, number, config))
             progress(f"{model} {config.split}: stream {number + 1} of {config.streams}")
-    grounds = practice_grounds(config.rounds)
+    grounds = label_grounds(config.rounds)
     for number in range(config.labels):
         recordings.append(_record(policy, grounds(number), EpisodeRanges(), number, config))
         progress(f"labels: stream {number + 1} of {config.labels}")

@@ -9,7 +9,7 @@ class HindsightConfig:
     """How many runs a leg makes, and how the policy is fitted to all of them so far.
 
     grounds: what learners learn on. "text": drifting text of the model and suite that the stage's `env` names;
-        "practice": labels (`olrl.agents.hindsight.practice`).
+        "labels": labelled snippets (`olrl.agents.hindsight.label_streams`).
     streams: training streams of a leg, each of `rounds` decisions.
     policy_lanes: learners on each stream that the policy itself steers, from bases right and wrong; one
         decision in `1 / explore` of theirs moves the rate at random, so that what follows a mistake is seen too.
@@ -30,7 +30,7 @@ class HindsightConfig:
         (`olrl.agents.hindsight.variations`).
     """
 
-    grounds: Literal["text", "practice"] = "text"
+    grounds: Literal["text", "labels"] = "text"
     streams: int = 12
     rounds: int = 80
     policy_lanes: int = 6
@@ -51,8 +51,8 @@ class HindsightConfig:
     unknown_levels: bool = True
 
     def __post_init__(self) -> None:
-        if self.grounds not in ("text", "practice"):
-            raise ValueError(f"grounds must be text or practice, not {self.grounds!r}")
+        if self.grounds not in ("text", "labels"):
+            raise ValueError(f"grounds must be text or labels, not {self.grounds!r}")
         for name in ("streams", "rounds", "policy_lanes", "horizon", "steps", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(

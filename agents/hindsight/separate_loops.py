@@ -19,8 +19,7 @@ class SeparateLoops:
 
     def observe(self, which: NDArray[np.int64]) -> list[Signals]:
         """Score the next chunk of each of these and measure; all streams must have one left."""
-        found = [self._loops[i].observe() for i in which]
-        return [signals for signals in found if signals is not None]
+        return [_measured(self._loops[i]) for i in which]
 
     def train(self, decisions: Decisions) -> list[RoundRecord]:
         """Train every loop under its decision, and tell what happened."""
@@ -28,3 +27,10 @@ class SeparateLoops:
             loop.apply(decisions.single(i, base=base))
             for i, (loop, base) in enumerate(zip(self._loops, self._bases, strict=True))
         ]
+
+
+def _measured(loop: OnlineLoop) -> Signals:
+    signals = loop.observe()
+    if signals is None:
+        raise RuntimeError("a stream has ended before its loops: it has too few chunks")
+    return signals

@@ -22,11 +22,11 @@ from ..workers.base import Workers
 from ..workers.local import LocalWorkers
 from .config import HindsightConfig
 from .grounds import text_grounds
-from .practice import MODELS, practice_grounds
+from .label_streams import MODELS, label_grounds
 from .runs import HindsightRunner, StreamRuns
 
 _ELSEWHERE = ("parts.py", "processes.py")  # where environments are computed changes no number
-_RUNS = {"text": ("runs", "grounds"), "practice": ("runs", "grounds", "practice", "separate_loops")}
+_RUNS = {"text": ("runs", "grounds"), "labels": ("runs", "grounds", "label_streams", "separate_loops")}
 _ENVIRONMENT = sorted(
     file for file in Path(olrl.envs.__file__).parent.glob("*.py") if file.name not in _ELSEWHERE
 )
@@ -36,7 +36,7 @@ _ENVIRONMENT = sorted(
 class RunTask:
     """The runs on one stream; `env` are settings of `OnlineLMEnv`, as in a language stage.
 
-    Where the grounds are for practice, nothing but `ranges` is read of them, and where the streams begin.
+    Where the grounds are labels, nothing but `ranges` is read of them, and where the streams begin.
     """
 
     number: int
@@ -53,9 +53,9 @@ def kept_runs(env: tuple[tuple[str, Any], ...], config: HindsightConfig) -> Path
 
     It is named after all that decides them: the code that runs, the text, the model, the streams and their length.
     """
-    practises = config.grounds == "practice"
-    name = "practice" if practises else str(dict(env)["model"])
-    models = MODELS if practises else (name,)
+    labels = config.grounds == "labels"
+    name = "labels" if labels else str(dict(env)["model"])
+    models = MODELS if labels else (name,)
     modules = [Path(__file__).with_name(f"{module}.py") for module in _RUNS[config.grounds]]
     code = fingerprint([*map(model_place, models), *modules, *_ENVIRONMENT], builtin=True)
     settings = json.dumps([env, config.rounds, code])
@@ -121,8 +121,8 @@ def _runner(env: tuple[tuple[str, Any], ...], config: HindsightConfig, features:
     from olrl.envs.online_lm import EpisodeRanges, OnlineLMEnv
 
     settings = _thawed(env)
-    if config.grounds == "practice":
-        grounds = practice_grounds(config.rounds)
+    if config.grounds == "labels":
+        grounds = label_grounds(config.rounds)
         ranges = EpisodeRanges.from_dict(settings.get("ranges") or {})
     else:
         single = OnlineLMEnv(**settings, rounds=config.rounds)

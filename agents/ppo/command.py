@@ -143,7 +143,7 @@ def add_range(folder: Path, recipe: Recipe, *, streams: int, bars: Bars) -> None
     if policy.training_range is not None or not models or not streams or policy.features is not HAND_MADE:
         return
     bars.say("Measuring the range of the policy's training, for the guard")
-    config = RangeConfig(models=models, streams=streams, labels=streams if recipe.practises else 0)
+    config = RangeConfig(models=models, streams=streams, labels=streams if recipe.learns_labels else 0)
     replace(policy, training_range=measure_range(policy, config)).save(folder)
 
 

@@ -101,6 +101,7 @@ class Recipe:
     features: Mapping[str, Any] | None = None  # the spec of a selected set; None for those made by hand
     stages: tuple[StageConfig, ...]
     validation: ValidationConfig = ValidationConfig()
+    minutes: str = ""  # what it takes on two cores, for the help
     kept_from: str | None = None  # the first stage whose legs may be kept: earlier ones lack what it teaches
 
     def __post_init__(self) -> None:
@@ -116,13 +117,9 @@ class Recipe:
         return tuple(dict.fromkeys(stage.env["model"] for stage in self.stages if "model" in stage.env))
 
     @property
-    def practises(self) -> bool:
+    def learns_labels(self) -> bool:
         """Whether a stage of it is on labels."""
-        return any(
-            stage.kind == "hindsight" and stage.hindsight.grounds == "practice" for stage in self.stages
-        )
-
-    minutes: str = ""  # what it takes on two cores, for the help
+        return any(stage.kind == "hindsight" and stage.hindsight.grounds == "labels" for stage in self.stages)
 
 
 # Chosen by the experiments of 2026-11-23 and 24 in docs/LOG.md.
@@ -186,8 +183,8 @@ def _hindsight(model: str, *, legs: int, streams: int, rounds: int = 80, stream_
 
 
 # Labels, so that a policy does no harm where it steers a classifier.
-def _practice(*, legs: int, streams: int, rounds: int = 60) -> StageConfig:
-    config = HindsightConfig(grounds="practice", streams=streams, rounds=rounds, anchor=2.0)
+def _labels(*, legs: int, streams: int, rounds: int = 60) -> StageConfig:
+    config = HindsightConfig(grounds="labels", streams=streams, rounds=rounds, anchor=2.0)
     return StageConfig(
         name="hindsight-labels",
         kind="hindsight",
@@ -229,7 +226,7 @@ PROFILES: dict[str, Recipe] = {
             minutes="about 55 minutes, 25 for a second seed",
             stages=(
                 _hindsight("pico", legs=3, streams=12),
-                _practice(legs=2, streams=16),
+                _labels(legs=2, streams=16),
                 _hindsight("nano", legs=2, streams=10, stream_seed=1),
                 _language("pico", 12_800, legs=1, rounds=60, n_streams=64),
             ),

@@ -35,7 +35,7 @@ def policy_card(recipe: Recipe, progress: Progress, *, seed: int) -> str:
 def _seen(recipe: Recipe) -> str:
     quadratics = ["noisy quadratics"] if any(stage.kind == "surrogate" for stage in recipe.stages) else []
     models = [f"the byte-level model {model}" for model in recipe.models]
-    labels = ["heads that learn labels on their features"] if recipe.practises else []
+    labels = ["heads that learn labels on their features"] if recipe.learns_labels else []
     return ", ".join([*quadratics, *models, *labels])
 
 

@@ -27,23 +27,18 @@ from .separate_loops import SeparateLoops
 MODELS = ("pico", "nano")  # a head learns on features of one of these
 CHUNK = 16  # labels a round
 CLASSES = (2, 7)  # labels to tell apart, fewest and most
-SHORTEST, LONGEST = (
-    (10, 40),
-    (60, 240),
-)  # characters: ranges that the lengths of a stream's snippets are drawn from
+# Characters: the ranges that the lengths of a stream's snippets are drawn from.
+SHORTEST, LONGEST = (10, 40), (60, 240)
 STRETCH = (60, 400)  # documents for which classes keep their shares
-SHARES = (
-    0.3,
-    1.0,
-    5.0,
-)  # of Dirichlet's distribution that shares are drawn from: few classes, any, all alike
+# Shares are drawn from Dirichlet's distribution with one of these: few classes at a time, any, all alike.
+SHARES = (0.3, 1.0, 5.0)
 WRONG = (0.0, 0.0, 0.1, 0.25, 0.4)  # share of labels that are another class
 LATE, LATE_SHARE = (16, 96), 0.4  # documents between one and its label, on that share of streams
 SEQ_LENS = (140, 256)  # tokens of a document that are looked at
 
 
 @dataclass(frozen=True, kw_only=True)
-class Practice:
+class LabelStream:
     """A stream of labelled documents, the task, and whose features a head learns on."""
 
     documents: Iterator[Document]
@@ -52,13 +47,13 @@ class Practice:
     seq_len: int
 
 
-def practice(number: int, rounds: int) -> Practice:
+def label_stream(number: int, rounds: int) -> LabelStream:
     """Stream `number`, with documents for more than `rounds` rounds.
 
     How many classes there are, how long snippets are, how many labels are wrong and whether they come late is
     drawn for each stream, and within it shares of the classes anew every 60 to 400 documents.
 
-    >>> practice(0, 10).task.kind, len(practice(0, 10).task.classes) >= 2
+    >>> label_stream(0, 10).task.kind, len(label_stream(0, 10).task.classes) >= 2
     ('classify', True)
     """
     rng = np.random.default_rng([number, 0x1A])
@@ -70,7 +65,7 @@ def practice(number: int, rounds: int) -> Practice:
     model, seq_len = str(rng.choice(MODELS)), int(rng.choice(SEQ_LENS))
     enough = CHUNK * (rounds + 2) + LATE[1]
     changes = LabelChanges(wrong=wrong, late=late, seed=number)
-    return Practice(
+    return LabelStream(
         documents=change_labels(islice(_snippets(rng, classes, lengths), enough), changes, classes=classes),
         task=Task(kind="classify", classes=classes),
         model=model,
@@ -91,11 +86,12 @@ def _snippets(
             yield Document(text=snippet, label=classes[k], source=classes[k], segment=segment)
 
 
-def practice_grounds(rounds: int) -> Callable[[int], Ground]:
+def label_grounds(rounds: int) -> Callable[[int], Ground]:
     """Streams of labels by number, of `rounds` decisions each."""
 
+    @lru_cache(maxsize=1)  # all runs on a stream are made one after the other, and features take seconds
     def ground(number: int) -> Ground:
-        what = practice(number, rounds)
+        what = label_stream(number, rounds)
         loaded = _loaded(what.task, what.model)
         chunker = what.task.chunker(loaded.tokenizer, chunk=CHUNK, seq_len=what.seq_len)
         chunks = tuple(islice(chunks_of(chunker, what.documents, loaded), rounds + 1))
@@ -112,7 +108,7 @@ def practice_grounds(rounds: int) -> Callable[[int], Ground]:
 
 
 def _heads(
-    what: Practice, loaded: LoadedClassifier, chunks: Sequence[Chunk]
+    what: LabelStream, loaded: LoadedClassifier, chunks: Sequence[Chunk]
 ) -> Callable[[Sequence[Base], Sequence[LoopConfig]], SeparateLoops]:
     """Makes loops in each of which a head of its own learns."""
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from olrl.agents.hindsight.config import HindsightConfig
-from olrl.agents.hindsight.practice import CLASSES, WRONG, practice, practice_grounds
+from olrl.agents.hindsight.label_streams import CLASSES, WRONG, label_grounds, label_stream
 from olrl.agents.hindsight.runs import N_CONSTANT, N_PAUSED, RATE_OCTAVES, HindsightRunner
 from olrl.agents.hindsight.stage import RunTask, frozen_settings, kept_runs, make_runs
 from olrl.agents.hindsight.targets import TUNED, choice_costs
@@ -20,19 +20,19 @@ from tests.deployed import untrained_policy
 
 ROUNDS = 6
 ANCHOR = 2.0
-CONFIG = HindsightConfig(grounds="practice", rounds=ROUNDS, policy_lanes=2, explore=0.0, anchor=ANCHOR)
+CONFIG = HindsightConfig(grounds="labels", rounds=ROUNDS, policy_lanes=2, explore=0.0, anchor=ANCHOR)
 
 
 def test_streams_are_of_the_training_split_and_differ() -> None:
     corpus = load_corpus()
     known = set(corpus.domains("train"))
-    streams = [practice(number, ROUNDS) for number in range(12)]
+    streams = [label_stream(number, ROUNDS) for number in range(12)]
     for one in streams:
         assert set(one.task.classes) <= known
         assert CLASSES[0] <= len(one.task.classes) <= CLASSES[1]
     assert len({one.task.classes for one in streams}) > 6
     assert {one.model for one in streams} == {"pico", "nano"}
-    for document in islice(practice(0, ROUNDS).documents, 30):
+    for document in islice(label_stream(0, ROUNDS).documents, 30):
         texts = [one.text for one in corpus.documents(document.source, "train")]
         assert not document.text or any(document.text in text for text in texts)
 
@@ -40,7 +40,7 @@ def test_streams_are_of_the_training_split_and_differ() -> None:
 def test_some_labels_are_wrong_and_on_some_streams_they_come_late() -> None:
     wrong, late = [], []
     for number in range(20):
-        told = [one for one in islice(practice(number, ROUNDS).documents, 200) if one.label is not None]
+        told = [one for one in islice(label_stream(number, ROUNDS).documents, 200) if one.label is not None]
         wrong.append(np.mean([one.label != one.source for one in told]))
         late.append(any(one.is_late_label for one in told))
     assert min(wrong) == 0.0
@@ -49,7 +49,7 @@ def test_some_labels_are_wrong_and_on_some_streams_they_come_late() -> None:
 
 
 def test_learners_of_labels_run_side_by_side_and_what_they_do_decides_their_loss() -> None:
-    grounds = practice_grounds(ROUNDS)
+    grounds = label_grounds(ROUNDS)
     assert len(grounds(1).chunks) == ROUNDS + 1
     assert grounds(1).fixed == FROZEN_BASE
     runner = HindsightRunner(grounds, config=CONFIG, ranges=EpisodeRanges())
@@ -58,12 +58,12 @@ def test_learners_of_labels_run_side_by_side_and_what_they_do_decides_their_loss
     assert np.isfinite(held.loss).all()
     assert np.allclose(held.loss[: len(RATE_OCTAVES), 0], held.loss[TUNED, 0])  # before any training
     assert np.ptp(held.loss[: len(RATE_OCTAVES), -1]) > 0.01
-    again = HindsightRunner(practice_grounds(ROUNDS), config=CONFIG, ranges=EpisodeRanges()).held(1)
+    again = HindsightRunner(label_grounds(ROUNDS), config=CONFIG, ranges=EpisodeRanges()).held(1)
     assert np.array_equal(held.loss, again.loss)
 
 
 def test_an_anchor_makes_the_tuned_rate_the_cheapest_wherever_a_learner_stands() -> None:
-    runner = HindsightRunner(practice_grounds(ROUNDS), config=CONFIG, ranges=EpisodeRanges())
+    runner = HindsightRunner(label_grounds(ROUNDS), config=CONFIG, ranges=EpisodeRanges())
     coding = action_coding("leaps")
     runs = (
         runner.held(2)
@@ -88,7 +88,7 @@ def test_a_stage_makes_runs_on_labels_and_keeps_the_constant_ones(tmp_path: Path
     [first] = make_runs([task], lambda done: None, workers=Here())
     assert first.loss.shape == (N_CONSTANT + N_PAUSED + CONFIG.policy_lanes, ROUNDS + 1)
     kept = kept_runs(env, CONFIG)
-    assert kept.name.startswith("practice-")
+    assert kept.name.startswith("labels-")
     assert {path.name for path in kept.iterdir()} == {"00003.npz", "00003-paused.npz"}
     (tmp_path / "00003.npz").unlink()
     [again] = make_runs([task], lambda done: None, workers=Here())
