@@ -107,11 +107,15 @@ def _relative(
     curves: Mapping[str, Curve],
     places: Mapping[str, int],
 ) -> None:
-    """Losses against the reference's; what lies far from all others, as one that never trains, leaves the panel."""
+    """Losses against the reference's; what lies far from all others, as one that never trains, leaves the panel.
+
+    Highlighted ones never do: where they lose is what a reader must see.
+    """
     every = (float(np.quantile(np.abs(drawn), 0.95)) for drawn in percent.values())
     reach = sorted(reach for reach in every if reach > 0.1)  # some entrants are the reference in all but name
     middle = reach[len(reach) // 2] if reach else 0.0
-    limit = max(1.0, 1.3 * middle, *(1.1 * r for r in reach if r < 2.5 * middle))
+    whole = (float(np.abs(drawn).max()) for name, drawn in percent.items() if curves[name].highlight)
+    limit = max(1.0, 1.3 * middle, *(1.1 * r for r in reach if r < 2.5 * middle), *(1.05 * r for r in whole))
     for name, drawn in percent.items():
         ax.plot(drawn, label=name, **_line(places[name], highlight=curves[name].highlight))
     ax.axhline(0, **REFERENCE)

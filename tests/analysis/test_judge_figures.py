@@ -54,3 +54,17 @@ def test_losses_against_a_reference_are_in_per_cent_of_it() -> None:
     assert np.asarray(figure.axes[1].lines[0].get_ydata()).tolist() == pytest.approx([25.0] * 4)
     with pytest.raises(ValueError, match="not 'best'"):
         figure_compare(curves, reference="best")
+
+
+def test_a_highlighted_curve_stays_in_view_where_others_leave_it() -> None:
+    rounds = 20
+    curves = {"fixed": Curve(loss_bpb=[2.0] * rounds)}
+    curves |= {name: Curve(loss_bpb=[2.04] * rounds) for name in ("base", "drift-reset", "hypergradient")}
+    curves |= {"never": Curve(loss_bpb=[6.0] * rounds)}
+    lost = [2.02] * (rounds - 10) + [3.0] * 10
+    limits = {}
+    for highlight in (False, True):
+        curves["policy"] = Curve(loss_bpb=lost, highlight=highlight)
+        limits[highlight] = figure_compare(curves, reference="fixed", smooth_rounds=1).axes[1].get_ylim()[1]
+    assert limits[False] < 10  # per cent
+    assert 50 < limits[True] < 60
