@@ -39,8 +39,7 @@ class GradientMeter:
             )
         self._mesh: Any = next((p.device_mesh for p in self._weights if hasattr(p, "device_mesh")), None)
         size = sum(_local(p).numel() for p in self._weights)
-        # One tensor would not be copied by being flattened.
-        self._small = len(self._weights) > 1 and size <= _SMALL * len(self._weights)
+        self._small = size <= _SMALL * len(self._weights)
         self._grad, self._before, self._start, self._move = (
             _Flat(self._weights, small=self._small) for _ in range(4)
         )
@@ -218,23 +217,16 @@ class _Flat:
 
     def copy(self, tensors: Sequence[Tensor | None], scale: float = 1.0) -> None:
         """Take these, zeros where there is none."""
-        if self._small:
-            present = [
-                torch.zeros_like(view) if t is None else t
-                for view, t in zip(self._views, tensors, strict=True)
-            ]
-            self.values = _flattened(present).float()  # new memory: one pass fewer than a copy into the old
-        else:
-            self._copy_each(tensors)
-        if scale != 1.0:
-            self.values.mul_(scale)
-
-    def _copy_each(self, tensors: Sequence[Tensor | None]) -> None:
         given = [(view, t) for view, t in zip(self._views, tensors, strict=True) if t is not None]
         if len(given) < len(tensors):
             self.values.zero_()
+        elif self._small:
+            self.values.copy_(_flattened([t for _, t in given]))
+            given = []
         if given:
             torch._foreach_copy_([view for view, _ in given], [t for _, t in given])  # as torch.optim does
+        if scale != 1.0:
+            self.values.mul_(scale)
 
 
 def _flattened(tensors: list[Tensor]) -> Tensor:
