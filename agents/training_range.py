@@ -13,6 +13,7 @@ from olrl.control.training_range import TrainingRange
 from olrl.envs.online_lm import EpisodeRanges, OnlineLMEnv
 from olrl.monitor.feature_table import INPUTS
 from olrl.monitor.features import FeatureExtractor, stack_signals
+from olrl.tasks import TaskKind
 
 from .hindsight.grounds import Ground, text_grounds
 from .hindsight.label_streams import label_grounds
@@ -25,6 +26,8 @@ SETTLING = 10  # rounds before averages mean anything; the guard waits as long
 class RangeConfig:
     """What is played: `streams` of each of `models` and `labels` of labels, `rounds` long, by `lanes` learners.
 
+    Streams of labels are those from number `first_labels` on: another split than training they do not have.
+
     Bases, costs, prices and missing signals are drawn as in training (`EpisodeRanges`), but for the first lane of
     each stream, which has the tuned base and nothing missing, as most users have.
     """
@@ -33,6 +36,7 @@ class RangeConfig:
     split: str = "train"
     streams: int = 10
     labels: int = 0
+    first_labels: int = 0
     rounds: int = 80
     lanes: int = 5
     seed: int = 0
@@ -40,10 +44,14 @@ class RangeConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """Signals of one stream's learners as features read them, shape (rounds, inputs, lanes), and their bases."""
+    """Signals of one stream's learners as features read them, shape (rounds, inputs, lanes), and their bases.
+
+    `task` is what they learn, as `olrl.tasks` names it.
+    """
 
     inputs: Floats
     bases: Sequence[Base]
+    task: TaskKind
 
     def observations(self) -> Floats:
         """The features before clipping, shape (rounds, lanes, features)."""
@@ -63,9 +71,12 @@ def measure_range(
 
 
 def range_of(recordings: Sequence[Recording]) -> TrainingRange:
-    """The range of what recordings hold, once their averages have settled."""
-    seen = [one.observations()[SETTLING:] for one in recordings]
-    return TrainingRange.of(np.concatenate([one.reshape(-1, one.shape[-1]) for one in seen]))
+    """The range of what recordings hold by task, once their averages have settled."""
+    seen: dict[str, list[Floats]] = {}
+    for one in recordings:
+        observations = one.observations()[SETTLING:]
+        seen.setdefault(one.task, []).append(observations.reshape(-1, observations.shape[-1]))
+    return TrainingRange.of({task: np.concatenate(several) for task, several in seen.items()})
 
 
 def record(
@@ -80,17 +91,23 @@ def record(
         )  # fmt: skip
         grounds = text_grounds(env)
         for number in range(config.streams):
-            recordings.append(_record(policy, grounds(number), env.ranges, number, config))
+            recordings.append(_record(policy, "lm", grounds(number), env.ranges, number, config))
             progress(f"{model} {config.split}: stream {number + 1} of {config.streams}")
     grounds = label_grounds(config.rounds)
-    for number in range(config.labels):
-        recordings.append(_record(policy, grounds(number), EpisodeRanges(), number, config))
-        progress(f"labels: stream {number + 1} of {config.labels}")
+    for k in range(config.labels):
+        number = config.first_labels + k
+        recordings.append(_record(policy, "classify", grounds(number), EpisodeRanges(), number, config))
+        progress(f"labels: stream {k + 1} of {config.labels}")
     return recordings
 
 
 def _record(
-    policy: FrozenPolicy, ground: Ground, ranges: EpisodeRanges, number: int, config: RangeConfig
+    policy: FrozenPolicy,
+    task: TaskKind,
+    ground: Ground,
+    ranges: EpisodeRanges,
+    number: int,
+    config: RangeConfig,
 ) -> Recording:
     bases, configs = [], []
     for lane in range(config.lanes):
@@ -106,7 +123,7 @@ def _record(
         recorded.append(inputs)
         by_name = dict(zip(INPUTS, inputs, strict=True))
         loops.train(policy.coding.apply(standing, policy.act(features.update(inputs)), by_name))
-    return Recording(inputs=np.stack(recorded), bases=bases)
+    return Recording(inputs=np.stack(recorded), bases=bases, task=task)
 
 
 def _lane(

@@ -15,7 +15,7 @@ from typer.core import TyperCommand
 
 from olrl import __version__
 from olrl.control.decision import Base
-from olrl.run_config import CONTROLLERS, DEFAULT_POLICY, RunConfig, settings_in
+from olrl.run_config import CONTROLLERS, DEFAULT_POLICY, TASKS, RunConfig, settings_in
 
 GROUP = "olrl.commands"
 DEBUG = "OLRL_DEBUG"
@@ -431,6 +431,13 @@ def decide(
             help="Go on from this file if it is there, and keep it up to date with each decision.",
         ),
     ] = None,
+    task: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help=f"What is learned ({', '.join(TASKS)}), by which the guard judges what the policy sees.",
+        ),
+    ] = RunConfig.task,
     strict: Annotated[
         bool,
         typer.Option(
@@ -447,8 +454,10 @@ def decide(
     from olrl.decide import Decider, answer_lines
     from olrl.decide_state import StateFile
 
+    if task not in TASKS:
+        raise ValueError(f"--task must be one of {', '.join(TASKS)}, not {task!r}")
     base = Base(lr=base_lr, batch_size=base_batch, window=base_window)
-    decider = Decider(policy=load_policy(policy), base=base)
+    decider = Decider(policy=load_policy(policy), base=base, task=task)
     save = (lambda: None) if state is None else StateFile(state, decider).save
     try:
         errors = answer_lines(

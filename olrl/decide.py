@@ -28,7 +28,8 @@ _LONGEST_WHOLE = 20  # digits; a longer whole number is read as a float, and may
 class Decider:
     """A policy behind a guard, on one learner, asked with plain mappings.
 
-    What was decided is taken to be in force until the next line, unless that line says otherwise.
+    What was decided is taken to be in force until the next line, unless that line says otherwise. `task` is what
+    the learner learns ("lm", "classify" or "answer"): the guard holds the policy to its training range on that.
 
     >>> from olrl.control.policy import load_policy
     >>> decider = Decider(policy=load_policy("default"), base=Base(lr=1e-3))
@@ -36,12 +37,12 @@ class Decider:
     ['batch_size', 'guard', 'lr', 'update', 'window']
     """
 
-    def __init__(self, *, policy: FrozenPolicy, base: Base) -> None:
+    def __init__(self, *, policy: FrozenPolicy, base: Base, task: str = "lm") -> None:
         self.base = base
         self.policy_sha256 = policy.sha256()
         self.rounds = 0
         self._controller = policy.controller(base=base)
-        self._guard = Guard(base=base, training_range=policy.training_range)
+        self._guard = Guard(base=base, training_range=policy.training_range, task=task)
         self._in_force = base.decision()
 
     def decide(self, row: dict[str, Any]) -> dict[str, Any]:

@@ -324,7 +324,7 @@ def _controller(config: RunConfig, base: Base) -> tuple[Controller, dict[str, An
 
 def _guard(config: RunConfig, base: Base, controller: Controller) -> Guard:
     settings = GuardSettings(snapshots=config.snapshots)
-    return Guard(base=base, settings=settings, training_range=controller.training_range)
+    return Guard(base=base, settings=settings, training_range=controller.training_range, task=config.task)
 
 
 def _check_apart(out: Path, stream: str) -> None:

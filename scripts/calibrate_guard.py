@@ -3,8 +3,9 @@
     python scripts/calibrate_guard.py                the policy that ships, by the range in its file
     python scripts/calibrate_guard.py DIR --write    measures `range` anew and writes it into DIR/policy.json
 
-A range is measured on training streams. False alarms are counted on validation streams, and faults are put into
-the signals of those: `docs/guard-range.json` takes both. The test split is never read.
+A range is measured on training streams. False alarms are counted on others, and faults are put into the signals
+of those: `docs/guard-range.json` takes both, of text from the validation split, of labels from streams with other
+numbers. The test split is never read.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from olrl.agents.training_range import SETTLING, RangeConfig, Recording, range_of, record
 from olrl.control.guard import GuardSettings
+from olrl.control.guard.out_of_range import MEASURED
 from olrl.control.policy import load_policy
 from olrl.control.training_range import TrainingRange
 from olrl.monitor.feature_table import ROW
@@ -28,6 +30,7 @@ from olrl.monitor.feature_table import ROW
 Floats = NDArray[np.float64]
 FAULT_AT = 30  # round
 FOUND_WITHIN = 20  # rounds
+OTHER_LABELS = 1000  # number of the first stream of labels that no range is measured on
 
 # What is done to the signals, shape (rounds, inputs, lanes), from the fault's first round on.
 LOSSES = ("loss_nats", "loss_std", "old_new_gap")
@@ -76,14 +79,25 @@ ZEROED = "all features zero"
 
 
 def verdicts(seen: TrainingRange, recording: Recording, *, fault: str | None = None) -> NDArray[np.bool_]:
-    """Whether each round of each lane is outside, shape (rounds, lanes), a fault being in from round 30 on."""
+    """Whether each round of each lane is outside, shape (rounds, lanes), a fault being in from round 30 on.
+
+    By the range as a guard has it that is told the task.
+    """
+    seen = seen.of_task(recording.task)
     inputs = recording.inputs.copy()
     if fault in FAULTS:
         FAULTS[fault](inputs[FAULT_AT:])
-    observations = Recording(inputs=inputs, bases=recording.bases).observations()
+    observations = replace(recording, inputs=inputs).observations()
     if fault == ZEROED:
         observations[FAULT_AT:] = 0.0
-    return np.array([[seen.trouble(x) is not None for x in lanes] for lanes in observations])
+    missing = np.isnan(inputs[:, [ROW[name] for name in MEASURED.values()]]).transpose(0, 2, 1)
+    groups = np.array(list(MEASURED))
+    return np.array(
+        [
+            [seen.trouble(x, missing=set(groups[gone])) is not None for x, gone in zip(*lanes, strict=True)]
+            for lanes in zip(observations, missing, strict=True)
+        ]
+    )
 
 
 def frozen(recording: Recording, fault: str) -> NDArray[np.bool_]:
@@ -155,8 +169,11 @@ def main() -> None:
     )
     parser.add_argument("--models", nargs="+", default=["pico", "nano"])
     parser.add_argument("--streams", type=int, default=10, help="training streams of each model")
-    parser.add_argument("--labels", type=int, default=0, help="training streams of labels")
+    parser.add_argument("--labels", type=int, default=60, help="training streams of labels")
     parser.add_argument("--validation", type=int, default=6, help="validation streams of each model")
+    parser.add_argument(
+        "--other-labels", type=int, default=20, help="other streams of labels, from number 1000 on"
+    )
     parser.add_argument("--rounds", type=int, default=80)
     parser.add_argument("--lanes", type=int, default=5, help="learners on each stream")
     parser.add_argument("--out", type=Path, default=None, help="a JSON file for the rates")
@@ -180,12 +197,17 @@ def main() -> None:
         seen = range_of(record(policy, config, progress=tell))
     if args.write:
         replace(policy, training_range=seen).save(args.policy)
-    validation = replace(config, split="validation", streams=args.validation, labels=0, seed=7)
-    found = figures(seen, record(policy, validation, progress=tell))
-    text = json.dumps(found, indent=1)
+    text = replace(config, split="validation", streams=args.validation, labels=0, seed=7)
+    labels = replace(config, models=(), labels=args.other_labels, first_labels=OTHER_LABELS)
+    found = {
+        name: figures(seen, record(policy, one, progress=tell))
+        for name, one in (("text", text), ("labels", labels))
+        if one.labels or one.models
+    }
+    told = json.dumps(found, indent=1)
     if args.out is not None:
-        args.out.write_text(text + "\n", encoding="utf-8")
-    print(text)
+        args.out.write_text(told + "\n", encoding="utf-8")
+    print(told)
 
 
 if __name__ == "__main__":

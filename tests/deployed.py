@@ -60,6 +60,8 @@ def untrained_policy(
 
 
 def elsewhere() -> TrainingRange:
-    """A training range in which no round of any run lies."""
-    seen = np.random.default_rng(0).normal(loc=40.0, size=(500, len(FEATURE_NAMES)))
-    return TrainingRange.of(seen)
+    """A training range in which of text no round of any run lies, and of labels every one."""
+    drawn = np.random.default_rng(0).normal(size=(500, len(FEATURE_NAMES)))
+    anywhere = 1000.0 * drawn
+    anywhere[0] = 0.0
+    return TrainingRange.of({"lm": drawn + 40.0, "classify": anywhere})

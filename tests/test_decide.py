@@ -22,7 +22,7 @@ from olrl.control.policy import load_policy
 from olrl.decide import MAX_LINE_BYTES, Decider, answer_lines
 from olrl.decide_state import StateFile
 from olrl.monitor.signals import Signals
-from tests.deployed import untrained_policy
+from tests.deployed import elsewhere, untrained_policy
 
 BASE = Base(lr=1e-3, batch_size=8, window=4)
 PAGE = Path(__file__).parents[1] / "docs" / "decide.md"
@@ -94,6 +94,16 @@ def test_decisions_are_those_of_the_controller_behind_the_guard(decider: Decider
     assert len({row["lr"] for row in expected}) > 3
     assert any(row["guard"] for row in expected)
     assert any(row["guard"] is None for row in expected)
+
+
+def test_a_policy_is_held_against_its_training_range_on_the_task(tmp_path: Path) -> None:
+    policy = load_policy(untrained_policy(tmp_path / "policy", training_range=elsewhere()))
+    given = lines([{"loss_nats": 2.0 + k / 100} for k in range(13)])
+    text, labels = (
+        answers(Decider(policy=policy, base=BASE, task=task), given) for task in ("lm", "classify")
+    )
+    assert [bool(row["guard"] and "range" in row["guard"]) for row in text] == [False] * 11 + [True] * 2
+    assert not any(row["guard"] and "range" in row["guard"] for row in labels)
 
 
 def test_what_is_said_to_be_in_force_is_gone_on_from(decider: Decider) -> None:

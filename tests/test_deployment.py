@@ -62,7 +62,12 @@ def deployment(
     return Deployment(
         assemble_loop(chunks(), learner, base=BASE, config=CONFIG),
         controller=controller,
-        guard=Guard(base=BASE, settings=GuardSettings(**settings), training_range=controller.training_range),
+        guard=Guard(
+            base=BASE,
+            settings=GuardSettings(**settings),
+            training_range=controller.training_range,
+            task="lm",
+        ),
         interrupt=Interrupt(),
         budgets=Budgets(limits),
     )

@@ -42,10 +42,7 @@ be stopped and started again.
 
 
 def write_page(folder: Path) -> Path:
-    """Make `folder/results.md` and its figures from all raw results in `folder/results`.
-
-    What `note.md` there says, written by hand, stands before the parts.
-    """
+    """Make `folder/results.md` and its figures from all raw results in `folder/results`."""
     shipped = folder / "results"
     found = {path.name.removesuffix(SUFFIX): path for path in shipped.glob(f"*{SUFFIX}")}
     parts = [
@@ -53,8 +50,7 @@ def write_page(folder: Path) -> Path:
     ]
     if not parts:
         raise ValueError(f"{shipped} holds no results: make some with --rerun")
-    note = shipped / "note.md"
-    lines = [INTRO, *([note.read_text(encoding="utf-8")] if note.is_file() else [])]
+    lines = [INTRO]
     for raw in parts:
         lines += _section(raw, shipped)
     page = folder / "results.md"

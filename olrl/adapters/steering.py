@@ -17,6 +17,7 @@ from olrl.control.policy_controller import PolicyController
 from olrl.learners.cost import CostModel
 from olrl.memory import Memory
 from olrl.monitor.signals import Signals
+from olrl.tasks import TASKS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,9 @@ class SteeringConfig:
     `chunk` examples arrive and are scored; then steps are taken until `cost.budget` is spent; `price` is what a
     whole budget is worth, relative to the running loss; `probes` examples of the window's oldest chunk are scored
     beside the new ones; `seed` keys what is drawn; `guard` puts a guard between controller and loop, which bounds
-    decisions and falls back after trouble; `on_round` is called with each round as soon as it is decided.
+    decisions and falls back after trouble; `task` says what is learned ("lm", "classify" or "answer"; `None`: it
+    is not known), and the guard holds a policy to its training range on that, where it has one, else to all of
+    it; `on_round` is called with each round as soon as it is decided.
     """
 
     chunk: int = 16
@@ -49,6 +52,7 @@ class SteeringConfig:
     probes: int = 4
     seed: int = 0
     guard: bool = True
+    task: str | None = "lm"
     on_round: Callable[[Round], None] | None = None
 
     def __post_init__(self) -> None:
@@ -56,6 +60,8 @@ class SteeringConfig:
             raise ValueError(
                 f"chunk must be at least 1 and probes at least 0, not {self.chunk!r} and {self.probes!r}"
             )
+        if self.task is not None and self.task not in TASKS:
+            raise ValueError(f"task must be None or one of {', '.join(TASKS)}, not {self.task!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +105,7 @@ class Steering:
         self.rounds = 0  # decided so far
         self._collate, self._pass_size = collate, pass_size
         training_range = controller.training_range
-        guard = Guard(base=controller.base, training_range=training_range)
+        guard = Guard(base=controller.base, training_range=training_range, task=self.config.task)
         self._guard = guard if self.config.guard else None
         self._memory = Memory(
             chunk_size=self.config.chunk, example_shape=(), dtype=np.int64, seed=self.config.seed

@@ -1,134 +1,71 @@
-"""Where a policy was trained: the range of each measured feature, and of all of them together."""
+"""Where a policy was trained, by the kind of task it was trained on."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from olrl.monitor.feature_spec import FEATURE_NAMES, FEATURE_SPEC
+from olrl.control.training_region import LEVELS, WATCHED, TrainingRegion
 
-RANGE_VERSION = 1
-LEVELS: tuple[float, ...] = (0.0005, 0.01, 0.5, 0.99, 0.9995)
-# What is measured. Decisions are bounded by their coding, costs and prices are the user's, time goes on beyond
-# any training, and masks say what is missing: none of them is a sign of trouble.
-_GROUPS = (
-    *("loss", "grad_snr", "grad_norm", "grad_cos", "update_ratio", "train_loss"),
-    *("loss_std", "old_new_gap", "hist_shift"),
-)
-WATCHED: tuple[str, ...] = tuple(
-    feature.name
-    for feature in FEATURE_SPEC
-    if feature.group in _GROUPS and not feature.name.startswith("no_")
-)
-_GROUP_OF = {feature.name: feature.group for feature in FEATURE_SPEC}
-_COLUMNS = np.array([FEATURE_NAMES.index(name) for name in WATCHED])
-_MARGIN = 0.5  # of the distance from the median to the outermost level
-_LEAST_MARGIN = 0.25  # in units of the feature: some hardly move in training
-_FAR = 8.0  # standard deviations at which a feature no longer adds to the joint distance
-_JOINT_LEVEL = 0.999  # of the distances in training
-_JOINT_MARGIN = 1.15
-_SHRINKAGE = 0.05
+RANGE_VERSION = 2
+MOST_TASKS = 16
+_EVERY = "any"  # the region of a file of version 1, which told no tasks apart
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingRange:
-    """Quantiles of the measured features before clipping, and what their joint distance takes.
+    """A region for each task of training. Inside is what lies inside of one of them.
 
-    quantiles: of each of `WATCHED`, shape (watched, len(LEVELS)).
-    centre, scale: medians and robust standard deviations, shape (watched,).
-    precision: inverse of the shrunk covariance of `clip((x − centre) / scale, ±8)`, shape (watched, watched).
-    distance: the largest root of the mean square that counts as inside.
-    zeros: the most of `WATCHED` that were exactly 0 at once in training.
+    Tasks are kept apart since they differ by what is usual: a head that begins at zero moves by a hundred times
+    more of itself than a language model does, and one region over both would let a language model do so too.
+    Where it is known which task is at hand, `of_task` leaves its region alone.
 
+    >>> from olrl.monitor.feature_spec import FEATURE_NAMES
     >>> rng = np.random.default_rng(0)
-    >>> seen = TrainingRange.of(rng.normal(size=(2000, len(FEATURE_NAMES))))
-    >>> inside, outside = np.full((2, len(FEATURE_NAMES)), 0.1)
-    >>> outside[FEATURE_NAMES.index("grad_norm")] = 100.0
-    >>> seen.trouble(inside), seen.trouble(outside)
-    (None, 'grad_norm is 100 outside of the training range')
+    >>> drawn = rng.normal(size=(2000, len(FEATURE_NAMES)))
+    >>> seen = TrainingRange.of({"lm": drawn, "classify": drawn + 100.0})
+    >>> seen.trouble(drawn[0] + 100.0) is None, seen.of_task("lm").trouble(drawn[0] + 100.0) is None
+    (True, False)
     """
 
-    quantiles: Array
-    centre: Array
-    scale: Array
-    precision: Array
-    distance: float
-    zeros: int
-    _low: Array = field(init=False, repr=False)
-    _high: Array = field(init=False, repr=False)
+    regions: Mapping[str, TrainingRegion]
 
     def __post_init__(self) -> None:
-        n = len(WATCHED)
-        shapes = {"quantiles": (n, len(LEVELS)), "centre": (n,), "scale": (n,), "precision": (n, n)}
-        for name, shape in shapes.items():
-            array = getattr(self, name)
-            if array.shape != shape or not np.isfinite(array).all():
-                raise ValueError(f"training range {name} must be finite numbers of shape {shape}")
-        if not (self.scale > 0).all() or not 0 < self.distance < np.inf or not 0 <= self.zeros <= n:
-            raise ValueError("training range: scale and distance must be positive, and zeros from 0 up")
-        if (np.diff(self.quantiles, axis=1) < 0).any():
-            raise ValueError("training range quantiles must not fall as their level rises")
-        low, middle, high = self.quantiles[:, 0], self.quantiles[:, LEVELS.index(0.5)], self.quantiles[:, -1]
-        object.__setattr__(self, "_low", low - np.maximum(_MARGIN * (middle - low), _LEAST_MARGIN))
-        object.__setattr__(self, "_high", high + np.maximum(_MARGIN * (high - middle), _LEAST_MARGIN))
+        if not 1 <= len(self.regions) <= MOST_TASKS or not all(_is_name(name) for name in self.regions):
+            raise ValueError(
+                f"a training range must have 1 to {MOST_TASKS} regions, by the names of their tasks"
+            )
 
     @classmethod
-    def of(cls, observations: Array) -> TrainingRange:
-        """The range of observations before clipping, shape (n, features).
+    def of(cls, observations: Mapping[str, Array]) -> TrainingRange:
+        """The range of observations before clipping by task, each of shape (n, features)."""
+        return cls(regions={task: TrainingRegion.of(seen) for task, seen in observations.items()})
 
-        The covariance is shrunk by 5 % towards its diagonal, and what is beyond 8 robust standard deviations
-        counts as 8: features have heavy tails, and one of them must not decide for all.
-        """
-        seen = observations[:, _COLUMNS]
-        quantiles = np.quantile(seen, LEVELS, axis=0).T
-        centre = np.median(seen, axis=0)
-        spread = (np.quantile(seen, 0.9, axis=0) - np.quantile(seen, 0.1, axis=0)) / 2.56
-        scale = np.maximum(spread, 0.05)
-        z = np.clip((seen - centre) / scale, -_FAR, _FAR)
-        covariance = z.T @ z / len(z)
-        diagonal = np.diag(np.diag(covariance))
-        shrunk = (1 - _SHRINKAGE) * covariance + _SHRINKAGE * diagonal + 1e-3 * np.eye(len(covariance))
-        precision: Array = np.linalg.inv(shrunk).astype(np.float64)
-        distances = np.sqrt(np.einsum("ni,ij,nj->n", z, precision, z) / len(WATCHED))
-        return cls(
-            quantiles=quantiles,
-            centre=centre,
-            scale=scale,
-            precision=precision,
-            distance=_JOINT_MARGIN * float(np.quantile(distances, _JOINT_LEVEL)),
-            zeros=int((seen == 0).sum(axis=1).max()),
-        )
+    def of_task(self, task: str | None) -> TrainingRange:
+        """That of one task alone; all of it where the task is not known, or was no part of training."""
+        if task is None or task not in self.regions:
+            return self
+        return TrainingRange(regions={task: self.regions[task]})
 
     def trouble(self, observation: Array, *, missing: Collection[str] = ()) -> str | None:
         """What is outside of the range in an observation of shape (features,); `None` where nothing is.
 
-        Features of the groups `missing` may be 0: their signal was not measured. Takes about 12 µs. The feature
-        named is the one that is farthest outside.
+        Features of the groups `missing` may be 0: their signal was not measured. Takes about 12 µs a region. What
+        is told is what is outside of the nearest.
         """
-        x = observation.take(_COLUMNS)
-        z = (x - self.centre) / self.scale
-        beyond = np.maximum(self._low - x, x - self._high)
-        worst = int(beyond.argmax())
-        if beyond[worst] > 0:
-            return f"{WATCHED[worst]} is {x[worst]:.3g} outside of the training range"
-        bounded = np.minimum(np.maximum(z, -_FAR), _FAR)
-        distance = float(np.sqrt(bounded @ self.precision @ bounded / len(x)))
-        if not distance <= self.distance:
-            return f"joint distance {distance:.3g} beyond the {self.distance:.3g} of training"
-        zeros = len(x) - int(np.count_nonzero(x))
-        if missing and zeros > self.zeros:
-            zeros -= sum(
-                value == 0 and _GROUP_OF[name] in missing for name, value in zip(WATCHED, x, strict=True)
-            )
-        if zeros > self.zeros:
-            return f"{zeros} features are 0 at once, {self.zeros} at most in training"
-        return None
+        told: dict[str, str] = {}
+        for task, region in self.regions.items():
+            trouble = region.trouble(observation, missing=missing)
+            if trouble is None:
+                return None
+            told[task] = trouble
+        return told[min(told, key=lambda task: self.regions[task].remoteness(observation))]
 
     def description(self) -> dict[str, Any]:
         """As it stands in a policy file, JSON-able; six significant digits."""
@@ -136,42 +73,29 @@ class TrainingRange:
             "version": RANGE_VERSION,
             "features": list(WATCHED),
             "levels": list(LEVELS),
-            "quantiles": _rounded(self.quantiles),
-            "centre": _rounded(self.centre),
-            "scale": _rounded(self.scale),
-            "precision": _rounded(self.precision),
-            "distance": float(f"{self.distance:.6g}"),
-            "zeros": self.zeros,
+            "regions": {task: region.description() for task, region in self.regions.items()},
         }
 
     @classmethod
     def from_description(cls, given: Any) -> TrainingRange:
-        """From a policy file; ValueError for whatever `description` would not write."""
-        keys = {"version", "features", "levels", "quantiles", "centre", "scale", "precision"}
-        keys |= {"distance", "zeros"}
-        if not isinstance(given, Mapping) or set(given) != keys:
-            raise ValueError(f"a training range must be an object with {', '.join(sorted(keys))}")
-        if given["version"] != RANGE_VERSION:
+        """From a policy file, also of version 1; ValueError for whatever was not written by `description`."""
+        if not isinstance(given, Mapping) or not {"version", "features", "levels"} <= set(given):
+            raise ValueError("a training range must be an object with version, features, levels and regions")
+        rest = {name: given[name] for name in given if name not in ("version", "features", "levels")}
+        if given["version"] == 1 and type(given["version"]) is int:
+            rest = {"regions": {_EVERY: rest}}
+        elif given["version"] != RANGE_VERSION or type(given["version"]) is not int:
             raise ValueError(
-                f"a training range of version {given['version']!r} is not known: this is {RANGE_VERSION}"
+                f"a training range of version {given['version']!r} is not known: "
+                f"this is {RANGE_VERSION}, and reads 1"
             )
         if given["features"] != list(WATCHED) or given["levels"] != list(LEVELS):
             raise ValueError("a training range must be of the features and levels of its version")
-        arrays = {name: _array(given[name], name) for name in ("quantiles", "centre", "scale", "precision")}
-        if type(given["zeros"]) is not int or not isinstance(given["distance"], int | float):
-            raise ValueError("training range: zeros must be an integer, and distance a number")
-        return cls(**arrays, distance=float(given["distance"]), zeros=given["zeros"])
+        if set(rest) != {"regions"} or not isinstance(rest["regions"], Mapping):
+            raise ValueError("a training range must have regions, by task")
+        regions = rest["regions"].items()
+        return cls(regions={task: TrainingRegion.from_description(region) for task, region in regions})
 
 
-def _rounded(array: Array) -> Any:
-    return np.array([float(f"{value:.6g}") for value in array.ravel()]).reshape(array.shape).tolist()
-
-
-def _array(given: Any, name: str) -> Array:
-    try:
-        array = np.array(given)
-    except ValueError as error:
-        raise ValueError(f"training range {name} must be numbers in lists of equal length") from error
-    if array.dtype.kind not in "if":
-        raise ValueError(f"training range {name} must be numbers")
-    return array.astype(np.float64)
+def _is_name(task: Any) -> bool:
+    return isinstance(task, str) and 0 < len(task) <= 40 and task.isprintable()

@@ -97,7 +97,7 @@ class Bench:
             start=self.course.start,
         )
         kind = Guard if guarded else _Unguarded
-        guard = kind(base=self.base, training_range=self._policy.training_range)
+        guard = kind(base=self.base, training_range=self._policy.training_range, task="lm")
         controller = FaultyController(self._policy.controller(base=self.base), loop)
         deployment = Deployment(loop, controller=controller, guard=guard, interrupt=Interrupt())
         outcomes = list(deployment.rounds())

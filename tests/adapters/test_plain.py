@@ -94,6 +94,20 @@ def test_what_a_trained_policy_observes_is_held_against_its_training_range(tmp_p
     assert loop.steering.guard_counts == Counter(layer for layer in layers if layer is not None)
 
 
+@pytest.mark.parametrize("task", ["classify", "answer", None])
+def test_on_another_task_it_is_held_against_the_range_of_that(task: str | None, tmp_path: Path) -> None:
+    policy = load_policy(untrained_policy(tmp_path / "policy", training_range=elsewhere()))
+    config = SteeringConfig(chunk=CHUNK, cost=COST, task=task)
+    loop, _, _ = trained(rows(CHUNK * 14), controller=policy.controller(base=BASE), config=config)
+    assert loop.steering.rounds == 14
+    assert "range" not in loop.steering.guard_counts
+
+
+def test_a_task_that_there_is_not_is_refused() -> None:
+    with pytest.raises(ValueError, match="task must be None or one of lm, classify, answer, not 'text'"):
+        SteeringConfig(task="text")
+
+
 def test_without_a_guard_none_is_counted() -> None:
     loop, _, _ = trained(rows(CHUNK * 4), controller=Scripted(), poison_step=2)
     assert loop.steering.guard_counts == {}

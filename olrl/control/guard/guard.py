@@ -39,6 +39,8 @@ class Guard:
     the base's, the median of the last 20 healthy rounds and half the rate before a rollback; batch size and
     window are the base's.
 
+    Of a training range what was seen on `task` alone counts, where the range knows that task, and else all of it.
+
     `counts` tells how often each layer intervened, `layer` which one did in the last round, `healthy` whether that
     round's weights are worth keeping, and `rollbacks` how often they were put back.
 
@@ -55,6 +57,7 @@ class Guard:
         base: Base,
         settings: GuardSettings | None = None,
         training_range: TrainingRange | None = None,
+        task: str | None = None,
     ) -> None:
         self.base = base
         self.settings = settings or GuardSettings()
@@ -64,7 +67,8 @@ class Guard:
         self.rollbacks = 0
         self._level = LossLevel(self.settings)
         self._rate = CarefulRate(base.lr)
-        self._range = OutOfRange(training_range, self.settings)
+        seen = None if training_range is None else training_range.of_task(task)
+        self._range = OutOfRange(seen, self.settings)
         self._last = base.decision()
         self._nonfinite = 0
         self._holding = 0  # rounds

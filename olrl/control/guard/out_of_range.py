@@ -16,8 +16,8 @@ _NEVER_TWICE = (
     *("loss_nats", "loss_std", "train_loss_nats", "grad_norm"),
     *("grad_snr", "grad_cos", "update_ratio"),
 )
-# Of each group of features, the signal that it is made of.
-_MEASURED = {"loss": "loss_nats", "train_loss": "train_loss_nats"} | {
+# Of each group of features, the signal that it is made of: where it is missing they may be 0.
+MEASURED = {"loss": "loss_nats", "train_loss": "train_loss_nats"} | {
     name: name
     for name in ("loss_std", "grad_norm", "grad_snr", "grad_cos", "update_ratio", "old_new_gap", "hist_shift")
 }
@@ -50,7 +50,7 @@ class OutOfRange:
         reason = self._frozen(signals)
         frozen = reason is not None
         if reason is None and self._range is not None and self._rounds > _SETTLING:
-            missing = [group for group, name in _MEASURED.items() if getattr(signals, name) is None]
+            missing = [group for group, name in MEASURED.items() if getattr(signals, name) is None]
             reason = self._range.trouble(observed, missing=missing)
         self.stale = False
         if reason is None:

@@ -15,7 +15,7 @@ from olrl.monitor.feature_spec import FEATURE_NAMES
 from olrl.monitor.signals import Signals
 from tests.control.rounds import BASE, Seeing, any_signals
 
-SEEN = TrainingRange.of(np.random.default_rng(0).normal(size=(3000, len(FEATURE_NAMES))))
+SEEN = TrainingRange.of({"lm": np.random.default_rng(0).normal(size=(3000, len(FEATURE_NAMES)))})
 GIVEN = Decision(lr=4e-3, batch_size=2, window=1)
 
 

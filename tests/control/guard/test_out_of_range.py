@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from olrl.control.guard import Guard, GuardSettings
 from olrl.control.guard.out_of_range import OutOfRange
-from olrl.control.training_range import WATCHED, TrainingRange
+from olrl.control.training_range import TrainingRange
+from olrl.control.training_region import WATCHED
 from olrl.monitor.feature_spec import FEATURE_NAMES
 from olrl.monitor.signals import Signals
 from tests.control.rounds import BASE, Seeing, usual
@@ -31,7 +32,7 @@ def alive(k: int) -> Signals:
 
 
 def watch(**settings: Any) -> OutOfRange:
-    watcher = OutOfRange(TrainingRange.of(SEEN), GuardSettings(**settings))
+    watcher = OutOfRange(TrainingRange.of({"lm": SEEN}), GuardSettings(**settings))
     for k in range(10):
         assert watcher.check(INSIDE, alive(k)) is None
     return watcher
@@ -46,7 +47,7 @@ def test_a_single_round_outside_is_no_reason_and_two_in_a_row_are() -> None:
 
 
 def test_the_first_rounds_whose_averages_have_not_settled_are_never_out() -> None:
-    watcher = OutOfRange(TrainingRange.of(SEEN), GuardSettings())
+    watcher = OutOfRange(TrainingRange.of({"lm": SEEN}), GuardSettings())
     assert [watcher.check(far(), alive(k)) for k in range(10)] == [None] * 10
 
 
@@ -69,7 +70,7 @@ def test_signals_of_rounds_that_did_not_train_are_not_frozen() -> None:
 
 
 def test_a_policy_out_of_its_range_is_replaced_by_the_fallback_and_counted() -> None:
-    guard = Guard(base=BASE, training_range=TrainingRange.of(SEEN))
+    guard = Guard(base=BASE, training_range=TrainingRange.of({"lm": SEEN}))
     asked = replace(BASE.decision(), lr=8e-3, window=1)
     inside, outside = Seeing(INSIDE), Seeing(far())
     for k in range(12):
@@ -83,7 +84,9 @@ def test_a_policy_out_of_its_range_is_replaced_by_the_fallback_and_counted() -> 
 
 
 def test_a_memory_of_the_fault_is_given_up_and_the_policy_trusted_again_once_it_has_settled() -> None:
-    guard = Guard(base=BASE, training_range=TrainingRange.of(SEEN), settings=GuardSettings(forget=4, leave=3))
+    guard = Guard(
+        base=BASE, training_range=TrainingRange.of({"lm": SEEN}), settings=GuardSettings(forget=4, leave=3)
+    )
     asked, seeing = replace(BASE.decision(), lr=8e-3), Seeing(INSIDE)
     for k in range(12):
         guard.check(asked, alive(k), of=seeing)
@@ -106,7 +109,7 @@ def test_a_frozen_signal_is_no_reason_to_forget() -> None:
 
 
 def test_features_of_what_is_not_measured_may_be_zero() -> None:
-    seen = TrainingRange.of(SEEN)
+    seen = TrainingRange.of({"lm": SEEN})
     some = INSIDE.copy()
     some[[FEATURE_NAMES.index(name) for name in WATCHED if name.startswith("grad")]] = 0.0
     trouble = seen.trouble(some)
@@ -141,34 +144,93 @@ def test_frozen_state_that_is_not_finite_is_saved_as_json() -> None:
     ],
 )
 def test_faults_of_all_features_together_are_outside(name: str, given: NDArray[np.float64]) -> None:
-    assert TrainingRange.of(SEEN).trouble(given) is not None
+    assert TrainingRange.of({"lm": SEEN}).trouble(given) is not None
 
 
 def test_at_most_one_round_in_a_hundred_of_new_data_like_training_is_outside() -> None:
-    seen = TrainingRange.of(SEEN)
+    seen = TrainingRange.of({"lm": SEEN})
     new = np.random.default_rng(1).normal(size=(2000, len(FEATURE_NAMES)))
     assert np.mean([seen.trouble(x) is not None for x in new]) <= 0.01
 
 
 def test_a_range_comes_back_from_json_and_judges_the_same() -> None:
-    seen = TrainingRange.of(SEEN)
+    seen = TrainingRange.of({"lm": SEEN})
     back = TrainingRange.from_description(json.loads(json.dumps(seen.description())))
     for x in (INSIDE, far(), np.zeros(len(FEATURE_NAMES)), *SEEN[:50]):
         assert (back.trouble(x) is None) == (seen.trouble(x) is None)
 
 
+def test_what_one_task_never_shows_is_outside_of_its_region_alone() -> None:
+    column = FEATURE_NAMES.index("update_ratio")
+    labels = SEEN.copy()
+    labels[:, column] = 30.0 + 20.0 * SEEN[:, column]
+    seen = TrainingRange.of({"lm": SEEN, "classify": labels})
+    high = INSIDE.copy()
+    high[column] = 30.0
+    assert seen.trouble(high) is None
+    assert seen.of_task("classify").trouble(high) is None
+    assert seen.of_task("answer").trouble(high) is None  # was no part of training: all of it counts
+    told = seen.of_task("lm").trouble(high)
+    assert told is not None
+    assert "update_ratio is 30" in told
+
+
+def test_what_is_told_is_what_is_outside_of_the_nearest_region() -> None:
+    away = SEEN + 100.0
+    seen = TrainingRange.of({"lm": SEEN, "classify": away})
+    near_text, near_labels = INSIDE.copy(), INSIDE + 100.0
+    near_text[FEATURE_NAMES.index("grad_norm")] = near_labels[FEATURE_NAMES.index("loss_std")] = 300.0
+    assert "grad_norm is 300" in str(seen.trouble(near_text))
+    assert "loss_std is 300" in str(seen.trouble(near_labels))
+
+
+def test_a_range_of_version_1_is_one_region_of_any_task() -> None:
+    now = TrainingRange.of({"lm": SEEN}).description()
+    before = {"version": 1, **{name: now[name] for name in ("features", "levels")}, **now["regions"]["lm"]}
+    old, new = TrainingRange.from_description(before), TrainingRange.from_description(now)
+    for x in (INSIDE, far(), np.zeros(len(FEATURE_NAMES)), *SEEN[:50]):
+        assert old.of_task("classify").trouble(x) == new.trouble(x)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 2}, "version 2"),
+        ({"version": 3}, "version 3"),
+        ({"version": True}, "version True"),
+        ({"version": 1}, "region of a training range must be an object with"),
         ({"features": ["x"]}, "features and levels"),
-        ({"centre": [0.0]}, "centre must be"),
-        ({"scale": [0.0] * len(WATCHED)}, "must be positive"),
-        ({"precision": "x"}, "precision must be"),
-        ({"distance": None}, "distance a number"),
-        ({"zeros": -1}, "zeros"),
+        ({"regions": {}}, "1 to 16 regions"),
+        ({"regions": []}, "must have regions"),
+        ({"more": 1}, "must have regions"),
     ],
 )
 def test_a_range_that_was_tampered_with_is_refused(change: dict[str, Any], message: str) -> None:
+    description = TrainingRange.of({"lm": SEEN}).description()
     with pytest.raises(ValueError, match=message):
-        TrainingRange.from_description({**TrainingRange.of(SEEN).description(), **change})
+        TrainingRange.from_description({**description, **change})
+
+
+@pytest.mark.parametrize("task", ["", "x" * 41, "a\nb"])
+def test_a_region_goes_by_the_name_of_a_task(task: str) -> None:
+    with pytest.raises(ValueError, match="by the names of their tasks"):
+        TrainingRange.of({task: SEEN})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"centre": [0.0]}, "centre must be"),
+        ({"scale": [0.0] * len(WATCHED)}, "must be positive"),
+        ({"precision": "x"}, "precision must be"),
+        ({"distance": [1.0]}, "distance a number"),
+        ({"distance": None}, "distance must be numbers"),
+        ({"distance": 10**400}, "distance must be numbers"),
+        ({"zeros": -1}, "zeros"),
+        ({"more": 1}, "must be an object with"),
+    ],
+)
+def test_a_region_that_was_tampered_with_is_refused(change: dict[str, Any], message: str) -> None:
+    description = TrainingRange.of({"lm": SEEN}).description()
+    regions = {"lm": {**description["regions"]["lm"], **change}}
+    with pytest.raises(ValueError, match=message):
+        TrainingRange.from_description({**description, "regions": regions})
