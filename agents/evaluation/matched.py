@@ -10,11 +10,9 @@ import numpy as np
 from olrl.control.skip_random import share_that_trains
 
 from .compare import CompareConfig, Outcome, compare
-from .jobs import TRAINING_SEED
 from .recovery import updated_share
 
 DETECTOR = "skip-detector"
-TRAINING_STREAMS = 4
 MOST_ROUNDS = 64  # that a detector trains after a change
 # How far the loss of a chunk must lie above the mean: at 5 % a detector trains on the noise of nano's chunks (half
 # of the rounds of `quiet` with 2 rounds after each rise, on three streams), at 15 % on what is left of it.
@@ -35,8 +33,8 @@ def matched_config(
     """The comparison of `names` on the same streams, at the share of rounds that the entrant `to` was trained in.
 
     `skip-periodic` is told the share, `skip-random` one at which its draws come to as many rounds. What a detector
-    will train cannot be told: how many rounds it trains after a change is chosen such that its share on training
-    streams of the suite is nearest.
+    will train cannot be told beforehand: how many rounds it trains after a change is chosen, with hindsight, such
+    that its share on these very streams is nearest. Their losses have no part in it.
     """
     config = outcome.config
     share = max(trained_share(outcome, to), 1 / config.rounds)
@@ -55,17 +53,13 @@ def matched_config(
 
 
 def detector_rounds(share: float, config: CompareConfig, *, cache: Path) -> int:
-    """Rounds to train after a change, by bisection on training streams of the suite."""
+    """Rounds to train after a change, by bisection on the streams of `config`."""
 
     def trained(rounds: int) -> float:
         tried = replace(
             config,
             controllers=(DETECTOR,),
             settings=((DETECTOR, "rounds", rounds), (DETECTOR, "rise", RISE)),
-            split="train",
-            streams=TRAINING_STREAMS,
-            seed=TRAINING_SEED,
-            base_lr_mult=(1.0,),
         )
         return trained_share(compare(tried, cache=cache), DETECTOR)
 

@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,11 +59,19 @@ def test_skippers_train_in_as_many_rounds_as_the_policy_on_the_same_streams(
         assert trained_share(found, name) == pytest.approx(share, abs=1 / 20)
 
 
-def test_a_detector_is_set_on_training_streams_and_trains_longer_for_more(
+def test_a_detector_trains_longer_for_more_and_no_other_length_comes_nearer(
     outcome: Outcome, cache: Path
 ) -> None:
     few, many = (detector_rounds(share, outcome.config, cache=cache) for share in (0.1, 0.9))
     assert 1 <= few < many <= 20
+
+    def missed(rounds: int) -> float:
+        settings = (("skip-detector", "rounds", rounds), ("skip-detector", "rise", 0.15))
+        config = replace(outcome.config, controllers=("skip-detector",), settings=settings)
+        return abs(trained_share(compare(config, cache=cache), "skip-detector") - 0.5)
+
+    chosen = detector_rounds(0.5, outcome.config, cache=cache)
+    assert missed(chosen) == min(missed(rounds) for rounds in range(1, 21))
 
 
 def test_the_nearest_is_found_in_few_tries() -> None:
