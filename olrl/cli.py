@@ -454,8 +454,6 @@ def decide(
     from olrl.decide import Decider, answer_lines
     from olrl.decide_state import StateFile
 
-    if task not in TASKS:
-        raise ValueError(f"--task must be one of {', '.join(TASKS)}, not {task!r}")
     base = Base(lr=base_lr, batch_size=base_batch, window=base_window)
     decider = Decider(policy=load_policy(policy), base=base, task=task)
     save = (lambda: None) if state is None else StateFile(state, decider).save

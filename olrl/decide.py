@@ -17,10 +17,11 @@ from olrl.control.decision import Base, Decision
 from olrl.control.guard import Guard
 from olrl.control.policy import FrozenPolicy
 from olrl.monitor.signals import Signals
+from olrl.run_config import TASKS
 from olrl.streams.lines import ByteStream, Line, read_blocks, split_lines
 
 MAX_LINE_BYTES = 1 << 16
-STATE_FORMAT = 1
+STATE_FORMAT = 2  # the first did not tell the task
 _IN_FORCE = ("lr", "batch_size", "window")
 _LONGEST_WHOLE = 20  # digits; a longer whole number is read as a float, and may be beyond all of them
 
@@ -29,7 +30,8 @@ class Decider:
     """A policy behind a guard, on one learner, asked with plain mappings.
 
     What was decided is taken to be in force until the next line, unless that line says otherwise. `task` is what
-    the learner learns ("lm", "classify" or "answer"): the guard holds the policy to its training range on that.
+    the learner learns ("lm", "classify" or "answer"): the guard holds the policy to its training range on that;
+    ValueError for another.
 
     >>> from olrl.control.policy import load_policy
     >>> decider = Decider(policy=load_policy("default"), base=Base(lr=1e-3))
@@ -38,6 +40,9 @@ class Decider:
     """
 
     def __init__(self, *, policy: FrozenPolicy, base: Base, task: str = "lm") -> None:
+        if task not in TASKS:
+            raise ValueError(f"task must be one of {', '.join(TASKS)}, not {task!r}")
+        self.task = task
         self.base = base
         self.policy_sha256 = policy.sha256()
         self.rounds = 0
@@ -70,6 +75,7 @@ class Decider:
         return {
             "format": STATE_FORMAT,
             "policy_sha256": self.policy_sha256,
+            "task": self.task,
             "base": asdict(self.base),
             "rounds": self.rounds,
             "in_force": self._last(),
@@ -78,7 +84,7 @@ class Decider:
         }
 
     def load_state_dict(self, state: Any) -> None:
-        """Continue from `state_dict()` of a decider with the same policy and base.
+        """Continue from `state_dict()` of a decider with the same policy, base and task.
 
         Raises ValueError for anything else, also for a state that is damaged anywhere; the decider is of no
         use then.
@@ -87,6 +93,8 @@ class Decider:
             raise ValueError(f"it is no state of format {STATE_FORMAT}")
         if state.get("policy_sha256") != self.policy_sha256:
             raise ValueError("it was made with another policy")
+        if state.get("task") != self.task:
+            raise ValueError(f"it was made for the task {_short(state.get('task'))}, not {self.task}")
         if state.get("base") != asdict(self.base):
             raise ValueError(
                 f"it was made with the base {_short(state.get('base'))}, not {asdict(self.base)}"

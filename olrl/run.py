@@ -323,8 +323,14 @@ def _controller(config: RunConfig, base: Base) -> tuple[Controller, dict[str, An
 
 
 def _guard(config: RunConfig, base: Base, controller: Controller) -> Guard:
-    settings = GuardSettings(snapshots=config.snapshots)
-    return Guard(base=base, settings=settings, training_range=controller.training_range, task=config.task)
+    # Policies were trained on heads that learn alone: of other learners of labels it is not known what is usual.
+    known = config.encoder != "learning" and not config.text_features
+    return Guard(
+        base=base,
+        settings=GuardSettings(snapshots=config.snapshots),
+        training_range=controller.training_range,
+        task=config.task if known else None,
+    )
 
 
 def _check_apart(out: Path, stream: str) -> None:

@@ -152,7 +152,7 @@ def detection(seen: TrainingRange, recordings: Sequence[Recording], fault: str) 
 
 
 def figures(seen: TrainingRange, recordings: Sequence[Recording]) -> dict[str, Any]:
-    """Both rates on validation recordings."""
+    """Both rates on recordings that the range was not measured on."""
     return {
         "false_alarms_all_lanes": false_alarms(seen, recordings, lanes=slice(None)),
         "false_alarms_tuned_base": false_alarms(seen, recordings, lanes=slice(0, 1)),
@@ -202,7 +202,7 @@ def main() -> None:
     found = {
         name: figures(seen, record(policy, one, progress=tell))
         for name, one in (("text", text), ("labels", labels))
-        if one.labels or one.models
+        if one.labels or (one.models and one.streams)
     }
     told = json.dumps(found, indent=1)
     if args.out is not None:

@@ -106,6 +106,30 @@ def test_a_policy_is_held_against_its_training_range_on_the_task(tmp_path: Path)
     assert not any(row["guard"] and "range" in row["guard"] for row in labels)
 
 
+def test_the_command_takes_the_task(tmp_path: Path) -> None:
+    policy = untrained_policy(tmp_path / "policy", training_range=elsewhere())
+    given = lines([{"loss_nats": 2.0 + k / 100} for k in range(13)])
+    asked = ["olrl", "decide", "--base-lr", "1e-3", "--policy", str(policy)]
+    reasons = {}
+    for task in ("lm", "classify"):
+        done = subprocess.run(
+            [*asked, "--task", task],
+            input=given,
+            capture_output=True,
+            check=True,
+            env=ENVIRONMENT,
+            timeout=60,
+        )
+        reasons[task] = [json.loads(line)["guard"] for line in done.stdout.splitlines()]
+    assert "range" in reasons["lm"][-1]
+    assert not any("range" in reason for reason in reasons["classify"] if reason)
+    refused = subprocess.run(
+        [*asked, "--task", "text"], input=given, capture_output=True, check=False, env=ENVIRONMENT, timeout=60
+    )
+    assert refused.returncode == 2
+    assert b"task must be one of lm, classify, answer, not 'text'" in refused.stderr
+
+
 def test_what_is_said_to_be_in_force_is_gone_on_from(decider: Decider) -> None:
     [answer] = answers(decider, b'{"loss_nats": 2.0, "lr": 0.008, "batch_size": 32.0, "window": 64}\n')
     assert answer["lr"] >= 0.004
@@ -250,8 +274,8 @@ def test_a_state_damaged_anywhere_is_refused_or_still_decides_within_bounds(tmp_
         (b"\x80\x04K\x01.", "no JSON"),
         (b"[" * 100_000, "no JSON"),
         (b'{"format": NaN}', "NaN is not a number"),
-        (b"{}", "it is no state of format 1"),
-        (b'{"format": 1}', "it was made with another policy"),
+        (b"{}", "it is no state of format 2"),
+        (b'{"format": 2}', "it was made with another policy"),
         (b" " * (1 << 20) + b"{}", "larger than 1 MiB"),
     ],
 )
@@ -264,12 +288,16 @@ def test_another_file_is_no_state(content: bytes, told: str, tmp_path: Path, dec
     assert path.read_bytes() == content
 
 
-def test_a_state_of_another_base_or_policy_is_refused(tmp_path: Path) -> None:
+def test_a_state_of_another_base_policy_or_task_is_refused(tmp_path: Path) -> None:
     StateFile(tmp_path / "state.json", new_decider(tmp_path)).save()
     other = untrained_policy(tmp_path / "other", seed=1)
     for decider, told in (
         (Decider(policy=load_policy(tmp_path / "policy"), base=Base(lr=2e-3)), "with the base"),
         (Decider(policy=load_policy(other), base=BASE), "with another policy"),
+        (
+            Decider(policy=load_policy(tmp_path / "policy"), base=BASE, task="classify"),
+            "for the task lm, not classify",
+        ),
     ):
         with pytest.raises(ValueError, match=told):
             StateFile(tmp_path / "state.json", decider)

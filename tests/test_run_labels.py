@@ -1,15 +1,17 @@
 """Deployed runs on labels: `olrl run --task classify` and `--task answer`."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from olrl.cli import execute
+from olrl.control.training_range import TrainingRange
 from olrl.run import run
 from olrl.run_config import RunConfig
-from tests.deployed import untrained_policy
+from tests.deployed import elsewhere, untrained_policy
 
 
 def write(path: Path, *, late: bool = False, count: int = 90) -> Path:
@@ -51,6 +53,21 @@ def test_a_labelled_file_is_learned_under_the_default_policy_and_reported_with_f
     assert "macro F1" in report
     assert "| neg |" in report
     assert (result.folder.model / "head.safetensors").is_file()
+
+
+def test_a_policy_is_held_against_its_training_range_on_labels(tmp_path: Path) -> None:
+    def layers(given: TrainingRange, name: str, **settings: Any) -> set[str]:
+        policy = untrained_policy(tmp_path / f"{name}-policy", training_range=given)
+        config = quick(write(tmp_path / f"{name}.jsonl", count=14 * 8), tmp_path / name, **settings)
+        result = run(replace(config, controller="policy", policy=str(policy)))
+        reasons = [row["guard"] or "" for row in rows_of(result.folder.decisions)]
+        return {"range" if "training range" in reason else "other" for reason in reasons[11:]}
+
+    regions = elsewhere().regions  # of text no round lies in it, of labels every one
+    turned = TrainingRange(regions={"lm": regions["classify"], "classify": regions["lm"]})
+    assert layers(elsewhere(), "inside") == {"other"}
+    assert layers(turned, "outside") == {"range"}
+    assert layers(turned, "learning", encoder="learning", base_lr=1e-3) == {"other"}  # any region will do
 
 
 @pytest.mark.parametrize(("late", "encoder"), [(False, "frozen"), (True, "frozen"), (False, "learning")])

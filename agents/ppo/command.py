@@ -1,5 +1,6 @@
 """`olrl train` and `olrl export`: the run folder around a training run."""
 
+import itertools
 import json
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -55,8 +56,8 @@ class Stoppable:
 
 
 RANGE_STREAMS = {"standard": 4, "full": 10}  # of each model, on which the range of training is measured
-# Streams of labels differ more: 5 % of the rounds of others are outside of what 10 show, 0.4 % of what 60 show.
-RANGE_LABELS = 6  # to each of a model
+# Streams of labels differ more: 5 % of the rounds of others are outside of what 10 show, 0.6 % of what 60 show.
+RANGE_LABELS = 6  # for each stream of text of a model
 
 
 def train_and_tell(
@@ -144,10 +145,12 @@ def add_range(folder: Path, recipe: Recipe, *, streams: int, bars: Bars) -> None
     models = recipe.models
     if policy.training_range is not None or not models or not streams or policy.features is not HAND_MADE:
         return
-    bars.say("Measuring the range of the policy's training, for the guard")
     labels = RANGE_LABELS * streams if recipe.learns_labels else 0
     config = RangeConfig(models=models, streams=streams, labels=labels)
-    replace(policy, training_range=measure_range(policy, config)).save(folder)
+    bars.part("range of training, for the guard", len(models) * streams + labels)
+    done = itertools.count(1)
+    seen = measure_range(policy, config, progress=lambda line: bars.step(next(done), line))
+    replace(policy, training_range=seen).save(folder)
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:

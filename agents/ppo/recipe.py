@@ -223,7 +223,7 @@ PROFILES: dict[str, Recipe] = {
             name="full",
             coding="leaps",
             hidden=(64, 64),
-            minutes="about 55 minutes, 25 for a second seed",
+            minutes="about 57 minutes, 27 for a second seed",
             stages=(
                 _hindsight("pico", legs=3, streams=12),
                 _labels(legs=2, streams=16),

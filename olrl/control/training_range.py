@@ -37,10 +37,7 @@ class TrainingRange:
     regions: Mapping[str, TrainingRegion]
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.regions) <= MOST_TASKS or not all(_is_name(name) for name in self.regions):
-            raise ValueError(
-                f"a training range must have 1 to {MOST_TASKS} regions, by the names of their tasks"
-            )
+        _check_names(self.regions)
 
     @classmethod
     def of(cls, observations: Mapping[str, Array]) -> TrainingRange:
@@ -68,13 +65,12 @@ class TrainingRange:
         return told[min(told, key=lambda task: self.regions[task].remoteness(observation))]
 
     def description(self) -> dict[str, Any]:
-        """As it stands in a policy file, JSON-able; six significant digits."""
-        return {
-            "version": RANGE_VERSION,
-            "features": list(WATCHED),
-            "levels": list(LEVELS),
-            "regions": {task: region.description() for task, region in self.regions.items()},
-        }
+        """As it stands in a policy file, JSON-able; six significant digits. Of version 1 where it came from one."""
+        told = {task: region.description() for task, region in self.regions.items()}
+        whole = {"features": list(WATCHED), "levels": list(LEVELS)}
+        if set(told) == {_EVERY}:  # a policy's sha256 is of what it says, and it is the policy that it was
+            return {"version": 1, **whole, **told[_EVERY]}
+        return {"version": RANGE_VERSION, **whole, "regions": told}
 
     @classmethod
     def from_description(cls, given: Any) -> TrainingRange:
@@ -93,8 +89,20 @@ class TrainingRange:
             raise ValueError("a training range must be of the features and levels of its version")
         if set(rest) != {"regions"} or not isinstance(rest["regions"], Mapping):
             raise ValueError("a training range must have regions, by task")
-        regions = rest["regions"].items()
-        return cls(regions={task: TrainingRegion.from_description(region) for task, region in regions})
+        _check_names(rest["regions"])
+        return cls(regions={task: _region(task, told) for task, told in rest["regions"].items()})
+
+
+def _check_names(regions: Mapping[str, Any]) -> None:
+    if not 1 <= len(regions) <= MOST_TASKS or not all(_is_name(task) for task in regions):
+        raise ValueError(f"a training range must have 1 to {MOST_TASKS} regions, by the names of their tasks")
+
+
+def _region(task: str, told: Any) -> TrainingRegion:
+    try:
+        return TrainingRegion.from_description(told)
+    except ValueError as error:
+        raise ValueError(f"{error} (task {task!r})") from error
 
 
 def _is_name(task: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,7 @@ _FAR = 8.0  # standard deviations at which a feature no longer adds to the joint
 _JOINT_LEVEL = 0.999  # of the distances in training
 _JOINT_MARGIN = 1.15
 _SHRINKAGE = 0.05
+_LARGEST, _LEAST_SCALE = 1e9, 1e-6  # of the numbers in a file: beyond them a distance would overflow
 
 Array = NDArray[np.float64]
 
@@ -67,10 +69,17 @@ class TrainingRegion:
         shapes = {"quantiles": (n, len(LEVELS)), "centre": (n,), "scale": (n,), "precision": (n, n)}
         for name, shape in shapes.items():
             array = getattr(self, name)
-            if array.shape != shape or not np.isfinite(array).all():
-                raise ValueError(f"training range {name} must be finite numbers of shape {shape}")
-        if not (self.scale > 0).all() or not 0 < self.distance < np.inf or not 0 <= self.zeros <= n:
-            raise ValueError("training range: scale and distance must be positive, and zeros from 0 up")
+            if array.shape != shape or not (np.abs(array) <= _LARGEST).all():
+                raise ValueError(
+                    f"training range {name} must be numbers of shape {shape}, {_LARGEST:g} at most in size"
+                )
+        if not (self.scale >= _LEAST_SCALE).all() or not 0 < self.distance <= _LARGEST:
+            raise ValueError(
+                f"training range: scale must be {_LEAST_SCALE:g} or more, "
+                f"and distance above 0, {_LARGEST:g} at most"
+            )
+        if not 0 <= self.zeros <= n:
+            raise ValueError(f"training range: zeros must be 0 to {n}, not {self.zeros}")
         if (np.diff(self.quantiles, axis=1) < 0).any():
             raise ValueError("training range quantiles must not fall as their level rises")
         low, middle, high = self.quantiles[:, 0], self.quantiles[:, LEVELS.index(0.5)], self.quantiles[:, -1]
@@ -79,7 +88,7 @@ class TrainingRegion:
 
     @classmethod
     def of(cls, observations: Array) -> TrainingRegion:
-        """The range of observations before clipping, shape (n, features).
+        """The region of observations before clipping, shape (n, features); ValueError where it is no region.
 
         The covariance is shrunk by 5 % towards its diagonal, and what is beyond 8 robust standard deviations
         counts as 8: features have heavy tails, and one of them must not decide for all.
@@ -111,7 +120,8 @@ class TrainingRegion:
     def _distance(self, x: Array) -> float:
         z = (x - self.centre) / self.scale
         bounded = np.minimum(np.maximum(z, -_FAR), _FAR)
-        return float(np.sqrt(bounded @ self.precision @ bounded / len(x)))
+        squared = float(bounded @ self.precision @ bounded) / len(x)
+        return math.sqrt(max(squared, 0.0))  # below 0 by rounding, or from a tampered file; NaN stays NaN
 
     def trouble(self, observation: Array, *, missing: Collection[str] = ()) -> str | None:
         """What is outside of the range in an observation of shape (features,); `None` where nothing is.

@@ -64,7 +64,7 @@ WORDS = (
 )
 # Without what would start a long run: of `run` and `train` only what has to be refused first is tried.
 OPTIONS = {
-    "decide": ("--policy", "--base-lr", "--base-batch", "--base-window", "--state", "--strict"),
+    "decide": ("--policy", "--base-lr", "--base-batch", "--base-window", "--state", "--task", "--strict"),
     "inspect": (),
     "report": (),
     "export": ("--out",),
@@ -79,7 +79,7 @@ OPTIONS = {
             "--seq-len",
             "--budget",
         ),
-        *("--price", "--lora", "--device", "--seed", "--controller", "--policy", "--shadow"),
+        *("--price", "--lora", "--device", "--seed", "--controller", "--policy", "--shadow", "--task"),
     ),
 }
 # Where a run would begin, were all else right: there is no such stream.

@@ -16,9 +16,11 @@ from fuzzing.target import Broken, Target, sentence
 from olrl.control.decision import WINDOWS, Base
 from olrl.control.policy import load_policy
 from olrl.decide import Decider
+from olrl.run_config import TASKS
 
 SHIPPED = Path(__file__).parents[2] / "olrl" / "policies" / "default"
 BASE = Base(lr=1e-3, batch_size=8, window=8)
+ASKED = 13  # the guard holds decisions against the range from the eleventh on
 
 
 def _case(rng: np.random.Generator, folder: Path) -> str:
@@ -43,13 +45,13 @@ def _case(rng: np.random.Generator, folder: Path) -> str:
             (policy / "CARD.md").write_bytes(rng.bytes(5000) + b"\x1b]0;title\x07\x1b[2J")
         case _:
             replaced_by_something_else(rng, policy)
-    return asked(policy, str(how))
+    return asked(policy, str(how), task=str(rng.choice(TASKS)))
 
 
-def asked(policy: Path, how: str) -> str:
+def asked(policy: Path, how: str, *, task: str) -> str:
     """Load a policy and let it decide."""
     try:
-        decider = Decider(policy=load_policy(policy), base=BASE)
+        decider = Decider(policy=load_policy(policy), base=BASE, task=task)
     except ValueError as error:
         sentence(error)
         if (policy.parent / "touched").exists() or (policy / "touched").exists():
@@ -57,8 +59,9 @@ def asked(policy: Path, how: str) -> str:
         return f"{how}: refused"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for k in range(3):
-            answer = decider.decide({"loss_nats": 2.0 + k, "grad_norm": 1.0, "grad_cos": 0.3, "price": 1e6})
+        for k in range(ASKED):
+            told = {"loss_nats": 2.0 + k % 3, "grad_norm": 1.0 + k, "grad_cos": 0.3, "price": 1e6}
+            answer = decider.decide(told)
             if not (BASE.lr / 64 <= answer["lr"] <= BASE.lr * 64 and 1 <= answer["batch_size"] <= 64):
                 raise Broken(f"out of bounds: {answer}")
             if answer["window"] not in WINDOWS:
@@ -123,7 +126,7 @@ def _leaf(rng: np.random.Generator, folder: Path) -> str:
         (policy / name).symlink_to(SHIPPED / name)
     tree = put(_description(), at, VALUES[rng.integers(len(VALUES))]())
     (policy / "policy.json").write_bytes(dump(tree))
-    return asked(policy, "leaf")
+    return asked(policy, "leaf", task=str(rng.choice(TASKS)))
 
 
 def _state(rng: np.random.Generator, folder: Path) -> str:

@@ -113,6 +113,7 @@ def test_the_policy_that_ships_says_where_it_was_trained() -> None:
     """Without a range the guard would look for frozen signals only."""
     policy = load_policy("default")
     assert policy.training_range is not None
+    assert set(policy.training_range.regions) == {"lm", "classify"}
     assert policy.controller(base=BASE).training_range is policy.training_range
 
 

@@ -39,7 +39,7 @@ class Guard:
     the base's, the median of the last 20 healthy rounds and half the rate before a rollback; batch size and
     window are the base's.
 
-    Of a training range what was seen on `task` alone counts, where the range knows that task, and else all of it.
+    Of a training range the region of `task` alone counts; any of them where the task is not known, or has none.
 
     `counts` tells how often each layer intervened, `layer` which one did in the last round, `healthy` whether that
     round's weights are worth keeping, and `rollbacks` how often they were put back.
@@ -90,7 +90,7 @@ class Guard:
         it the layer `range` is not asked. `last_good` may be asked for its loss and told to restore; without it
         there is no rollback.
         With `loss_withheld` the loop measures no loss, or keeps it to itself: that it is missing is no trouble.
-        Takes about 10 µs, and 20 with a policy that has a range, where nothing is wrong.
+        Takes about 10 µs, and 20 with a policy that has a range on the task, where nothing is wrong.
         """
         trouble = self._trouble(signals, last_good, loss_withheld)
         self.healthy = trouble is None

@@ -147,6 +147,12 @@ def test_faults_of_all_features_together_are_outside(name: str, given: NDArray[n
     assert TrainingRange.of({"lm": SEEN}).trouble(given) is not None
 
 
+def test_an_observation_that_is_not_a_number_is_outside() -> None:
+    broken = INSIDE.copy()
+    broken[FEATURE_NAMES.index("grad_cos")] = np.nan
+    assert TrainingRange.of({"lm": SEEN}).trouble(broken) is not None
+
+
 def test_at_most_one_round_in_a_hundred_of_new_data_like_training_is_outside() -> None:
     seen = TrainingRange.of({"lm": SEEN})
     new = np.random.default_rng(1).normal(size=(2000, len(FEATURE_NAMES)))
@@ -190,6 +196,7 @@ def test_a_range_of_version_1_is_one_region_of_any_task() -> None:
     old, new = TrainingRange.from_description(before), TrainingRange.from_description(now)
     for x in (INSIDE, far(), np.zeros(len(FEATURE_NAMES)), *SEEN[:50]):
         assert old.of_task("classify").trouble(x) == new.trouble(x)
+    assert old.description() == before  # so that a policy keeps its sha256
 
 
 @pytest.mark.parametrize(
@@ -220,13 +227,17 @@ def test_a_region_goes_by_the_name_of_a_task(task: str) -> None:
     ("change", "message"),
     [
         ({"centre": [0.0]}, "centre must be"),
-        ({"scale": [0.0] * len(WATCHED)}, "must be positive"),
+        ({"scale": [0.0] * len(WATCHED)}, "scale must be 1e-06 or more"),
+        ({"scale": [1e-320] * len(WATCHED)}, "scale must be 1e-06 or more"),
+        ({"centre": [1e308] * len(WATCHED)}, "1e\\+09 at most in size"),
+        ({"precision": [[-1e308] * len(WATCHED)] * len(WATCHED)}, "1e\\+09 at most in size"),
+        ({"distance": 0}, "distance above 0"),
         ({"precision": "x"}, "precision must be"),
         ({"distance": [1.0]}, "distance a number"),
         ({"distance": None}, "distance must be numbers"),
         ({"distance": 10**400}, "distance must be numbers"),
         ({"zeros": -1}, "zeros"),
-        ({"more": 1}, "must be an object with"),
+        ({"more": 1}, "must be an object with .*task 'lm'"),
     ],
 )
 def test_a_region_that_was_tampered_with_is_refused(change: dict[str, Any], message: str) -> None:
