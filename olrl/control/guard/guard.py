@@ -39,7 +39,8 @@ class Guard:
     the base's, the median of the last 20 healthy rounds and half the rate before a rollback; batch size and
     window are the base's.
 
-    Of a training range the region of `task` alone counts; any of them where the task is not known, or has none.
+    Of a training range only the region of `task` counts; where there is none for it, or the task is not known
+    (`None`), any region will do.
 
     `counts` tells how often each layer intervened, `layer` which one did in the last round, `healthy` whether that
     round's weights are worth keeping, and `rollbacks` how often they were put back.
