@@ -8,6 +8,7 @@ import numpy as np
 from olrl.analysis.style import save
 
 from .compute import compute_table
+from .goals import goal_table
 from .headline import PARTS
 from .page_figures import figures_of
 from .pairs import Row
@@ -39,6 +40,10 @@ This page is made by `python scripts/results.py` from the raw results in `docs/r
 `--rerun` it measures them anew (`--part NAME` for one part); runs that were made already are kept, so that it can
 be stopped and started again.
 """
+ASKED = """The goals were set before there was a policy. Differences of loss in per cent, paired by stream,
+interquartile mean and 95 % interval; negative: the policy's loss is lower. Why it stands there, and what was
+tried: [what limits it](limits.md).
+"""
 
 
 def write_page(folder: Path) -> Path:
@@ -50,12 +55,17 @@ def write_page(folder: Path) -> Path:
     ]
     if not parts:
         raise ValueError(f"{shipped} holds no results: make some with --rerun")
-    lines = [INTRO]
+    lines = [INTRO, *_asked(parts)]
     for raw in parts:
         lines += _section(raw, shipped)
     page = folder / "results.md"
     page.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     return page
+
+
+def _asked(parts: Sequence[Raw]) -> list[str]:
+    heads, rows = goal_table({raw.part: raw for raw in parts})
+    return ["## What was asked, and what is reached", "", ASKED, *markdown(heads, rows)] if rows else []
 
 
 def _section(raw: Raw, shipped: Path) -> list[str]:

@@ -19,7 +19,7 @@ def against_policy(groups: Mapping[str, Sequence[Row]], name: str) -> Pairs | No
     None for itself, and where one of the two did not run on the other's streams.
     """
     mine, theirs = groups.get(OURS, ()), groups.get(name, ())
-    if name == OURS or {row["stream"] for row in mine} != {row["stream"] for row in theirs}:
+    if name == OURS or not mine or {row["stream"] for row in mine} != {row["stream"] for row in theirs}:
         return None
     return (pair_policies if _by_policy(name) else pair)(mine, theirs)
 
