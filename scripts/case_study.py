@@ -180,7 +180,8 @@ def write() -> None:
         shown = {run: trace for run, trace in traces.items() if run.mult == mult or run.entrant == "fixed"}
         if not shown:
             continue
-        title = f"SmolLM2-135M with adapters, base rate {mult:g} times the right one"
+        rate = "the right base rate" if mult == 1 else f"a base rate {mult:g} times the right one"
+        title = f"SmolLM2-135M with adapters, from {rate}"
         style.save(figure(shown, title), OUT / f"{name}.png")
     (OUT / "README.md").write_text(page(traces), encoding="utf-8")
     print(f"wrote {OUT} from {len(traces)} of {len(RUNS)} runs")
