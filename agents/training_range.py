@@ -13,7 +13,7 @@ from olrl.control.training_range import TrainingRange
 from olrl.envs.online_lm import EpisodeRanges, OnlineLMEnv
 from olrl.monitor.feature_table import INPUTS
 from olrl.monitor.features import FeatureExtractor, stack_signals
-from olrl.tasks import TaskKind
+from olrl.task_kinds import TaskKind
 
 from .hindsight.grounds import Ground, text_grounds
 from .hindsight.label_streams import label_grounds

@@ -15,7 +15,8 @@ from typer.core import TyperCommand
 
 from olrl import __version__
 from olrl.control.decision import Base
-from olrl.run_config import CONTROLLERS, DEFAULT_POLICY, TASKS, RunConfig, settings_in
+from olrl.run_config import CONTROLLERS, DEFAULT_POLICY, RunConfig, settings_in
+from olrl.task_kinds import TASKS
 
 GROUP = "olrl.commands"
 DEBUG = "OLRL_DEBUG"

@@ -17,8 +17,8 @@ from olrl.control.decision import Base, Decision
 from olrl.control.guard import Guard
 from olrl.control.policy import FrozenPolicy
 from olrl.monitor.signals import Signals
-from olrl.run_config import TASKS
 from olrl.streams.lines import ByteStream, Line, read_blocks, split_lines
+from olrl.task_kinds import TASKS
 
 MAX_LINE_BYTES = 1 << 16
 STATE_FORMAT = 2  # the first did not tell the task

@@ -17,8 +17,8 @@ from olrl.learners.privacy import PrivacyConfig
 from olrl.models.lora import Lora
 from olrl.run_folder import BASE
 from olrl.streams.text_features import BUCKETS
+from olrl.task_kinds import TASKS
 
-TASKS = ("lm", "classify", "answer")  # as olrl.tasks has them, which imports torch
 CONTROLLERS: tuple[str, ...] = (*registry.CONTROLLERS, "policy")
 DTYPES = ("float32", "bfloat16")
 DEFAULT_POLICY = "default"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,9 +25,8 @@ from olrl.streams.document import Document
 from olrl.streams.labelled import LabelledChunker
 from olrl.streams.text_features import check_packed
 from olrl.streams.tokens import Tokenizer
+from olrl.task_kinds import TaskKind
 
-TaskKind = Literal["lm", "classify", "answer"]
-TASKS: tuple[TaskKind, ...] = get_args(TaskKind)
 Loaded = LoadedModel | LoadedClassifier
 AnyChunker = Chunker | LabelledChunker | AnswerChunker
 MAX_CLASSES = 256

@@ -4,7 +4,8 @@ from collections.abc import Collection
 
 from olrl.models.classify import FROZEN_BASE, SEQ_LEN
 from olrl.streams.text_features import BUCKETS
-from olrl.tasks import TASKS, Task, find_classes
+from olrl.task_kinds import TASKS
+from olrl.tasks import Task, find_classes
 
 from .jobs import StreamRef
 

@@ -17,7 +17,7 @@ from olrl.control.policy_controller import PolicyController
 from olrl.learners.cost import CostModel
 from olrl.memory import Memory
 from olrl.monitor.signals import Signals
-from olrl.run_config import TASKS
+from olrl.task_kinds import TASKS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from fuzzing.target import Broken, Target, sentence
 from olrl.control.decision import WINDOWS, Base
 from olrl.control.policy import load_policy
 from olrl.decide import Decider
-from olrl.run_config import TASKS
+from olrl.task_kinds import TASKS
 
 SHIPPED = Path(__file__).parents[2] / "olrl" / "policies" / "default"
 BASE = Base(lr=1e-3, batch_size=8, window=8)

@@ -16,7 +16,7 @@ from olrl.models.load import load_model
 from olrl.streams.drift import DriftConfig
 from olrl.streams.labels import LabelChanges
 from olrl.streams.scenarios import SCENARIOS
-from olrl.tasks import TASKS, Task
+from olrl.tasks import Task
 
 ROOT = Path(__file__).parents[3]
 CLASSES = ("dialogue", "stdlib")
@@ -107,12 +107,6 @@ def test_a_file_of_ones_own_with_labels_is_compared_and_its_rows_say_the_unit(tm
 def test_a_task_that_does_not_fit_is_told(settings: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         CompareConfig(**settings)
-
-
-def test_a_run_knows_the_tasks_by_the_same_names() -> None:
-    from olrl.run_config import TASKS as ASKED
-
-    assert ASKED == TASKS
 
 
 def test_every_scenario_has_a_page() -> None:
