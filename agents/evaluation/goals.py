@@ -28,7 +28,7 @@ AS_MUCH = 0.03  # share of rounds by which an entrant that skips may train more 
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """One thing asked, what was found, with 95 % intervals, and whether that is enough."""
+    """One thing asked, what was found, with 95 % intervals, and whether the whole interval is good enough."""
 
     asked: str
     found: str
@@ -102,7 +102,7 @@ def _from_wrong_bases(model: str, rows: Sequence[Row]) -> Iterator[Goal]:
         yield Goal(
             asked=f"`{model}`: from a base ×{mult:g} within {WRONG_BASE:g} % of its own loss from the right one",
             found=_percent(interval),
-            reached=interval.value <= WRONG_BASE,
+            reached=_at_most(interval, WRONG_BASE),
         )
 
 
@@ -136,7 +136,7 @@ def _saves(raw: Raw) -> Iterator[Goal]:
         yield Goal(
             asked=f"quiet streams, at a price: within {DEARER:g} % of training always, {SAVED:.0%} unspent",
             found=f"{_percent(interval)}, {unspent:.0%} unspent",
-            reached=interval.value <= DEARER and unspent >= SAVED,
+            reached=_at_most(interval, DEARER) and unspent >= SAVED,
         )
     share = _trained(groups[OURS])
     for name in SKIPPING:

@@ -41,8 +41,8 @@ This page is made by `python scripts/results.py` from the raw results in `docs/r
 be stopped and started again.
 """
 ASKED = """The goals were set before there was a policy. Differences of loss in per cent, paired by stream,
-interquartile mean and 95 % interval; negative: the policy's loss is lower. Why it stands there, and what was
-tried: [what limits it](limits.md).
+interquartile mean and 95 % interval; negative: the policy's loss is lower. Reached is what the whole interval
+reaches. Why it stands there, and what was tried: [what limits it](limits.md).
 """
 
 
