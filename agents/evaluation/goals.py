@@ -28,7 +28,10 @@ AS_MUCH = 0.03  # share of rounds by which an entrant that skips may train more 
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """One thing asked, what was found, with 95 % intervals, and whether the whole interval is good enough."""
+    """One thing asked, what was found, with 95 % intervals, and whether that is enough.
+
+    The whole interval is to be, unless what is asked says otherwise.
+    """
 
     asked: str
     found: str
@@ -89,7 +92,7 @@ def _scores(rows: Sequence[Row]) -> Iterator[Goal]:
         ours = told[OURS].value
         highest = max((score.value for name, score in told.items() if name != OURS), default=-np.inf)
         yield Goal(
-            asked=f"`nano`: a normalised score of {LEAST_SCORE:g} and above both rivals'",
+            asked=f"`nano`: a normalised score (by estimate) of {LEAST_SCORE:g} and above both rivals'",
             found="; ".join(
                 f"`{name}` {with_interval(asdict(score), '+.2f')}" for name, score in told.items()
             ),

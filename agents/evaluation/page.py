@@ -42,7 +42,7 @@ be stopped and started again.
 """
 ASKED = """The goals were set before there was a policy. Differences of loss in per cent, paired by stream,
 interquartile mean and 95 % interval; negative: the policy's loss is lower. Reached is what the whole interval
-reaches. Why it stands there, and what was tried: [what limits it](limits.md).
+reaches, unless said otherwise. Why it stands there, and what was tried: [what limits it](limits.md).
 """
 
 
