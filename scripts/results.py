@@ -82,9 +82,10 @@ def _rerun(part: Part, args: argparse.Namespace, bars: Bars) -> None:
     if outcomes:
         outcomes += _matched(part, outcomes[0], args, bars)
         raw, results = raw_of(part.name, outcomes, facts=_facts(outcomes[0])), args.out / "results"
-        if args.only:
+        before = results / f"{part.name}{SUFFIX}"
+        if args.only and before.exists():
             try:
-                raw = renewed(read_raw(results / f"{part.name}{SUFFIX}"), raw)
+                raw = renewed(read_raw(before), raw)
             except ValueError as error:
                 bars.say(f"{part.name} stays as it was: {error}")
                 return
