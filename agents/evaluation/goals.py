@@ -7,7 +7,7 @@ import numpy as np
 
 from .bootstrap import Interval
 from .headline import CONTROLS, SKIPPING
-from .pairs import Pairs, Row
+from .pairs import Row
 from .raw import Raw
 from .robustness import cost_of_a_wrong_base
 from .saving import OURS, against_policy, unspent_share
@@ -22,7 +22,6 @@ LEAST_SCORE = 0.5
 WRONG_BASE = 2.0  # per cent of the policy's own loss at the right base
 NO_HARM = 0.5  # per cent of the constant, the upper end of the interval
 SAVED, DEARER = 0.4, 0.5  # share of the budget unspent, at so many per cent above training always
-NO_WORSE = "is no worse than"
 AS_MUCH = 0.03  # share of rounds by which an entrant that skips may train more or less than the policy
 
 
@@ -49,7 +48,9 @@ def goals(raws: Mapping[str, Raw]) -> list[Goal]:
         for goal in each(name, rows[name])
     ]
     found += _scores(rows.get("nano", ()))
-    found += _against("nano", rows.get("nano-search", ()), "search-hindsight", asked=NO_WORSE)
+    found += _against(
+        "nano", rows.get("nano-search", ()), "search-hindsight", asked="is no worse than", tie_is_enough=True
+    )
     found += _diverges_nowhere(rows)
     found += _saves(raws["skip"]) if "skip" in raws else ()
     for control in CONTROLS:
@@ -64,29 +65,29 @@ def goal_table(raws: Mapping[str, Raw]) -> tuple[list[str], list[list[str]]]:
 
 
 def _beats(model: str, rows: Sequence[Row]) -> Iterator[Goal]:
-    moving = [row for row in rows if row["drift_kind"] in MOVING]
+    asked = f"where text moves ({', '.join(MOVING)}), is better than"
     for rival in MUST_BEAT:
-        yield from _against(
-            model, moving, rival, asked=f"where text moves ({', '.join(MOVING)}), is better than"
-        )
+        yield from _against(model, _moving(rows), rival, asked=asked)
 
 
-def _against(model: str, rows: Sequence[Row], rival: str, *, asked: str) -> Iterator[Goal]:
+def _against(
+    model: str, rows: Sequence[Row], rival: str, *, asked: str, tie_is_enough: bool = False
+) -> Iterator[Goal]:
     pairs = against_policy(at_right_base(rows), rival)
     if pairs is not None:
         interval = iqm_percent(pairs)
-        reached = _at_most(interval, 0.0) if asked == NO_WORSE else _is_less(interval)
+        reached = _at_most(interval, 0.0) if tie_is_enough else _is_less(interval)
         yield Goal(asked=f"`{model}`: {asked} `{rival}`", found=_percent(interval), reached=reached)
 
 
 def _scores(rows: Sequence[Row]) -> Iterator[Goal]:
+    rows = _moving(rows)
     groups, best = at_right_base(rows), best_against(rows)
     told: dict[str, Interval] = {}
     for name in (OURS, *MUST_BEAT):
         pairs = pairs_against(groups[name], rows) if name in groups else None
         if pairs is not None and best is not None:
-            mine = _moving(pairs)
-            score = normalised_score(mine, best.on(mine.streams))
+            score = normalised_score(pairs, best.on(pairs.streams))
             told |= {} if score is None else {name: score}
     if OURS in told:
         ours = told[OURS].value
@@ -157,8 +158,8 @@ def _trained(rows: Sequence[Row]) -> float:
     return float(np.mean([row["updated_share"] for row in rows]))
 
 
-def _moving(pairs: Pairs) -> Pairs:
-    return pairs.on([name for name, kind in zip(pairs.streams, pairs.kinds, strict=True) if kind in MOVING])
+def _moving(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row["drift_kind"] in MOVING]
 
 
 def _at_most(interval: Interval, most: float) -> bool:
