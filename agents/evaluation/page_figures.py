@@ -21,7 +21,7 @@ from .robustness import cost_of_a_wrong_base
 from .summary import BEST, FIXED, at_right_base, base_of_row, pairs_against
 from .tables import label
 
-CROWD = 10  # more curves would be a tangle: then those of `KNOWN` are drawn
+CROWD = 10  # more curves would be a tangle: then those of `KNOWN` are drawn, and the lowest of the others
 KNOWN = ("never", *MAIN, BEST, "search-hindsight", *OURS)
 
 
@@ -38,8 +38,12 @@ def figures_of(raw: Raw, summary: Sequence[Mapping[str, Any]]) -> list[tuple[str
 
 def _drawn(raw: Raw) -> list[str]:
     """Entrants that get a curve, in the order of the tables."""
-    names = list(at_right_base(raw.rows))
-    return names if len(names) <= CROWD else [name for name in names if name in KNOWN]
+    loss = {
+        name: float(np.mean([row["loss_bpb"] for row in members]))
+        for name, members in at_right_base(raw.rows).items()
+    }
+    first = sorted(loss, key=lambda name: (name not in KNOWN, loss[name]))[:CROWD]
+    return [name for name in loss if name in first]
 
 
 def _scores(summary: Sequence[Mapping[str, Any]]) -> tuple[str, str, Figure] | None:

@@ -6,7 +6,9 @@ import pytest
 
 from olrl.agents.evaluation.example import Example
 from olrl.agents.evaluation.page import write_page
+from olrl.agents.evaluation.page_figures import figures_of
 from olrl.agents.evaluation.raw import Raw, read_raw, renewed, write_raw
+from olrl.agents.evaluation.summary import summarise
 from tests.agents.evaluation.tables_by_hand import rows
 
 KNOBS = {"lr": (1e-3,) * 6, "batch_size": (2.0,) * 6, "window": (1.0, 1.0, 2.0, 4.0, 0.0, 0.0)}
@@ -116,6 +118,32 @@ def test_the_page_shows_every_figure_it_made_and_where_the_policy_loses(tmp_path
     # half the budget of 6 × 20 costs 5 % of fixed's loss: 3 of 2.1, 5 of 4.2, 4 of 3.15
     assert "| never | fixed | +29.63 [+19.05, +42.86] |" in page
     assert "2 independently trained policies" in page
+
+
+def test_of_many_entrants_the_main_ones_and_the_lowest_have_a_curve() -> None:
+    others = (
+        "bandit",
+        "cosine",
+        "gns-batch",
+        "greedy-lr",
+        "inv-sqrt",
+        "plateau",
+        "prodigy",
+        "schedule-free",
+        "wsd",
+    )
+    more = [
+        {**row, "controller": name, "loss_bpb": row["loss_bpb"] + 0.1 * (len(others) - rank)}
+        for rank, name in enumerate(others)  # the first has the highest loss
+        for row in RAW.rows
+        if row["controller"] == "fixed"
+    ]
+    raw = replace(RAW, rows=[*RAW.rows, *more])
+    [figure] = [figure for name, _, figure in figures_of(raw, summarise(raw.rows)) if name == "profiles"]
+    legend = figure.axes[0].get_legend() or figure.legends[0]
+    told = {text.get_text() for text in legend.get_texts()}
+    assert {"policy", "segment-best", *others[3:]} <= told
+    assert not told & set(others[:3])
 
 
 def test_what_a_run_took_is_told_with_its_tuning_and_no_trial_twice(tmp_path: Path) -> None:
