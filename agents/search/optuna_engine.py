@@ -7,6 +7,7 @@ from ..evaluation.jobs import task_of
 from ..rivals.constants import base_at
 from ..rivals.samplers import sampler_of, seed_of, unit_cube
 from .asked import Asked
+from .calm import Calm
 from .config import SearchConfig
 from .study import open_storage, open_study, told_loss
 from .trial import Trial, play_trial
@@ -33,7 +34,10 @@ def search_with_optuna(asked: Asked) -> None:
     while len(known) < config.trials:
         number = len(known)
         study.sampler = sampler_of(config.sampler, seed=seed_of(config.seed, number))
-        proposed = study.ask(dict(cube))
+        with (
+            Calm()
+        ):  # cut in two, a fit of the sampler's leaves PyTorch in a state of which it complains instead
+            proposed = study.ask(dict(cube))
         try:
             trial = play_trial(
                 task,

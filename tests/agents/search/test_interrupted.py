@@ -5,7 +5,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import pytest
+from optuna.samplers import RandomSampler
+
+from olrl.agents.search import optuna_engine
 from tests.agents.search.searches import olrl_search, results, trials, write_text
 
 PROGRAM = """
@@ -48,3 +53,29 @@ def test_a_search_that_sigint_has_stopped_goes_on_to_what_it_would_have_found(tm
     assert trials(stopped) == trials(whole)
     assert results(stopped)["best"] == results(whole)["best"]
     assert (stopped / "base.json").read_bytes() == (whole / "base.json").read_bytes()
+
+
+def test_ctrl_c_while_a_trial_is_proposed_comes_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proposed = []
+
+    class Interrupted(RandomSampler):
+        def sample_independent(self, *args: Any) -> Any:
+            if len(trials(tmp_path / "out")) == 2:
+                signal.raise_signal(signal.SIGINT)
+                proposed.append("to the end")
+            return super().sample_independent(*args)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(optuna_engine, "sampler_of", lambda name, *, seed: Interrupted(seed=seed))
+    given = ("--stream", write_text(tmp_path / "text.jsonl", rounds=12), *SMALL, "--trials", 5)
+    try:
+        assert olrl_search(*given, "--out", tmp_path / "out") == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(proposed) > 1  # every knob of that trial, though the first had been interrupted
+    assert len(trials(tmp_path / "out")) == 2
+    monkeypatch.undo()
+    assert olrl_search(*given, "--out", tmp_path / "out", "--resume") == 0
+    assert len(trials(tmp_path / "out")) == 5
