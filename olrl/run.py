@@ -147,10 +147,8 @@ def _run(
             if not (config.resume or folder.has_spooled):
                 folder.discard()
             raise
-        if task.kind == "classify" and policy is not None and policy["name"] == DEFAULT_POLICY:
-            say(
-                "the policy that ships has seen text alone, and loses to the base on labels: --controller base"
-            )
+        if (untrained := _not_trained_on(config, controller)) is not None:
+            say(untrained)
         learner = _learner(config, loaded, base, guarantee, found, interrupt, task)
         parts = RunParts(
             deployment=Deployment(
@@ -323,13 +321,27 @@ def _controller(config: RunConfig, base: Base) -> tuple[Controller, dict[str, An
 
 
 def _guard(config: RunConfig, base: Base, controller: Controller) -> Guard:
-    # Policies were trained on heads that learn alone: of other learners of labels it is not known what is usual.
-    known = config.encoder != "learning" and not config.text_features
     return Guard(
         base=base,
         settings=GuardSettings(snapshots=config.snapshots),
         training_range=controller.training_range,
-        task=config.task if known else None,
+        task=_known_task(config),
+    )
+
+
+def _known_task(config: RunConfig) -> str | None:
+    """The task as policies know it: of labels they were trained on heads that learn alone."""
+    return config.task if config.encoder != "learning" and not config.text_features else None
+
+
+def _not_trained_on(config: RunConfig, controller: Controller) -> str | None:
+    """What a person should know where a policy's training did not have the task at hand."""
+    seen = controller.training_range
+    if seen is None or seen.covers(_known_task(config)):
+        return None
+    return (
+        f"the policy was trained on the tasks {' and '.join(seen.tasks)}, not on what this run learns, where it "
+        "may do worse than the base: run --controller base beside it, or look at it with --shadow"
     )
 
 

@@ -40,7 +40,7 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 def test_a_labelled_file_is_learned_under_the_default_policy_and_reported_with_f1(tmp_path: Path) -> None:
     told: list[str] = []
     result = run(quick(write(tmp_path / "l.jsonl"), tmp_path / "out"), say=told.append)
-    assert [sentence for sentence in told if "--controller base" in sentence]  # what it is worth there
+    assert not told  # heads on a frozen model are what it was trained on
     rows = rows_of(result.folder.decisions)
     assert len(rows) == 11
     assert all(row["loss_bpb"] is None and row["loss_nats"] > 0 and 0 <= row["metric"] <= 1 for row in rows)
@@ -53,6 +53,25 @@ def test_a_labelled_file_is_learned_under_the_default_policy_and_reported_with_f
     assert "macro F1" in report
     assert "| neg |" in report
     assert (result.folder.model / "head.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"task": "answer"},
+        {"encoder": "learning", "seq_len": 16},
+        {"text_features": 8},
+    ],
+)
+def test_what_the_policy_was_not_trained_on_is_told(tmp_path: Path, settings: dict[str, Any]) -> None:
+    told: list[str] = []
+    stream = write(tmp_path / "l.jsonl", count=32)
+    run(quick(stream, tmp_path / "out", rounds=2, **settings), say=told.append)
+    assert len(told) == 1
+    assert "trained on the tasks lm and classify, not on what this run learns" in told[0]
+    told.clear()
+    run(quick(stream, tmp_path / "base", rounds=2, controller="base", **settings), say=told.append)
+    assert not told
 
 
 def test_a_policy_is_held_against_its_training_range_on_labels(tmp_path: Path) -> None:

@@ -274,7 +274,7 @@ class _Mean:
 
 def _without_numbers(reason: str) -> str:
     """Reasons that differ in their numbers only are counted together."""
-    return re.sub(r"\d[\d.,]*(e[-+]?\d+)?", "…", reason)
+    return re.sub(r"(?<!\w)-?\d[\d.,]*(e[-+]?\d+)?", "…", reason)
 
 
 def _window(place: float) -> str:

@@ -44,6 +44,15 @@ class TrainingRange:
         """The range of observations before clipping by task, each of shape (n, features)."""
         return cls(regions={task: TrainingRegion.of(seen) for task, seen in observations.items()})
 
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks of training, by name; none where a file of version 1 did not tell."""
+        return [task for task in self.regions if task != _EVERY]
+
+    def covers(self, task: str | None) -> bool:
+        """Whether training had this task, as far as is known."""
+        return task in self.regions or _EVERY in self.regions
+
     def of_task(self, task: str | None) -> TrainingRange:
         """That of one task alone; all of it where the task is not known, or was no part of training."""
         if task is None or task not in self.regions:

@@ -34,7 +34,11 @@ def test_the_reservoir_is_the_largest_window_and_not_the_smallest(tmp_path: Path
 def test_guard_reasons_that_differ_in_numbers_only_are_counted_together(tmp_path: Path) -> None:
     rows = [row(0, 3.0, guard="loss 9.1 above 3 times 2e-05"), row(1, 3.0, guard="loss 12 above 3 times 2.5")]
     summary = summarise(read_run(make_run(tmp_path / "run", rows)))
-    assert list(summary.guard.values()) == [2]
+    assert summary.guard == {"loss … above … times …": 2}
+    told = (f"grad_snr_3 is {x} outside of the training range" for x in (6.58, -1.5e3))
+    rows = [row(k, 3.0, guard=reason) for k, reason in enumerate(told)]
+    summary = summarise(read_run(make_run(tmp_path / "named", rows)))
+    assert summary.guard == {"grad_snr_3 is … outside of the training range": 2}
 
 
 def test_losses_are_told_apart_by_source(tmp_path: Path) -> None:

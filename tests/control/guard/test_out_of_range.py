@@ -197,6 +197,13 @@ def test_a_range_of_version_1_is_one_region_of_any_task() -> None:
     for x in (INSIDE, far(), np.zeros(len(FEATURE_NAMES)), *SEEN[:50]):
         assert old.of_task("classify").trouble(x) == new.trouble(x)
     assert old.description() == before  # so that a policy keeps its sha256
+    assert (old.tasks, new.tasks) == ([], ["lm"])
+    assert [old.covers("answer"), new.covers("lm"), new.covers("answer"), new.covers(None)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 @pytest.mark.parametrize(
