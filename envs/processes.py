@@ -11,6 +11,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from .parts import VecEnvParts, answer_of, size_of
 
 Maker = Callable[[], VecEnv]
+_ENDED = "a process of environments was ended from outside, most likely for want of memory"
 
 
 class VecEnvProcesses(VecEnvParts):
@@ -38,16 +39,18 @@ class _Process:
         theirs.close()
 
     def ask(self, *request: Any) -> None:
-        self._connection.send(request)
+        """Without waiting; ChildProcessError if the process ended."""
+        try:
+            self._connection.send(request)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise ChildProcessError(_ENDED) from error
 
     def answer(self) -> Any:
-        """The answer to the request before; RuntimeError if the process ended or failed."""
+        """The answer to the request before; ChildProcessError if the process ended, what it raised if it failed."""
         try:
             failure, answer = self._connection.recv()
         except (EOFError, ConnectionResetError) as error:
-            raise RuntimeError(
-                "a process of environments ended by itself; was it killed for memory?"
-            ) from error
+            raise ChildProcessError(_ENDED) from error
         if failure is not None:
             raise failure
         return answer

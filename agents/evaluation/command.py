@@ -56,12 +56,14 @@ def compare_and_tell(
 
     try:
         outcome = compare(config, cache=folder.path / "cache", progress=progress, workers=workers)
+    except ChildProcessError as error:
+        raise ChildProcessError(f"{error}; the runs made so far are kept: {_again(out)}") from error
     except (ValueError, TypeError, OSError):
         if not resume and not list(folder.path.glob("cache/*")):
             folder.discard()  # a mistake in the options: nothing was run
         raise
     except KeyboardInterrupt:
-        bars.say(f"Stopped; the runs made so far are kept: give the same options with --out {out} --resume")
+        bars.say(f"Stopped; the runs made so far are kept: {_again(out)}")
         raise typer.Exit(EXIT_INTERRUPTED) from None
     write_results(outcome, folder.path / "results.json")
     write_events(outcome, folder.path / "tensorboard")
@@ -74,6 +76,10 @@ def compare_and_tell(
         bars.console.print(table)
     bars.say(f"Results, report and figures are in {folder.path}")
     return outcome
+
+
+def _again(out: Path) -> str:
+    return f"give the same options with --out {out} --resume"
 
 
 def _folder(config: CompareConfig, out: Path, *, resume: bool, say: Callable[[str], None]) -> RunFolder:

@@ -112,30 +112,28 @@ def _train_and_tell(
     bars.say(
         f"Training profile {profile} ({recipe.minutes} on two cores) into {out}; Ctrl-C and --resume go on later"
     )
+    report = Stoppable(bars, RunFolder(out))
+    again = f"go on with: olrl train --profile {profile} --seed {seed} --out {out} --resume"
     try:
         progress = train(
-            recipe,
-            seed=seed,
-            out=out,
-            resume=resume,
-            report=Stoppable(bars, RunFolder(out)),
-            workers=workers,
-            stacks=stacks,
+            recipe, seed=seed, out=out, resume=resume, report=report, workers=workers, stacks=stacks
         )
+        add_range(out / "policy", recipe, streams=RANGE_STREAMS.get(profile, 0), report=report)
+    except ChildProcessError as error:
+        raise ChildProcessError(f"{error}; {again}") from error
     except (ValueError, TypeError, OSError):
         if not resume and newest_checkpoint(out / "checkpoints") is None:
             RunFolder.open(out).discard()  # a mistake before anything was trained
         raise
     except (KeyboardInterrupt, StopRequested) as stopped:
-        bars.say(f"Stopped; go on with: olrl train --profile {profile} --seed {seed} --out {out} --resume")
+        bars.say(f"Stopped; {again}")
         raise typer.Exit(0 if isinstance(stopped, StopRequested) else EXIT_INTERRUPTED) from None
-    add_range(out / "policy", recipe, streams=RANGE_STREAMS.get(profile, 0), bars=bars)
     write_report(out / "report.md", recipe, progress, seed=seed)  # last: with it the run is complete
     bars.say(f"Policy in {out / 'policy'}, report in {out / 'report.md'}; curves: tensorboard --logdir {out}")
     return progress
 
 
-def add_range(folder: Path, recipe: Recipe, *, streams: int, bars: Bars) -> None:
+def add_range(folder: Path, recipe: Recipe, *, streams: int, report: Reporter) -> None:
     """Let a policy play training streams of the models it was trained on, and put the range it sees into its file.
 
     Does nothing for a policy that has a range already (a run gone on with), that saw no language model, whose
@@ -147,9 +145,9 @@ def add_range(folder: Path, recipe: Recipe, *, streams: int, bars: Bars) -> None
         return
     labels = RANGE_LABELS * streams if recipe.learns_labels else 0
     config = RangeConfig(models=models, streams=streams, labels=labels)
-    bars.part("range of training, for the guard", len(models) * streams + labels)
+    report.part("range of training, for the guard", len(models) * streams + labels)
     done = itertools.count(1)
-    seen = measure_range(policy, config, progress=lambda line: bars.step(next(done), line))
+    seen = measure_range(policy, config, progress=lambda line: report.step(next(done), line))
     replace(policy, training_range=seen).save(folder)
 
 

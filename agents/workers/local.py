@@ -1,7 +1,7 @@
 """Workers on the cores of this machine."""
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -30,12 +30,19 @@ class LocalWorkers(Workers):
 
     @contextmanager
     def pool(self, most: int) -> Iterator[Executor]:
-        """Processes of its own; what has not begun when it is left, never does."""
+        """Processes of its own; what has not begun when it is left, never does.
+
+        ChildProcessError where one of them was killed: the others are ended then, and what they were at is lost.
+        """
         workers = worker_pool(most)
         try:
             yield workers
-        except BaseException:
+        except BaseException as error:
             workers.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for what is half done
+            if isinstance(error, BrokenExecutor):
+                raise ChildProcessError(
+                    "a worker process was ended from outside, most likely for want of memory"
+                ) from error
             raise
         workers.shutdown()
 

@@ -22,7 +22,7 @@ class RayVecEnv(VecEnvParts):
     A process that dies, or whose machine does, is replaced: its environments are made anew, reset with the seeds
     they were last reset with, and given all actions since, so that they stand where they stood, to the bit.
     That takes as long as those steps took; PPO here seeds anew in each leg. `replaced` counts them, and `say` is
-    told of each. RuntimeError where one dies `TRIES` times without an answer. An error of the environments
+    told of each. ChildProcessError where one dies `TRIES` times without an answer. An error of the environments
     themselves is raised here, in its words.
 
     `makers` and what they need must be importable where the processes are. `ray` is the package, connected.
@@ -110,9 +110,9 @@ class _Replayed:
     def _replace(self, death: Exception) -> None:
         self._deaths += 1
         if self._deaths >= TRIES:
-            raise RuntimeError(
-                f"process {self._number} of environments died {TRIES} times at the same step; was it killed for "
-                f"memory? {str(death).splitlines()[0]}"
+            raise ChildProcessError(
+                f"process {self._number} of environments died {TRIES} times at the same step, most likely for want "
+                f"of memory ({str(death).splitlines()[0]})"
             ) from death
         self.replaced += 1
         steps = sum(request[0] == "step" for request in self._since_reset)

@@ -27,8 +27,8 @@ def test_a_policy_is_measured_on_the_tasks_it_was_trained_on(
     monkeypatch.setattr(command, "measure_range", measured)
     folder, recipe = untrained_policy(tmp_path / "policy"), PROFILES[profile]
     with Bars(Console(quiet=True)) as bars:
-        command.add_range(folder, recipe, streams=2, bars=bars)
-        command.add_range(folder, recipe, streams=2, bars=bars)  # it has one now
+        command.add_range(folder, recipe, streams=2, report=bars)
+        command.add_range(folder, recipe, streams=2, report=bars)  # it has one now
     [config] = asked
     assert (config.models, config.streams, config.labels) == (recipe.models, 2, labels)
     assert load_policy(folder).training_range is not None

@@ -104,7 +104,7 @@ def dies(count: int) -> VecEnv:
 
 @needs_ray
 def test_one_that_dies_again_and_again_is_given_up(ray: Any) -> None:
-    with pytest.raises(RuntimeError, match="died 3 times"):
+    with pytest.raises(ChildProcessError, match="died 3 times"):
         RayVecEnv([partial(dies, 1)], ray=ray)
 
 
