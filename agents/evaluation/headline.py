@@ -14,6 +14,7 @@ from .entrants import ENTRANTS
 POLICIES = tuple(f"runs/policies/{seed}/policy" for seed in range(3))
 
 MAIN = ("base", "fixed", "drift-reset", "hypergradient", "policy")  # what can be run at no great cost
+NEAREST = ("inv-sqrt", "schedule-free", "evolved")  # of the others, those that came nearest once they were tuned
 OTHERS = (
     "never", "default", "inv-sqrt", "cosine", "wsd", "plateau", "greedy-lr", "schedule-free", "prodigy",
     "gns-batch", "bandit", "lookahead", "pb2", "evolved", "dqn",
@@ -58,9 +59,9 @@ PARTS: dict[str, Part] = {
         Part(
             name="nano",
             about="The drift suite",
-            entrants=(*MAIN, "segment-best"),
+            entrants=(*MAIN, *NEAREST, "segment-best"),
             streams=20,
-            also=MAIN,
+            also=(*MAIN, *NEAREST),
             also_streams=4,
             policies=POLICIES,
             settings=(("segment-best", "most", 8),),
