@@ -50,10 +50,23 @@ def fingerprint(places: Sequence[Path], *, builtin: bool, stream: str | None = N
     elif stream is not None and not stream.startswith("builtin:"):
         places = [*places, Path(stream)]
     for place in places:
-        for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
-            if file.is_file() and file.suffix != ".md":
-                digest.update(file.name.encode() + b"\0" + file.read_bytes())
+        _add(place, digest)
     return digest.hexdigest()
+
+
+def text_sha256(stream: str | None) -> str | None:
+    """Hash of the files that a SOURCE names; None where it names none (builtin text, scenarios, `hf:`)."""
+    if stream is None or not Path(stream).exists():
+        return None
+    digest = hashlib.sha256()
+    _add(Path(stream), digest)
+    return digest.hexdigest()
+
+
+def _add(place: Path, digest: "hashlib._Hash") -> None:
+    for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
+        if file.is_file() and file.suffix != ".md":
+            digest.update(file.name.encode() + b"\0" + file.read_bytes())
 
 
 @lru_cache(maxsize=4)

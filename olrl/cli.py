@@ -5,13 +5,14 @@ Nothing heavy is imported before a command runs, so that help is quick.
 
 import os
 import sys
+from errno import EDQUOT, ENOSPC
 from importlib.metadata import EntryPoint, entry_points
-from io import BufferedReader
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from olrl import __version__
 from olrl.control.decision import Base
@@ -42,6 +43,21 @@ BaseFrom = Annotated[
 ]
 
 
+class Interrupted(Exception):
+    """Ctrl-C where no command had seen to it."""
+
+
+class Commands(TyperGroup):
+    """The commands; of a Ctrl-C that none of them saw to `execute` hears, which typer would end without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """As always."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted from None
+
+
 class LazyCommand(TyperCommand):
     """A command of another room, found by name among the entry points and imported only when it runs."""
 
@@ -57,6 +73,7 @@ def build_app() -> typer.Typer:
     """The application with the commands of all rooms."""
     app = typer.Typer(
         name="olrl",
+        cls=Commands,
         add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -76,15 +93,29 @@ def main() -> None:
 
 def execute(args: list[str]) -> int:
     """Run a command line and return its exit code; a mistake is told on standard error."""
+    _open_streams()
     try:
         code = app(args, prog_name="olrl", standalone_mode=False)
-    except KeyboardInterrupt:
-        return _say("interrupted at once; what was not written yet is lost", EXIT_INTERRUPTED)
+    except (Interrupted, KeyboardInterrupt):
+        return _say(
+            "interrupted at once; what is in the folder is kept, and --resume goes on where the command has it",
+            EXIT_INTERRUPTED,
+        )
     except Exception as error:
         if os.environ.get(DEBUG) == "1" or not _is_mistake(error):
             raise
         return _say(_sentence(error), EXIT_MISTAKE)
     return code if isinstance(code, int) else 0
+
+
+def _open_streams() -> None:
+    """Standard streams that are closed, or cannot show every character, must not end a command."""
+    sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")  # noqa: SIM115 # open until the process ends
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _is_mistake(error: Exception) -> bool:
@@ -98,6 +129,8 @@ def _sentence(error: Exception) -> str:
     told = error.format_message() if hasattr(error, "format_message") else str(error)
     if isinstance(error, OSError) and error.filename is not None:
         told = f"{error.filename}: {error.strerror}"
+    elif isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT):
+        told = "the disk is full: make room, and give the command again, with --resume where it has that"
     told = " ".join(_harmless(told).split()) or type(error).__name__
     return told if len(told) <= LONGEST_SENTENCE else f"{told[:LONGEST_SENTENCE]}..."
 

@@ -125,11 +125,11 @@ def _run(
     guarantee = _guarantee(config, base)
     out = config.out or default_path("run", f"{config.controller} {config.stream}")
     _check_apart(out, config.stream)
-    with ExitStack() as stack, disk_mistakes(out, "run"):
+    with disk_mistakes(out, "run"), ExitStack() as stack:  # closing files may find the disk full too
         folder = _claim(config, out, stack)
         interrupt = stack.enter_context(Interrupt())
         description = _describe(config, base, loaded, policy, guarantee, found, task)
-        checkpoint = _go_on(folder, config, description, say) if config.resume else None
+        checkpoint = _newest(folder, description, say) if config.resume else None
         state: dict[str, Any] = {} if checkpoint is None else checkpoint.state
         dead_letter = stack.enter_context(DeadLetter(folder.dead_letter, keep_text=config.keep_rejected))
         chunker = _chunker(config, loaded, task, dead_letter)
@@ -150,6 +150,11 @@ def _run(
         if (untrained := _not_trained_on(config, controller)) is not None:
             say(untrained)
         learner = _learner(config, loaded, base, guarantee, found, interrupt, task)
+        in_shadow = ShadowSwitch(
+            folder, always=config.shadow, possible=config.controller not in PROPOSES_NOTHING
+        )
+        if config.resume:  # not before all that may be refused has been looked at
+            _cut_back(folder, checkpoint, description, say)
         parts = RunParts(
             deployment=Deployment(
                 _loop(config, _loop_config(config, loaded), chunks, learner, base, guarantee),
@@ -158,9 +163,7 @@ def _run(
                 interrupt=interrupt,
                 budgets=Budgets(config.limits),
                 in_force=base.decision(),
-                in_shadow=ShadowSwitch(
-                    folder, always=config.shadow, possible=config.controller not in PROPOSES_NOTHING
-                ),
+                in_shadow=in_shadow,
                 limit=config.rounds,
                 stop=lambda: folder.stop_requested,
                 loss_withheld=guarantee is not None,
@@ -362,30 +365,37 @@ def _claim(config: RunConfig, out: Path, stack: ExitStack) -> RunFolder:
     return folder if config.resume else RunFolder.create(out)
 
 
-def _go_on(
-    folder: RunFolder, config: RunConfig, description: dict[str, Any], say: Callable[[str], None]
-) -> Checkpoint | None:
-    """Put a run's folder back to its newest checkpoint, and return that; None if it never came to one."""
+def _newest(folder: RunFolder, description: dict[str, Any], say: Callable[[str], None]) -> Checkpoint | None:
+    """A run's newest checkpoint, None if it never came to one; ValueError if it cannot be gone on with."""
     begun = folder.read_config()
     check_same(begun, description, out=folder.path)
     checkpoint = run_checkpoints(folder).newest(say)
+    if checkpoint is None and begun["run"]["checkpoint_every"] == 0:
+        raise ValueError(f"the run in {folder.path} was to make no checkpoints: it cannot be gone on with")
+    if checkpoint is None and folder.ending.exists():
+        raise ValueError(
+            f"the run in {folder.path} came to its end and its checkpoints are gone: it cannot be gone on with, "
+            "begin a new one"
+        )
+    return checkpoint
+
+
+def _cut_back(
+    folder: RunFolder, checkpoint: Checkpoint | None, description: dict[str, Any], say: Callable[[str], None]
+) -> None:
+    """Put a run's folder back to its checkpoint, or to its beginning, and say so."""
     if checkpoint is None:
-        if begun["run"]["checkpoint_every"] == 0:
-            raise ValueError(
-                f"the run in {folder.path} was to make no checkpoints: it cannot be gone on with"
-            )
         say("the run was ended before its first checkpoint: it begins anew")
         begin_anew(folder)
-        return None
+        return
     try:
-        go_back(folder, checkpoint)
         rounds, _ = operator.index(checkpoint.state["rounds"]), float(checkpoint.state["seconds"])
+        go_back(folder, checkpoint)
     except _NO_STATE as error:
         raise _damaged(folder, error) from error
     say(f"resumed after {rounds:,} rounds")
-    for difference in differences(begun, description):
+    for difference in differences(folder.read_config(), description):
         say(f"{difference}: from here on the numbers may not be those of an uninterrupted run to the bit")
-    return checkpoint
 
 
 def _put_back(parts: RunParts, state: dict[str, Any], folder: RunFolder, task: Task, loaded: Loaded) -> None:

@@ -1,5 +1,7 @@
 """`olrl run` as a person sees it: progress while it runs, and a summary at its end."""
 
+import os
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -23,11 +25,26 @@ def run_and_tell(config: RunConfig) -> int:
         follow_run(config)
         return 0
     disable_progress_bar()  # type: ignore[no-untyped-call] # transformers' own, for loading and saving
-    console = Console(stderr=True)
+    console = Teller(stderr=True)
     with RunProgress(console, rounds=config.rounds) as progress:
         result = run(config, on_round=progress.round, say=lambda told: _say(console, told))
-    print("\n".join(summary_lines(result)))
+    _tell(summary_lines(result))
     return 0 if result.interrupted is None else 128 + int(result.interrupted)
+
+
+def _tell(lines: list[str]) -> None:
+    try:
+        print("\n".join(lines), flush=True)
+    except BrokenPipeError:  # nobody reads it; all is in the folder
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class Teller(Console):
+    """A console whose reader may go away: what cannot be shown is no reason to end a run."""
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing more."""
+        self.quiet = True
 
 
 def _say(console: Console, told: str) -> None:

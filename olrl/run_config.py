@@ -337,7 +337,11 @@ def settings_in(out: Path) -> dict[str, Any]:
     config = RunFolder.open(out).read_config()
     if config.get("kind") != "run":
         raise ValueError(f"{out} is not the folder of an olrl run")
-    settings = dict(config["run"])
+    settings = config.get("run")
+    if not isinstance(settings, dict) or not isinstance(settings.get("stream"), str):
+        raise ValueError(
+            f"config.json in {out} does not say what the run was asked to do: it is damaged, begin a new run"
+        )
     if set(settings) != set(RunConfig.__dataclass_fields__) - {"resume"}:
         raise ValueError(f"the run in {out} was begun by another version of olrl: begin a new run")
     if settings["base_from"] is not None:

@@ -36,6 +36,10 @@ class RunFolder:
     @classmethod
     def create(cls, path: Path) -> "RunFolder":
         """A new folder with its parents; ValueError when something is there already."""
+        try:
+            str(path).encode()
+        except UnicodeEncodeError as error:  # tokenizers can write into no such folder, at the end of a run
+            raise ValueError(f"--out {str(path)!a} is not UTF-8: give a name that is") from error
         if path.exists() and not path.is_dir():
             raise ValueError(f"--out {path} is a file: give the name of a new or empty folder")
         if path.is_dir() and any(each.name != f".{CONFIG}.unfinished" for each in path.iterdir()):

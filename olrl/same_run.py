@@ -53,7 +53,8 @@ def differences(begun: dict[str, Any], now: dict[str, Any]) -> list[str]:
     >>> differences({"threads": 1, "versions": {"torch": "2.10"}}, {"threads": 1, "versions": {"torch": "2.13"}})
     ['torch is 2.13 and was 2.10']
     """
-    before = {name: begun.get(name) for name in _HOW_MANY} | dict(begun.get("versions", {}))
+    versions = begun.get("versions")
+    before = {name: begun.get(name) for name in _HOW_MANY} | (versions if isinstance(versions, dict) else {})
     after = {name: now.get(name) for name in _HOW_MANY} | now["versions"]
     return [
         f"{name} is {value} and was {before.get(name)}"

@@ -1,6 +1,7 @@
 """Shadow mode switched on and off by a person while the run goes on."""
 
 import json
+from typing import Any
 
 from olrl.checkpoint import replace_synced
 from olrl.run_folder import RunFolder, read_json_lines
@@ -29,8 +30,7 @@ class ShadowSwitch:
         self._folder, self._always, self._possible = folder, always, possible
         self._switches: list[tuple[int, bool]] = []
         if folder.switches.is_file():
-            rows = read_json_lines(folder.switches)
-            self._switches = [(int(row["round"]), bool(row["shadow"])) for row in rows]
+            self._switches = [_switch(row, folder) for row in read_json_lines(folder.switches)]
 
     def __call__(self, number: int) -> bool:
         """Whether round `number` is in shadow."""
@@ -48,3 +48,14 @@ class ShadowSwitch:
     def _before(self, number: int) -> bool:
         """What the last switch up to this round has left."""
         return next((shadow for at, shadow in reversed(self._switches) if at <= number), False)
+
+
+def _switch(row: dict[str, Any], folder: RunFolder) -> tuple[int, bool]:
+    """ValueError for a row that no run wrote."""
+    number, shadow = row.get("round"), row.get("shadow")
+    if type(number) is not int or type(shadow) is not bool:
+        raise ValueError(
+            f"{folder.switches} must have a round, and true or false for shadow, in each line, not {row!r:.99}: "
+            "put it back as it was, or begin a new run"
+        )
+    return number, shadow

@@ -1,3 +1,5 @@
+import errno
+import os
 import shutil
 import signal
 import subprocess
@@ -221,3 +223,76 @@ def test_ctrl_c_ends_a_run_that_follows_its_file_and_saves_the_model() -> None:
     assert "it was interrupted" in out
     assert "Traceback" not in err
     assert (Path("run") / "model" / "model.safetensors").is_file()
+
+
+def test_ctrl_c_that_no_command_has_seen_to_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(config: RunConfig) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("olrl.run_command.run_and_tell", interrupted)
+    assert execute(["run", "--stream", "mail.jsonl", *QUICK]) == 130
+    assert capsys.readouterr().err.startswith("olrl: interrupted at once")
+
+
+def test_a_full_disk_that_has_no_name_is_told_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(config: RunConfig) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("olrl.run_command.run_and_tell", full)
+    assert "make room" in mistake(["run", "--stream", "mail.jsonl", *QUICK], capsys)
+
+
+def shell(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-c", command],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        timeout=300,
+    )
+
+
+MODULE = f"{sys.executable} -m olrl"
+RUN = f"{MODULE} run --stream mail.jsonl --model femto --rounds 2 --controller base"
+
+
+def test_a_run_goes_on_where_nobody_reads_what_it_says() -> None:
+    done = shell(
+        f"({RUN} --out errors 2>&1 >/dev/null; echo $? > code) | true; ({RUN} --out told; echo $? >> code) | true"
+    )
+    assert Path("code").read_text().split() == ["0", "0"], done.stderr
+    assert Path("errors/report.md").is_file()
+    assert Path("told/report.md").is_file()
+
+
+def test_closed_standard_streams_are_empty_ones() -> None:
+    done = shell(f"{MODULE} decide --base-lr 1e-3 <&-")
+    assert (done.returncode, done.stderr) == (0, "")
+    done = shell(f"echo '{{}}' | {MODULE} decide --base-lr 1e-3 >&-")
+    assert (done.returncode, done.stderr) == (0, "")
+    done = shell(f"{MODULE} run --stream - --model femto --rounds 2 --out out <&-")
+    assert done.returncode == 2
+    assert "the stream ended after 0 tokens" in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_that_cannot_show_a_character_is_shown_its_number(encoding: str) -> None:
+    done = shell(f"{MODULE} inspect default && {MODULE} compare --help", PYTHONIOENCODING=encoding)
+    assert done.returncode == 0, done.stderr
+    assert "\\u2192" in done.stdout
+
+
+def test_a_device_without_numbers_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    told = mistake(["run", "--stream", "mail.jsonl", "--model", "femto", "--device", "meta"], capsys)
+    assert told.startswith("device 'meta' cannot be used here")
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_refused_before_the_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = mistake(["run", "--stream", "mail.jsonl", *QUICK, "--out", "bad\udcff"], capsys)
+    assert "is not UTF-8" in told

@@ -283,6 +283,40 @@ def test_a_run_without_checkpoints_is_not_begun_anew_by_resume(config: RunConfig
     assert (out / "decisions.jsonl").read_bytes() == rounds
 
 
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("what", ["gone", "changed", "switches", "no checkpoints", "no checkpoints, gone"])
+def test_a_refused_resume_of_a_run_that_had_ended_touches_nothing(
+    config: RunConfig, tmp_path: Path, what: str
+) -> None:
+    run(config)
+    out, stream = tmp_path / "straight", Path(config.stream)
+    if what == "changed":
+        stream.write_text(stream.read_text()[300:])
+    if what.endswith("gone"):
+        stream.unlink()
+    if what == "switches":
+        (out / "switches.jsonl").write_text('{"foo": 1}\n')
+    if what.startswith("no checkpoints"):
+        shutil.rmtree(out / "checkpoints")
+    before = files_of(out)
+    with pytest.raises(
+        ValueError, match=r"changed within|there is no file|must have a round|checkpoints are gone"
+    ):
+        run(to(config, out, resume=True))
+    assert files_of(out) == before
+
+
+@pytest.mark.parametrize("settings", [None, [], {"stream": 5}])
+def test_a_config_that_is_damaged_is_told(settings: Any, tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run")
+    folder.write_config({"kind": "run", "run": settings})
+    with pytest.raises(ValueError, match="it is damaged, begin a new run"):
+        settings_in(folder.path)
+
+
 def test_two_runs_in_one_folder_are_refused_and_a_lock_of_the_dead_is_none(
     config: RunConfig, tmp_path: Path
 ) -> None:

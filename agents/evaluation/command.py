@@ -15,6 +15,7 @@ from olrl.cli import EXIT_INTERRUPTED
 from olrl.run_folder import RunFolder
 
 from ..bars import Bars
+from ..fingerprint import text_sha256
 from ..workers.base import Workers
 from .compare import CompareConfig, Outcome, compare, corpus_of
 from .entrants import ENTRANTS
@@ -85,18 +86,30 @@ def _again(out: Path) -> str:
 def _folder(config: CompareConfig, out: Path, *, resume: bool, say: Callable[[str], None]) -> RunFolder:
     settings = _settings(config)
     corpus = corpus_of(config)
+    told = {**settings, "corpus_sha256": corpus, "text_sha256": text_sha256(config.stream)}
     if not resume:
         folder = RunFolder.create(out)
-        folder.write_config({**settings, "corpus_sha256": corpus})
+        folder.write_config(told)
         return folder
     folder = RunFolder.open(out)
     given = folder.read_config()
+    if given.get("command") != "compare":
+        raise ValueError(f"{out} is not the folder of an olrl compare")
     changed = sorted(name for name in settings if settings[name] != given.get(name))
     if changed:
-        raise ValueError(f"--resume with another {changed[0]} than the comparison in {out} was started with")
+        name = changed[0]
+        raise ValueError(
+            f"--resume with {name} {settings[name]!r:.200}, but the comparison in {out} was started with "
+            f"{given.get(name)!r:.200}: give all options as they were"
+        )
+    if "text_sha256" in given and given["text_sha256"] != told["text_sha256"]:
+        raise ValueError(
+            f"--resume with another text in {config.stream} than the comparison in {out} was made with: put back "
+            "what was there, or start anew with another --out"
+        )
     if warning := corpus_warning(given.get("corpus_sha256"), corpus):
         say(f"{warning} All runs are made again.")
-        folder.write_config({**settings, "corpus_sha256": corpus})
+        folder.write_config(told)
     return folder
 
 

@@ -14,7 +14,7 @@ from .entrants import ENTRANTS
 POLICIES = tuple(f"runs/policies/{seed}/policy" for seed in range(3))
 
 MAIN = ("base", "fixed", "drift-reset", "hypergradient", "policy")  # what can be run at no great cost
-NEAREST = ("inv-sqrt", "schedule-free", "evolved")  # of the others, those that came nearest once they were tuned
+NEAREST = ("inv-sqrt", "schedule-free", "evolved")  # of the others, once they were tuned
 OTHERS = (
     "never", "default", "inv-sqrt", "cosine", "wsd", "plateau", "greedy-lr", "schedule-free", "prodigy",
     "gns-batch", "bandit", "lookahead", "pb2", "evolved", "dqn",

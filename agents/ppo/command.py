@@ -85,7 +85,7 @@ def train_and_tell(
         "seed": seed,
         "versions": {name: version(name) for name in PACKAGES},
     }
-    with ExitStack() as stack, disk_mistakes(out, "train"):
+    with disk_mistakes(out, "train"), ExitStack() as stack:
         if not out.is_dir():
             RunFolder.open(out) if resume else RunFolder.create(out)
         stack.enter_context(FolderLock(out))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +27,14 @@ def open_storage(path: Path) -> JournalStorage:
 
     from .calm_lock import CalmLock
 
+    _drop_torn_line(path)
     return JournalStorage(JournalFileBackend(str(path), CalmLock(str(path))))
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Cut off a last line that a full disk has left half written: the study catches up with the log."""
+    if path.is_file() and (lines := path.read_bytes()) and not lines.endswith(b"\n"):
+        os.truncate(path, lines.rfind(b"\n") + 1)
 
 
 def open_study(storage: JournalStorage) -> optuna.Study:

@@ -23,6 +23,7 @@ from olrl.control.decision import Base
 from olrl.control.policy import load_policy
 from olrl.learners.cost import CostModel
 from olrl.models.load import load_model
+from olrl.run_folder import RunFolder
 from tests.deployed import untrained_policy
 
 ROUNDS = 10
@@ -397,7 +398,43 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing_behind(
 
 def test_resuming_with_other_options_is_refused(result: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = ["compare", *OPTIONS, "--price", "0.5", "--out", str(result), "--resume"]
-    assert "--resume with another price" in mistake(other, capsys)
+    told = mistake(other, capsys)
+    assert "--resume with price 0.5, but the comparison in" in told
+    assert "was started with 0.0" in told
+
+
+def test_resuming_on_another_text_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = tmp_path / "text.jsonl"
+    text.write_text(
+        "".join(json.dumps({"text": f"row {k} of a text that is long enough " * 4}) + "\n" for k in range(80))
+    )
+    given = [
+        "compare",
+        "--stream",
+        str(text),
+        "--model",
+        "femto",
+        "--rounds",
+        "3",
+        "--controllers",
+        "never,base",
+    ]
+    given += ["--base-lr-mult", "1", "--out", str(tmp_path / "out")]
+    assert execute(given) == 0
+    assert execute([*given, "--resume"]) == 0
+    before = (tmp_path / "out" / "results.json").read_bytes()
+    text.write_text(text.read_text()[400:])
+    assert "--resume with another text in" in mistake([*given, "--resume"], capsys)
+    assert (tmp_path / "out" / "results.json").read_bytes() == before
+
+
+def test_resuming_what_is_no_comparison_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    RunFolder.create(tmp_path / "run").write_config({"kind": "run", "run": {}})
+    assert "is not the folder of an olrl compare" in mistake(
+        ["compare", "--out", str(tmp_path / "run"), "--resume"], capsys
+    )
 
 
 def test_an_old_result_is_not_overwritten(result: Path, capsys: pytest.CaptureFixture[str]) -> None:

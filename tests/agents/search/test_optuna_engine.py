@@ -86,6 +86,17 @@ def test_a_line_that_a_kill_has_cut_off_is_made_again(text: Path, tmp_path: Path
     assert trials(tmp_path / "out")[:3] == before[:3]
 
 
+def test_a_journal_whose_last_line_a_full_disk_has_torn_is_gone_on_with(text: Path, tmp_path: Path) -> None:
+    given = ("--stream", text, *SMALL)
+    olrl_search(*given, "--out", tmp_path / "torn", "--trials", 3)
+    with (tmp_path / "torn" / "study.journal").open("ab") as journal:
+        journal.write(b'{"op_code": 4, "worker_id": "ef03ecb8')
+    for out in ("torn", "whole"):
+        resume = ("--resume",) if out == "torn" else ()
+        assert olrl_search(*given, "--out", tmp_path / out, "--trials", 5, *resume) == 0
+    assert trials(tmp_path / "torn") == trials(tmp_path / "whole")
+
+
 @pytest.mark.parametrize("sampler", ["tpe", "gp"])
 def test_a_model_of_the_losses_does_better_than_chance(sampler: str, text: Path, tmp_path: Path) -> None:
     best = {}
