@@ -133,11 +133,18 @@ def _run(
         state: dict[str, Any] = {} if checkpoint is None else checkpoint.state
         dead_letter = stack.enter_context(DeadLetter(folder.dead_letter, keep_text=config.keep_rejected))
         chunker = _chunker(config, loaded, task, dead_letter)
+        in_shadow = ShadowSwitch(
+            folder, always=config.shadow, possible=config.controller not in PROPOSES_NOTHING
+        )
         try:
             if not config.resume:
                 folder.write_config(description)
             with interrupt.immediate():
                 source = _open_source(config, folder, dead_letter, interrupt, state)
+                if (
+                    config.resume
+                ):  # not before the stream may have been refused, nor after a row of it is read
+                    _cut_back(folder, checkpoint, description, say)
                 documents = labelled_by_source(source) if _by_source(config) else source
                 if task.kind == "lm" and not config.stream.startswith("builtin:"):  # whose labels are domains
                     documents = _labels_told(documents, say)
@@ -150,11 +157,6 @@ def _run(
         if (untrained := _not_trained_on(config, controller)) is not None:
             say(untrained)
         learner = _learner(config, loaded, base, guarantee, found, interrupt, task)
-        in_shadow = ShadowSwitch(
-            folder, always=config.shadow, possible=config.controller not in PROPOSES_NOTHING
-        )
-        if config.resume:  # not before all that may be refused has been looked at
-            _cut_back(folder, checkpoint, description, say)
         parts = RunParts(
             deployment=Deployment(
                 _loop(config, _loop_config(config, loaded), chunks, learner, base, guarantee),

@@ -90,6 +90,7 @@ def test_a_run_killed_within_any_stretch_goes_on_to_the_same_bytes(
     models = [folder.model / "model.safetensors" for folder in (resumed.folder, straight)]
     assert models[0].read_bytes() == models[1].read_bytes()
     assert resumed.summary.dead_letters == {"empty": 1, "invalid JSON": 2, "not text": 1}
+    assert resumed.folder.dead_letter.read_bytes().count(b"\n") == 4
 
 
 @pytest.mark.parametrize("optimizer", ["von", "vadam"])
