@@ -5,12 +5,13 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from .beside_policy import OURS, against_policy
 from .bootstrap import Interval
 from .headline import CONTROLS, SKIPPING
 from .pairs import Row
 from .raw import Raw
 from .robustness import cost_of_a_wrong_base
-from .saving import OURS, against_policy, unspent_share
+from .saving import unspent_share
 from .statistics import iqm_percent, normalised_score
 from .summary import FIXED, STILL, at_right_base, best_against, pairs_against
 from .tables import with_interval

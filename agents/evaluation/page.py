@@ -7,6 +7,7 @@ import numpy as np
 
 from olrl.analysis.style import save
 
+from .beside_policy import beside_table
 from .compute import compute_table
 from .goals import goal_table
 from .headline import PARTS
@@ -76,6 +77,7 @@ def _section(raw: Raw, shipped: Path) -> list[str]:
         (LOSSES, loss_table(summary, mults)),
         (DIFFERENCES, difference_table(summary)),
         (KINDS, kind_table(summary)),
+        (PAIRED, beside_table(raw.rows)),
         (PRICED, _with_price(raw)),
         (SAVING, _saving(raw)),
         (SCORES, score_table(summary)),
@@ -106,12 +108,24 @@ def _what(raw: Raw) -> list[str]:
         + "".join(f", {fact}" for fact in facts)
         + f". Corpus `{str(raw.corpus_sha256)[:12]}`, "
         + ", ".join(f"{name} {version}" for name, version in raw.versions.items())
-        + f". Again: `python scripts/results.py --rerun --part {raw.part}`.",
+        + f". Again: `python scripts/results.py --rerun --part {raw.part}`{_not_run(raw)}.",
         "",
     ]
 
 
+def _not_run(raw: Raw) -> str:
+    """Entrants that the command runs too, and that are not on the page."""
+    ran = {row["controller"] for row in raw.rows}
+    absent = [name for name in (PARTS[raw.part].entrants if raw.part in PARTS else ()) if name not in ran]
+    return (
+        f", which runs {', '.join(f'`{name}`' for name in absent)} too: not measured here" if absent else ""
+    )
+
+
 PRICED = "The same with the price: loss + price × share of the budget spent × loss of `fixed`"
+PAIRED = (
+    "The policy paired with each of the others, per cent of theirs (negative: the policy's loss is lower)"
+)
 BESIDE = (
     "What else there is to a run, at the right base (means; recovery in kB after a true change; at the end, the "
     "loss on other text of the domains that the stream has left, lower being less forgotten)"

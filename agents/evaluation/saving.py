@@ -5,27 +5,10 @@ from dataclasses import asdict
 
 import numpy as np
 
-from ..rivals.registry import ENTRANTS
-from .pairs import Pairs, Row, pair, pair_policies
+from .beside_policy import OURS, against_policy
+from .pairs import Row
 from .statistics import improvement, iqm_percent
 from .tables import with_interval
-
-OURS = "policy"
-
-
-def against_policy(groups: Mapping[str, Sequence[Row]], name: str) -> Pairs | None:
-    """The policy paired with another entrant, stream by stream; one that is made from policies with its own.
-
-    None for itself, and where one of the two did not run on the other's streams.
-    """
-    mine, theirs = groups.get(OURS, ()), groups.get(name, ())
-    if name == OURS or not mine or {row["stream"] for row in mine} != {row["stream"] for row in theirs}:
-        return None
-    return (pair_policies if _by_policy(name) else pair)(mine, theirs)
-
-
-def _by_policy(name: str) -> bool:
-    return name in ENTRANTS and ENTRANTS[name].policy == "given"
 
 
 def unspent_share(rows: Sequence[Row], *, budget: float) -> float:

@@ -14,8 +14,8 @@ from olrl.analysis.figures import batch_axis, rate_axis, window_axis
 from olrl.analysis.records import UNIFORM_BPB, smooth, smoothing
 from olrl.control.decision import WINDOWS
 
-# What is told apart by colour alone is told apart by dashes too once the colours are used up.
-COLOURS = (style.BLUE, style.VERMILION, style.GREEN, style.ORANGE, style.PURPLE, style.SKY, style.BLACK)
+# Told apart by dashes too once the colours are used up; black is the reference's.
+COLOURS = (style.BLUE, style.VERMILION, style.GREEN, style.ORANGE, style.PURPLE, style.SKY)
 REFERENCE: dict[str, Any] = {"color": style.BLACK, "linewidth": 1.1, "linestyle": "-", "zorder": 2}
 
 

@@ -68,3 +68,11 @@ def test_a_highlighted_curve_stays_in_view_where_others_leave_it() -> None:
         limits[highlight] = figure_compare(curves, reference="fixed", smooth_rounds=1).axes[1].get_ylim()[1]
     assert limits[False] < 10  # per cent
     assert 50 < limits[True] < 60
+
+
+def test_no_two_of_ten_entrants_look_the_same_and_none_like_the_reference() -> None:
+    curves = {f"entrant {k}": Curve(loss_bpb=[2.0 + k] * 4) for k in range(9)} | {
+        "fixed": Curve(loss_bpb=[2.0] * 4)
+    }
+    shown = figure_compare(curves, reference="fixed").axes[1].lines
+    assert len({(line.get_color(), line.get_linestyle()) for line in shown}) == 10
